@@ -1,0 +1,5 @@
+"""`python -m builder` is `oven`."""
+
+from builder.cli import main
+
+main()

@@ -1,0 +1,105 @@
+"""The `oven` command: its verbs, each imported only when it is called."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from builder import __version__
+from builder.model.errors import OvenError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "build": ("builder.cli.build", "Build templates from recipes and appliances."),
+    "lock": ("builder.cli.lock", "Write down exactly which packages a recipe means."),
+    "run": ("builder.cli.run", "Start a container, or run one command in a new one."),
+    "create": ("builder.cli.create", "Make a container without starting it."),
+    "start": ("builder.cli.lifecycle:start", "Start containers and wait until they are ready."),
+    "stop": ("builder.cli.lifecycle:stop", "Stop containers."),
+    "destroy": ("builder.cli.lifecycle:destroy", "Remove containers and all that is in them."),
+    "exec": ("builder.cli.exec:exec_", "Run a command in a running container."),
+    "enter": ("builder.cli.exec:enter", "Open a shell in a running container."),
+    "list": ("builder.cli.show:list_", "List the containers."),
+    "show": ("builder.cli.show:show", "Show one container."),
+    "logs": ("builder.cli.show:logs", "Show what a container wrote to its console and journal."),
+    "template": ("builder.cli.template", "List, show, import, export and remove templates."),
+    "cache": ("builder.cli.cache", "Show and prune what builds have remembered."),
+    "doctor": ("builder.cli.doctor", "Check what this machine lacks, and say how to mend it."),
+}
+"""Verb to the module that has it (`:name` where the command is called otherwise) and its help."""
+
+
+class Verbs(click.Group):
+    """Lists all verbs without importing any of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Give the verbs in the order of a person's day."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the one verb that was asked for."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute or cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101  # holds for every row of the table
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of verbs from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Offer the nearest verb to a mistyped one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(args[0], VERBS, n=1)
+            if nearest:
+                error.message += f" Did you mean `{nearest[0]}`?"
+            raise
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="oven %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Show every command that is run.")
+def oven(verbose: bool) -> None:  # noqa: FBT001  # click's way
+    """Build OS templates and appliances from recipes, and run them as containers."""
+    if verbose:
+        from builder.host.process import watch_commands
+
+        watch_commands(lambda command: click.echo(f"+ {command}", err=True))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; every error that Oven can explain becomes text and an exit code."""
+    try:
+        code: object = oven.main(args=list(arguments), prog_name="oven", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("\ninterrupted\n")
+        return 130
+    except BrokenPipeError:
+        # The reader has gone, as `oven list | head -1` does; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OvenError as error:
+        from builder.cli.report import show
+
+        show(error)
+        return error.exit_code
+    except Exception:  # noqa: BLE001  # the one place that turns a bug into a line and a log
+        from builder.cli.bug import report_bug
+
+        return report_bug()
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,101 @@
+"""Durable files: the few operations that everything kept on disk rests on."""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from builder.model.errors import HostError
+
+
+class Disk:
+    """The disk operations that durability rests on; tests hand in one that fails at the n-th."""
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a whole new file and sync it."""
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def sync(self, path: Path) -> None:
+        """Sync a file or a folder."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def sync_filesystem(self, path: Path) -> None:
+        """Sync all of the file system that holds a path (syncfs(2)): cheaper than each file."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(fd) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(path))
+        finally:
+            os.close(fd)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Move within one file system, replacing a file that is there."""
+        source.rename(target)
+
+
+def replace(path: Path, data: bytes, *, disk: Disk | None = None) -> None:
+    """Write a file so that a reader sees the old or the new one, whole, also after a crash."""
+    disk = disk or Disk()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        disk.write(draft, data)
+        disk.rename(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    disk.sync(path.parent)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold an exclusive lock on a file, made when missing; gives False when it is taken.
+
+    The kernel lets go of the lock when the process dies (flock(2)).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses into a HostError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise HostError(
+                f"no space left on the disk that holds `{path}`",
+                hint="free some, or `oven cache prune`, then run the same command again",
+            ) from error
+        if error.errno == errno.EDQUOT:
+            raise HostError(
+                f"the disk quota is used up on the disk that holds `{path}`",
+                hint="free some space, then run the same command again",
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise HostError(
+                f"cannot write to `{error.filename or path}`: {error.strerror}",
+                hint="set OVEN_HOME to a folder that you may write to",
+            ) from error
+        raise

@@ -1,0 +1,68 @@
+"""Where things lie on this machine: what is kept, what may be deleted, what ends with the boot."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders that Oven uses; none of them needs to exist yet."""
+
+    data: Path
+    """Templates and containers."""
+    cache: Path
+    """All that may be deleted at any time."""
+    runtime: Path
+    """What a running container needs, on a file system that is empty after a boot."""
+    settings: tuple[Path, ...]
+    """Settings files, the later one winning."""
+
+    @classmethod
+    def of_user(cls) -> "Places":
+        """Find them for the user who runs this, as DESIGN and the XDG base directories say.
+
+        Call it before `enter_namespace`, which makes everybody look like root.
+        """
+        root = os.geteuid() == 0
+        home = os.environ.get("OVEN_HOME")
+        config = _xdg("XDG_CONFIG_HOME", ".config") / "oven/settings.toml"
+        settings = (Path("/etc/oven/settings.toml"), config)
+        if root:
+            data, runtime = Path("/var/lib/oven"), Path("/run/oven")
+        else:
+            data = _xdg("XDG_DATA_HOME", ".local/share") / "oven"
+            runtime = Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/oven-{os.geteuid()}")) / "oven"
+        cache = checkout_cache() or _xdg("XDG_CACHE_HOME", ".cache") / "oven"
+        if home:
+            data = Path(home).absolute()
+            cache = data / "cache"
+            runtime = data / "run"
+        return cls(data=data, cache=cache, runtime=runtime, settings=settings)
+
+
+def _xdg(variable: str, default: str) -> Path:
+    """Resolve a base directory; the specification says to ignore relative ones."""
+    path = Path(os.environ.get(variable, ""))
+    return path if path.is_absolute() else Path.home() / default
+
+
+def checkout() -> Path | None:
+    """Give the checkout that this package runs from, or None when it is installed."""
+    root = PACKAGE.parent
+    return root if (root / "pyproject.toml").exists() and (root / "recipes").is_dir() else None
+
+
+def checkout_cache() -> Path | None:
+    """Give the checkout's `cache/`, or None when there is none that we may write to."""
+    root = checkout()
+    cache = root / "cache" if root else None
+    return cache if cache and os.access(cache, os.W_OK) else None
+
+
+def shipped(kind: str) -> Path:
+    """Give the folder of the recipes or appliances that come with Oven."""
+    root = checkout()
+    return root / kind if root else PACKAGE / "shipped" / kind

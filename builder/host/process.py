@@ -1,0 +1,175 @@
+"""Programs: how Oven runs one, and how a failure is told."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol
+
+from builder.model.errors import HostError, StageError
+
+CLEAN_ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+}
+"""What a program sees unless its command says more; nothing is inherited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run: argv, what it reads, and the environment beyond the clean one."""
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    pass_fds: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a program ended: its exit status, and what it printed."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def output(self) -> str:
+        """Both streams as text, for showing to a person."""
+        return (self.stdout + self.stderr).decode(errors="replace")
+
+
+class Runner(Protocol):
+    """Runs a command somewhere: on the host, or in a sandbox."""
+
+    def __call__(self, command: Command, /) -> Done:
+        """Run to the end; a program that cannot be started at all is a HostError."""
+
+
+class Trace(Protocol):
+    """Is told of every command before it runs; `-v` prints them."""
+
+    def __call__(self, command: Command, /) -> None:
+        """Take note."""
+
+
+_traces: list[Trace] = []
+
+
+def watch_commands(trace: Trace) -> None:
+    """Have every command told to `trace`, for the rest of the process."""
+    _traces.append(trace)
+
+
+def on_host(command: Command) -> Done:
+    """Run a command on this machine with a clean environment; wait for it; kill it on Ctrl-C."""
+    for trace in _traces:
+        trace(command)
+    try:
+        process = subprocess.Popen(
+            command.argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**CLEAN_ENVIRONMENT, **command.env},
+            cwd=command.cwd,
+            pass_fds=command.pass_fds,
+        )
+    except FileNotFoundError as error:
+        raise missing_program(command.argv[0]) from error
+    with process:
+        try:
+            stdout, stderr = process.communicate(command.stdin)
+        except BaseException:
+            process.kill()
+            raise
+    return Done(process.returncode, stdout, stderr)
+
+
+def stream(command: Command, *, stdin: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
+    """Start a command whose output is read while it runs; the caller waits for it."""
+    for trace in _traces:
+        trace(command)
+    try:
+        return subprocess.Popen(
+            command.argv,
+            stdin=stdin if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**CLEAN_ENVIRONMENT, **command.env},
+            cwd=command.cwd,
+            pass_fds=command.pass_fds,
+        )
+    except FileNotFoundError as error:
+        raise missing_program(command.argv[0]) from error
+
+
+def check(
+    run: Runner, *argv: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None
+) -> bytes:
+    """Run a command that must succeed and give what it printed to stdout.
+
+    Raises StageError with the pasteable command and its output.
+    """
+    command = Command(tuple(map(str, argv)), stdin=stdin, env=env or {})
+    done = run(command)
+    if done.code != 0:
+        raise failed(command, done)
+    return done.stdout
+
+
+def failed(command: Command, done: Done, problem: str | None = None) -> StageError:
+    """Make the error for a command that ended badly."""
+    how = f"signal {-done.code}" if done.code < 0 else f"status {done.code}"
+    return StageError(
+        problem or f"`{command.argv[0]}` ended with {how}",
+        command=str(command),
+        output=done.output,
+    )
+
+
+PACKAGE_OF: Mapping[str, str] = {
+    "apt-get": "apt",
+    "apt-cache": "apt",
+    "bwrap": "bubblewrap",
+    "conmon": "conmon",
+    "crun": "crun",
+    "debootstrap": "debootstrap",
+    "dpkg-deb": "dpkg",
+    "gpgv": "gpgv",
+    "ip": "iproute2",
+    "newuidmap": "uidmap",
+    "nft": "nftables",
+    "runc": "runc",
+    "tar": "tar",
+}
+"""Which Debian package holds a program that Oven calls."""
+
+
+def missing_program(name: str) -> HostError:
+    """Make the error for a program that is not on this machine."""
+    package = PACKAGE_OF.get(Path(name).name)
+    hint = f"apt-get install {package}" if package else "install it; `oven doctor` lists all needs"
+    return HostError(f"the program `{name}` is not installed", hint=hint)
+
+
+def find_program(name: str) -> Path | None:
+    """Look a program up on the clean PATH; None when it is missing."""
+    for folder in CLEAN_ENVIRONMENT["PATH"].split(":"):
+        path = Path(folder, name)
+        if os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def program_version(run: Runner, argv: Sequence[str]) -> str:
+    """Give the first line that a program says about its version; it is part of stage keys."""
+    lines = run(Command(tuple(argv))).stdout.decode(errors="replace").splitlines()
+    return lines[0] if lines else ""

@@ -1,0 +1,1 @@
+"""Values: what things are, with no word about where they come from."""

@@ -1,0 +1,39 @@
+"""Manifests: what a template is, written as its first entry and kept beside it."""
+
+from typing import Literal
+
+from builder.model.recipe import Arch, Parameter, Port
+from builder.model.value import Digest, Value
+
+MANIFEST_PATH = "usr/share/oven/manifest.json"
+"""Where a template carries its manifest, relative to its root; the first entry of its tarball."""
+
+
+class InstalledPackage(Value, frozen=True, kw_only=True):
+    """A package in the template."""
+
+    name: str
+    version: str
+    arch: str
+
+
+class Manifest(Value, frozen=True, kw_only=True):
+    """What a template is and what it was made from; it holds no time but the epoch."""
+
+    version: Literal[1] = 1
+    name: str
+    summary: str
+    distro: str
+    suite: str
+    arch: Arch
+    epoch: int
+    """Seconds since 1970 that no file time exceeds."""
+    recipe: Digest
+    """Of the whole recipe value."""
+    lock: Digest
+    """Of the lock."""
+    packages: tuple[InstalledPackage, ...]
+    parameters: dict[str, Parameter] = {}
+    ports: tuple[Port, ...] = ()
+    oven: str
+    """The version of Oven that made it."""

@@ -1,0 +1,202 @@
+"""The store: what was made before, kept under the hash of what it is.
+
+Four rules hold at every instant, also between two system calls:
+
+1. An object is there whole or not at all.
+2. An object's name is the hash of its bytes (a tree's: of its manifest).
+3. An action is written only after the object that it points to.
+4. Deleting any part of the store loses time, never truth.
+
+Below the root lie `blobs/` (files), `trees/` (root file systems, each with its manifest),
+`expanded/` (packages taken apart, named by the package file's hash), `actions/` (which inputs
+gave which result), `drafts/` (one locked folder for each live process) and `flights/` (locks).
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from builder.host.files import Disk, disk_errors, locked, replace
+from builder.model.value import Digest, hex_of
+from builder.store.manifest import TreeManifest, read_tree
+
+LAYOUT = "v1"
+"""Raised when the layout changes, so that an older store is left alone."""
+
+
+class Store:
+    """Remembers objects and results below one folder; any number of processes may share it."""
+
+    def __init__(self, root: Path, *, disk: Disk | None = None) -> None:
+        self.root = root / LAYOUT
+        self._disk = disk or Disk()
+        with disk_errors(self.root):
+            for name in ("blobs", "trees", "expanded", "actions", "drafts", "flights", "partial"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+        self._sweep_drafts()
+
+    @property
+    def partial(self) -> Path:
+        """The folder of downloads that are not whole yet, named by their sha256."""
+        return self.root / "partial"
+
+    # Objects
+
+    def blob(self, sha256: str) -> Path | None:
+        """Give the file with this hash, or None; the file must not be changed."""
+        return _there(self._blob_path(sha256))
+
+    def keep_blob(self, draft: Path, sha256: str) -> Path:
+        """Move a draft file in; the caller has just computed its hash (hex digits)."""
+        path = self._blob_path(sha256)
+        with disk_errors(self.root):
+            draft.chmod(0o444)
+            self._disk.sync(draft)
+            self._move_in(draft, path)
+        return path
+
+    def tree(self, digest: Digest) -> Path | None:
+        """Give the folder of a tree, or None; nothing below it must be changed."""
+        return _there(self._tree_path(digest) / "root")
+
+    def tree_manifest(self, digest: Digest) -> TreeManifest:
+        """Read what a tree holds; raises FileNotFoundError for an unknown tree."""
+        return TreeManifest.decode((self._tree_path(digest) / "manifest.json").read_bytes())
+
+    def keep_tree(self, draft: Path, *, epoch: int) -> Digest:
+        """Move a draft folder in as a tree; file times count as at most `epoch`."""
+        with disk_errors(self.root):
+            manifest = read_tree(draft, epoch=epoch)
+            data = manifest.encode()
+            digest = manifest.digest(data)
+            path = self._tree_path(digest)
+            if path.exists():
+                remove_tree(draft)
+                return digest
+            with self.draft() as folder:
+                self._disk.rename(draft, folder / "root")
+                self._disk.write(folder / "manifest.json", data)
+                self._disk.sync_filesystem(folder)
+                self._move_in(folder, path)
+        return digest
+
+    def expanded(self, sha256: str) -> Path | None:
+        """Give the folder of an expanded package, by the package file's hash, or None."""
+        return _there(self.root / "expanded" / sha256)
+
+    def keep_expanded(self, draft: Path, sha256: str) -> Path:
+        """Move a draft folder in as the expansion of the package file with this hash.
+
+        The folder is synced with the first tree that is made of it.
+        """
+        path = self.root / "expanded" / sha256
+        with disk_errors(self.root):
+            self._move_in(draft, path)
+        return path
+
+    # Actions
+
+    def recall(self, key: Digest) -> bytes | None:
+        """Give what was remembered under a key, or None."""
+        try:
+            return self._action_path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def remember(self, key: Digest, result: bytes) -> None:
+        """Write down a result, after the objects that it names have been kept."""
+        with disk_errors(self.root):
+            replace(self._action_path(key), result, disk=self._disk)
+
+    @contextlib.contextmanager
+    def flight(self, key: Digest) -> Iterator[None]:
+        """Let one process at a time work on a key."""
+        with locked(self.root / "flights" / hex_of(key)):
+            yield
+
+    # Drafts
+
+    @contextlib.contextmanager
+    def draft(self) -> Iterator[Path]:
+        """Lend an empty folder on the store's file system; what is left in it is removed."""
+        with contextlib.ExitStack() as stack:
+            with disk_errors(self.root), locked(self._drafts_lock):
+                outer = Path(tempfile.mkdtemp(dir=self.root / "drafts"))
+                stack.callback(remove_tree, outer)
+                stack.enter_context(locked(outer / "lock"))
+                inner = outer / "draft"
+                inner.mkdir()
+            yield inner
+
+    def _sweep_drafts(self) -> None:
+        """Remove the drafts of processes that died: their locks are free."""
+        folders = list((self.root / "drafts").iterdir())
+        if not folders:
+            return
+        # Under the lock, nobody is between making a folder and locking it.
+        with locked(self._drafts_lock):
+            for folder in folders:
+                with contextlib.suppress(FileNotFoundError), _free(folder / "lock") as free:
+                    if free:
+                        remove_tree(folder)
+
+    @property
+    def _drafts_lock(self) -> Path:
+        return self.root / "flights" / "drafts"
+
+    def _move_in(self, draft: Path, path: Path) -> None:
+        """Give a draft its name; somebody else may have made the same object meanwhile."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._disk.rename(draft, path)
+        except OSError:
+            if not path.exists():
+                raise
+            return
+        self._disk.sync(path.parent)
+
+    def _blob_path(self, sha256: str) -> Path:
+        return self.root / "blobs" / sha256[:2] / sha256
+
+    def _tree_path(self, digest: Digest) -> Path:
+        return self.root / "trees" / hex_of(digest)
+
+    def _action_path(self, key: Digest) -> Path:
+        return self.root / "actions" / hex_of(key)[:2] / f"{hex_of(key)}.json"
+
+
+@contextlib.contextmanager
+def _free(lock: Path) -> Iterator[bool]:
+    """Tell whether nobody holds a lock; a folder without one was never finished."""
+    if not lock.parent.exists():
+        yield False
+        return
+    with locked(lock, wait=False) as mine:
+        yield mine
+
+
+def _there(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all below it without following links; a missing one is fine."""
+    if folder.is_dir() and not folder.is_symlink():
+        # A folder without write permission stops only an ordinary user, who owns it and may
+        # therefore mend it.
+        shutil.rmtree(folder, onerror=_unlock_and_retry)
+
+
+def _unlock_and_retry(function: object, path: str, info: object) -> None:  # noqa: ARG001  # rmtree's
+    if isinstance(info, tuple) and isinstance(info[1], FileNotFoundError):
+        return
+    parent = Path(path).parent
+    parent.chmod(0o700)
+    if Path(path).is_dir() and not Path(path).is_symlink():
+        Path(path).chmod(0o700)
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)  # noqa: PTH108  # the path may be of any bytes

@@ -1,0 +1,1 @@
+"""Tests: `unit/` needs nothing, `integration/` a real kernel, `system/` a Debian mirror too."""
