@@ -43,7 +43,7 @@ class Verbs(click.Group):
             return None
         module, _, attribute = VERBS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute or cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101  # holds for every row of the table
+        assert isinstance(command, click.Command)  # holds for every row of the table
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -61,9 +61,10 @@ class Verbs(click.Group):
             from difflib import get_close_matches
 
             nearest = get_close_matches(args[0], VERBS, n=1)
-            if nearest:
-                error.message += f" Did you mean `{nearest[0]}`?"
-            raise
+            if not nearest:
+                raise
+            text = f"{error.message} Did you mean `{nearest[0]}`?"
+            raise click.UsageError(text, ctx) from error
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

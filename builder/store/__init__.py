@@ -47,7 +47,8 @@ class Store:
 
     def blob(self, sha256: str) -> Path | None:
         """Give the file with this hash, or None; the file must not be changed."""
-        return _there(self._blob_path(sha256))
+        path = self._blob_path(sha256)
+        return path if _use(path) else None
 
     def keep_blob(self, draft: Path, sha256: str) -> Path:
         """Move a draft file in; the caller has just computed its hash (hex digits)."""
@@ -60,7 +61,8 @@ class Store:
 
     def tree(self, digest: Digest) -> Path | None:
         """Give the folder of a tree, or None; nothing below it must be changed."""
-        return _there(self._tree_path(digest) / "root")
+        path = self._tree_path(digest)
+        return path / "root" if _use(path) else None
 
     def tree_manifest(self, digest: Digest) -> TreeManifest:
         """Read what a tree holds; raises FileNotFoundError for an unknown tree."""
@@ -85,7 +87,8 @@ class Store:
 
     def expanded(self, sha256: str) -> Path | None:
         """Give the folder of an expanded package, by the package file's hash, or None."""
-        return _there(self.root / "expanded" / sha256)
+        path = self.root / "expanded" / sha256
+        return path / "package" if _use(path) else None
 
     def keep_expanded(self, draft: Path, sha256: str) -> Path:
         """Move a draft folder in as the expansion of the package file with this hash.
@@ -93,9 +96,10 @@ class Store:
         The folder is synced with the first tree that is made of it.
         """
         path = self.root / "expanded" / sha256
-        with disk_errors(self.root):
-            self._move_in(draft, path)
-        return path
+        with disk_errors(self.root), self.draft() as folder:
+            self._disk.rename(draft, folder / "package")
+            self._move_in(folder, path)
+        return path / "package"
 
     # Actions
 
@@ -178,8 +182,15 @@ def _free(lock: Path) -> Iterator[bool]:
         yield mine
 
 
-def _there(path: Path) -> Path | None:
-    return path if path.exists() else None
+def _use(path: Path) -> bool:
+    """Tell whether an object is there, and note that it was used just now."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return path.exists()  # somebody else's store, mounted read-only
+    return True
 
 
 def remove_tree(folder: Path) -> None:
