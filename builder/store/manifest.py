@@ -18,6 +18,9 @@ Kind = Literal["file", "dir", "symlink", "hardlink", "char", "block", "fifo", "s
 OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
 """overlayfs's own notes (Documentation/filesystems/overlayfs.rst); no part of a tree."""
 
+LARGE = 1 << 18
+"""Bytes from which a file is hashed in pieces, and beside others."""
+
 _KINDS: dict[int, Kind] = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "dir",
@@ -79,11 +82,23 @@ def read_tree(root: Path, *, epoch: int) -> TreeManifest:
     """Look at everything below a folder, hashing files on all cores; follows no link."""
     seen = sorted(_walk(os.fsencode(root), b""), key=lambda one: one.path)
     first: dict[tuple[int, int], str] = {}
+    # Hashing lets go of the interpreter's lock only for what is large; for small files a thread
+    # costs more than it brings.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        hashes = pool.map(lambda one: _hash(root, one), seen)
+        large = {
+            one.path: pool.submit(_hash, root, one)
+            for one in seen
+            if stat.S_ISREG(one.status.st_mode) and one.status.st_size >= LARGE
+        }
         entries = tuple(
-            _entry(root, one, content, epoch=epoch, first=first)
-            for one, content in zip(seen, hashes, strict=True)
+            _entry(
+                root,
+                one,
+                large[one.path].result() if one.path in large else _hash(root, one),
+                epoch=epoch,
+                first=first,
+            )
+            for one in seen
         )
     return TreeManifest(entries=entries)
 
@@ -102,9 +117,12 @@ def _hash(root: Path, one: _Seen) -> str:
     if not stat.S_ISREG(one.status.st_mode):
         return ""
     fd = os.open(os.fsencode(root) + b"/" + one.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if one.status.st_size < LARGE:
+        try:
+            return hashlib.sha256(os.read(fd, LARGE)).hexdigest()
+        finally:
+            os.close(fd)
     with open(fd, "rb", buffering=0) as file:  # noqa: PTH123  # opened by descriptor
-        if one.status.st_size < 1 << 18:
-            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
