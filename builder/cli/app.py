@@ -14,7 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "build": ("builder.cli.build", "Build templates from recipes and appliances."),
     "lock": ("builder.cli.lock", "Write down exactly which packages a recipe means."),
     "run": ("builder.cli.run", "Start a container, or run one command in a new one."),
-    "create": ("builder.cli.create", "Make a container without starting it."),
+    "create": ("builder.cli.run", "Make a container without starting it."),
     "start": ("builder.cli.lifecycle:start", "Start containers and wait until they are ready."),
     "stop": ("builder.cli.lifecycle:stop", "Stop containers."),
     "destroy": ("builder.cli.lifecycle:destroy", "Remove containers and all that is in them."),

@@ -155,3 +155,17 @@ def reporter(*, explain: bool = False) -> Progressing | Lines:
     """Give the reporter that fits where stderr goes."""
     console = Console(stderr=True)
     return (Progressing if console.is_terminal else Lines)(console, explain=explain)
+
+
+class Waiting:
+    """A spinner on stderr while one thing is waited for."""
+
+    def __init__(self, label: str) -> None:
+        self._status = Console(stderr=True).status(label, spinner="dots")
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()

@@ -7,7 +7,7 @@ import msgspec
 from builder.model.recipe import Arch
 from builder.model.value import Digest, Value
 
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 Layer = Literal["base", "template", "appliance"]
 """Who asked for a package: the distribution's minimum, the OS recipe, or the appliance on it."""
@@ -53,7 +53,7 @@ class Package(Value, frozen=True, kw_only=True):
     sha256: Sha256
     archive: str
     """Which of the distribution's archives it is in."""
-    path: Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$)).+$")]
+    path: Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$)).+\Z")]
     """Below the archive's root: `pool/main/b/bash/bash_5.2.15-2_amd64.deb`."""
     layer: Layer
     requested: bool = False

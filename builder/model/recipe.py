@@ -7,25 +7,90 @@ import msgspec
 
 from builder.model.value import Value
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
-"""A template's name: lower case letters, digits, dots and dashes, at most 63."""
+# In these patterns `\Z` ends the text: Python's `$` would let a line feed follow.
 
-PackageName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,62}\Z",
+        title="a template name",
+        description="lower case letters, digits, dots and dashes, at most 63",
+    ),
+]
+"""A template's name."""
+
+PackageName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9+.-]+\Z",
+        title="a package name",
+        description="at least two of: lower case letters, digits, plus, minus and dot",
+    ),
+]
 """Debian Policy 5.6.1."""
 
-AccountName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+AccountName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z_][a-z0-9_-]{0,31}\Z",
+        title="an account name",
+        description="lower case letters, digits, `_` and `-`, at most 32, no digit first",
+    ),
+]
 """useradd(8): what Debian's NAME_REGEX takes."""
 
 UnitName = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[A-Za-z0-9:_.\\@-]+\.(service|socket|target|timer|path|mount|device|swap)$"
+        pattern=(
+            r"^[A-Za-z0-9:_.\\@-]+"
+            r"\.(service|socket|target|timer|path|mount|automount|device|slice|swap)\Z"
+        ),
+        title="a systemd unit name",
+        description="with its suffix: `nginx.service`",
     ),
 ]
 """systemd.unit(5), with its suffix."""
 
-RelativePath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$)).+$")]
+RelativePath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?!/)(?!(.*/)?\.\.(/|\Z)).+\Z",
+        title="a path below the recipe's folder",
+        description="relative, and without `..`",
+    ),
+]
 """A path below the recipe's folder, with no `..` in it."""
+
+AbsolutePath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^/(?!(.*/)?\.\.(/|\Z))[^:\n]*\Z",
+        title="an absolute path",
+        description="it starts with `/` and has no `..`",
+    ),
+]
+"""A path inside the template; no colon, since passwd(5) separates fields with it."""
+
+Line = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\x00-\x1f\x7f]*\Z",
+        title="one line of text",
+        description="write it on one line",
+    ),
+]
+"""Text without control characters."""
+
+Gecos = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^:\x00-\x1f\x7f]*\Z",
+        title="an account's full name",
+        description="one line without a colon",
+    ),
+]
+"""passwd(5): the comment field."""
 
 
 class Arch(StrEnum):
@@ -45,7 +110,7 @@ class Template(Value, frozen=True, kw_only=True):
 
     name: Name
     """The name that `oven run NAME` takes."""
-    summary: str = ""
+    summary: Line = ""
     """One line for lists and catalogs."""
 
 
@@ -56,9 +121,22 @@ class Base(Value, frozen=True, kw_only=True):
     """The distribution: `debian`."""
     suite: str
     """The release by its code name, such as `bookworm`."""
-    arch: tuple[Arch, ...] = (Arch.AMD64,)
+    arch: Annotated[tuple[Arch, ...], msgspec.Meta(min_length=1)] = (Arch.AMD64,)
     """The architectures that this recipe can be built for; the host's is taken by default."""
-    components: tuple[str, ...] = ("main",)
+    components: Annotated[
+        tuple[
+            Annotated[
+                str,
+                msgspec.Meta(
+                    pattern=r"^[a-z0-9][a-z0-9-]*\Z",
+                    title="an archive component",
+                    description="such as `main` or `non-free-firmware`",
+                ),
+            ],
+            ...,
+        ],
+        msgspec.Meta(min_length=1),
+    ] = ("main",)
     """The archive's components, such as `main` and `contrib`."""
 
 
@@ -80,15 +158,15 @@ class User(Value, frozen=True, kw_only=True):
     """The numeric id; the next free one by default."""
     groups: tuple[AccountName, ...] = ()
     """Further groups, which must exist once the packages are installed."""
-    shell: str = "/bin/bash"
+    shell: AbsolutePath = "/bin/bash"
     """The login shell, as an absolute path."""
-    home: str | None = None
+    home: AbsolutePath | None = None
     """The home folder; `/home/NAME` by default."""
     system: bool = False
     """Whether this is a system account, without a home folder of its own."""
-    gecos: str = ""
+    gecos: Gecos = ""
     """The full name or purpose."""
-    ssh_keys: tuple[str, ...] = ()
+    ssh_keys: tuple[Line, ...] = ()
     """Lines for `~/.ssh/authorized_keys`."""
 
 
@@ -100,17 +178,29 @@ class Services(Value, frozen=True, kw_only=True):
     disable: tuple[UnitName, ...] = ()
     """Units to disable."""
     mask: tuple[UnitName, ...] = ()
-    """Units to mask, so that nothing can start them."""
+    """Units to mask, so that nothing can start them; they need not exist."""
 
 
 class System(Value, frozen=True, kw_only=True):
     """Settings of the system as a whole."""
 
-    locale: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.@-]+$")] = "C.UTF-8"
+    locale: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[A-Za-z0-9_.@-]+\Z",
+            title="a locale name",
+            description="such as `C.UTF-8` or `nl_NL.UTF-8`",
+        ),
+    ] = "C.UTF-8"
     """The default of LANG; locales other than `C.UTF-8` are generated (needs `locales`)."""
-    timezone: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")] = (
-        "Etc/UTC"
-    )
+    timezone: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*\Z",
+            title="a time zone",
+            description="by its tz database name, such as `Europe/Amsterdam`",
+        ),
+    ] = "Etc/UTC"
     """The time zone by its tz database name."""
 
 
@@ -126,7 +216,7 @@ class Parameter(Value, frozen=True, kw_only=True):
 
     default: str | int | bool
     """The value unless another one is set."""
-    summary: str = ""
+    summary: Line = ""
     """What it is for."""
 
 
@@ -135,13 +225,25 @@ class Port(Value, frozen=True, kw_only=True):
 
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     """The port inside the container."""
-    protocol: Annotated[str, msgspec.Meta(pattern=r"^(tcp|udp)$")] = "tcp"
+    protocol: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(tcp|udp)\Z", title="a protocol", description="one of `tcp` and `udp`"
+        ),
+    ] = "tcp"
     """`tcp` or `udp`."""
-    summary: str = ""
+    summary: Line = ""
     """What is served there, such as `HTTP`."""
 
 
-ParameterName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+ParameterName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_]*\Z",
+        title="a parameter name",
+        description="lower case letters, digits and `_`, a letter first",
+    ),
+]
 
 
 class Recipe(Value, frozen=True, kw_only=True):
@@ -152,13 +254,22 @@ class Recipe(Value, frozen=True, kw_only=True):
     """
 
     template: Template
+    """How the result is called and described."""
     base: Base | None = None
-    from_: str | None = msgspec.field(name="from", default=None)
-    """The recipe that this one builds on, by name."""
+    """Which operating system to start from; an appliance says `from` instead."""
+    from_: Name | None = msgspec.field(name="from", default=None)
+    """The OS recipe that this appliance stands on, by name."""
     packages: Packages = Packages()
+    """What to install."""
     user: tuple[User, ...] = ()
+    """Accounts to add, one `[[user]]` each."""
     services: Services = Services()
+    """Which systemd units start, and which never may."""
     system: System | None = None
+    """Locale and time zone; an appliance keeps those of its base by default."""
     script: tuple[Script, ...] = ()
+    """Programs to run inside the tree, one `[[script]]` each, in this order."""
     parameters: dict[ParameterName, Parameter] = {}
+    """Values for the overlay's `.j2` files, one `[parameters.NAME]` each."""
     port: tuple[Port, ...] = ()
+    """Ports on which the appliance serves, one `[[port]]` each."""

@@ -1,0 +1,123 @@
+"""`oven build`: recipes in, templates out."""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.model.errors import RecipeError
+
+if TYPE_CHECKING:
+    from builder.build import Built
+    from builder.cli.workplace import Workplace
+    from builder.stages.tools import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to build; nothing of it changes the bytes of a template."""
+
+    arch: str | None
+    locked: bool
+    probe: bool
+    driver: str
+    output: Path | None
+
+
+@click.command()
+@click.argument("names", metavar="RECIPE|APPLIANCE...", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Copy tarballs there too.")
+@click.option("--arch", help="Build for this architecture instead of the host's.")
+@click.option("--locked", is_flag=True, help="Refuse when the lock file is missing or stale.")
+@click.option("--explain", is_flag=True, help="Say why each stage ran or was kept.")
+@click.option("--no-probe", is_flag=True, help="Do not boot the template to see that it works.")
+@click.option(
+    "--bootstrap",
+    type=click.Choice(["native", "debootstrap"]),
+    default="native",
+    show_default=True,
+    help="What makes the base tree.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
+def build(  # one for each option
+    names: tuple[str, ...],
+    output: Path | None,
+    arch: str | None,
+    locked: bool,  # noqa: FBT001
+    explain: bool,  # noqa: FBT001
+    no_probe: bool,  # noqa: FBT001
+    bootstrap: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Build templates from recipes and appliances, by name or by path.
+
+    Each becomes a local template that `oven run NAME` starts, and with -o a NAME_ARCH.tar.zst.
+    """
+    from builder.cli.workplace import open_workplace
+
+    options = Options(arch, locked, not no_probe, bootstrap, output)
+    with open_workplace(explain=explain) as work:
+        results = [_build(name, options, work) for name in names]
+    if as_json:
+        click.echo(json.dumps(results, indent=2))
+
+
+def _build(name: str, options: Options, work: "Workplace") -> dict[str, object]:
+    """Build one; give what a script would want to know."""
+    from builder.build import build as build_template
+    from builder.cli.workplace import plan
+    from builder.stages.accept import accept
+    from builder.stages.order import Order
+    from builder.stages.resolve import committed_lock, lock_for
+
+    started, tools = time.monotonic(), work.tools
+    planned = plan(name, options.arch, work)
+    if options.locked:
+        lock = committed_lock(planned.asked, planned.files)
+    else:
+        lock = lock_for(
+            planned.asked, planned.files, planned.resolve, tools.report, now=time.time()
+        )
+    order = Order(loaded=planned.loaded, arch=planned.asked.arch, lock=lock)
+    built = build_template(order, planned.sources.mirrors, tools, driver=options.driver)
+    accept(built.packed, work.places, tools, slot=order.slot, probing=options.probe)
+    path = _copy_out(built, options.output, tools) if options.output else None
+    packed = built.packed
+    seconds = time.monotonic() - started
+    tools.report.say(
+        f"built {order.name} for {order.arch}: {packed.size / 1e6:.1f} MB,"
+        f" sha256:{packed.sha256[:12]}, {seconds:.1f} s" + (f"\n  {path}" if path else "")
+    )
+    return {
+        "name": order.name,
+        "arch": order.arch,
+        "sha256": packed.sha256,
+        "size": packed.size,
+        "packages": len(lock.packages),
+        "path": str(path or tools.store.blob(packed.sha256)),
+    }
+
+
+def _copy_out(built: "Built", folder: Path, tools: "Tools") -> Path:
+    """Copy the tarball to where the user wants it, whole or not at all."""
+    blob = tools.store.blob(built.packed.sha256)
+    assert blob is not None  # it was packed just now, or found there
+    if folder.exists() and not folder.is_dir():
+        raise RecipeError(f"`{folder}` is not a folder", hint="-o takes a folder")
+    target = folder / f"{built.manifest.name}_{built.manifest.arch}.tar.zst"
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    from builder.host.files import disk_errors
+
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(blob, draft)
+            draft.rename(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,44 @@
+"""`oven exec` and `oven enter`: work in a container that runs."""
+
+import os
+
+import click
+
+from builder.cli.run import passing_status
+from builder.host.places import Places
+from builder.host.privilege import require_root
+
+
+@click.command(name="exec")
+@click.argument("name")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("-t", "--tty", is_flag=True, help="Give CMD a terminal; found out by default.")
+@click.option("-u", "--user", default="root", help="Run CMD as this user (name, or uid:gid).")
+@click.option("-w", "--workdir", default="/", help="Run CMD in this folder.")
+@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for CMD.")
+def exec_(
+    name: str,
+    command: tuple[str, ...],
+    tty: bool,  # noqa: FBT001  # click's way
+    user: str,
+    workdir: str,
+    env: tuple[str, ...],
+) -> int:
+    """Run a command in a running container; its input, output and exit status are passed on."""
+    require_root("oven exec")
+    from builder.runtime.exec import Call, exec_command
+
+    terminal = tty or (os.isatty(0) and os.isatty(1))
+    call = Call(argv=command, user=user, cwd=workdir, env=env, tty=terminal)
+    return passing_status(lambda: exec_command(Places.of_user(), name, call))
+
+
+@click.command()
+@click.argument("name")
+@click.option("-u", "--user", default="root", help="Whose shell to open.")
+def enter(name: str, user: str) -> int:
+    """Open a login shell in a running container."""
+    require_root("oven enter")
+    from builder.runtime.exec import enter as open_shell
+
+    return passing_status(lambda: open_shell(Places.of_user(), name, user))

@@ -1,0 +1,206 @@
+"""`oven run` and `oven create`: new containers from templates."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from builder.host.places import Places
+from builder.host.privilege import require_root
+from builder.model.errors import RecipeError
+from builder.model.network import PortMapping, parse_port
+
+if TYPE_CHECKING:
+    from builder.runtime.container import Container, Limits
+
+F = TypeVar("F", bound=Callable[..., object])
+
+NETWORK = "oven"
+"""The network that a container is on unless it is said otherwise."""
+
+CANNOT_RUN = 125
+"""What `run` and `exec` end with when Oven itself fails, as podman does."""
+
+
+def container_options(command: F) -> F:
+    """Add the options that `run` and `create` have in common."""
+    for option in (
+        click.option(
+            "-p",
+            "--publish",
+            multiple=True,
+            metavar="[ADDRESS:]HOST:PORT[/udp]",
+            help="Lead a port of the host to a port of the container.",
+        ),
+        click.option(
+            "--network", default=NETWORK, show_default=True, help="`none` for loopback only."
+        ),
+        click.option("--memory", metavar="SIZE", help="Limit memory, such as 512M."),
+        click.option("--pids", type=click.IntRange(1), help="Limit processes and threads."),
+        click.option("--cpus", type=click.FloatRange(0.01), help="Limit processors, such as 1.5."),
+        click.option("--hostname", help="The host name inside; the container's name by default."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("template")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--name", help="The container's name; made from the template's by default.")
+@click.option("--rm", "remove", is_flag=True, help="Remove the container once it has stopped.")
+@click.option("-t", "--tty", is_flag=True, help="Give CMD a terminal; found out by default.")
+@click.option("-u", "--user", default="root", help="Run CMD as this user (name, or uid:gid).")
+@click.option("-w", "--workdir", default="/", help="Run CMD in this folder.")
+@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for CMD.")
+@container_options
+def run(
+    template: str,
+    command: tuple[str, ...],
+    name: str | None,
+    remove: bool,  # noqa: FBT001  # click's way
+    tty: bool,  # noqa: FBT001
+    user: str,
+    workdir: str,
+    env: tuple[str, ...],
+    **options: object,
+) -> int:
+    """Start a new container and wait until it is ready, or run one command in a new one.
+
+    With `-- CMD` the container is CMD and nothing else; its input, output and exit status are
+    passed through, and the container is gone afterwards. Without, the template boots; its name and
+    address are printed.
+    """
+    require_root("oven run")
+    places = Places.of_user()
+    if command:
+        from builder.runtime.run import Order, run_command
+
+        container = _describe(places, template, name, options)
+        order = Order(
+            argv=command,
+            user=user,
+            cwd=workdir,
+            env=env,
+            tty=tty or (os.isatty(0) and os.isatty(1)),
+        )
+        return passing_status(lambda: run_command(places, container, order))
+    from builder.cli.lifecycle import start_and_tell
+    from builder.runtime import lifecycle
+
+    container = _describe(places, template, name, options, remove=remove)
+    lifecycle.create(places, container)
+    try:
+        start_and_tell(places, container.name)
+    except BaseException:
+        if remove:
+            lifecycle.destroy(places, container.name, force=True)
+        raise
+    return 0
+
+
+@click.command()
+@click.argument("name")
+@click.argument("template")
+@container_options
+def create(name: str, template: str, **options: object) -> None:
+    """Make a container without starting it."""
+    require_root("oven create")
+    from builder.runtime import lifecycle
+
+    places = Places.of_user()
+    lifecycle.create(places, _describe(places, template, name, options))
+    click.echo(name)
+
+
+def passing_status(work: Callable[[], int]) -> int:
+    """Give a command's exit status; when Oven itself fails, tell and give podman's numbers."""
+    from builder.model.errors import OvenError
+    from builder.runtime.inside import NoProgramError, NotExecutableError
+
+    try:
+        return work()
+    except OvenError as error:
+        from builder.cli.report import show
+
+        show(error)
+        numbers = {NotExecutableError: 126, NoProgramError: 127}
+        return numbers.get(type(error), CANNOT_RUN)
+
+
+def _describe(
+    places: Places,
+    template: str,
+    name: str | None,
+    options: dict[str, object],
+    *,
+    remove: bool = False,
+) -> "Container":
+    """Turn what was typed into a container's record."""
+    import msgspec
+
+    from builder.runtime import lifecycle
+    from builder.runtime.templates import Templates
+
+    found = Templates(places.data).find(template)
+    chosen = name or _free_name(places, found.manifest.name)
+    fresh = lifecycle.new_container(chosen, found.digest, found.manifest.name)
+    network = str(options["network"])
+    if network not in {NETWORK, "none"}:
+        raise RecipeError(
+            f"there is no network `{network}`", hint=f"there are: `{NETWORK}` and `none`"
+        )
+    publish = options["publish"]
+    assert isinstance(publish, tuple)
+    ports: tuple[PortMapping, ...] = tuple(parse_port(one) for one in publish)
+    if ports and network == "none":
+        raise RecipeError("a container without a network cannot publish ports")
+    return msgspec.structs.replace(
+        fresh,
+        network=None if network == "none" else network,
+        ports=ports,
+        limits=_limits(options),
+        remove=remove,
+        hostname=str(options["hostname"] or fresh.hostname),
+    )
+
+
+def _free_name(places: Places, wanted: str) -> str:
+    """Make a container's name from the template's: `web`, then `web-2` and so on."""
+    from builder.runtime import storage
+
+    taken = set(storage.names(places))
+    plain = wanted.replace(".", "-")
+    if plain not in taken:
+        return plain
+    return next(name for number in range(2, 1 << 20) if (name := f"{plain}-{number}") not in taken)
+
+
+def _limits(options: dict[str, object]) -> "Limits":
+    from builder.runtime.container import Limits
+
+    memory, pids, cpus = options["memory"], options["pids"], options["cpus"]
+    return Limits(
+        memory=parse_size(memory) if isinstance(memory, str) else None,
+        pids=pids if isinstance(pids, int) else None,
+        cpus=cpus if isinstance(cpus, float) else None,
+    )
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_size(text: str) -> int:
+    """Read a size such as `512M` (powers of 1024, as systemd and podman have them) as bytes."""
+    number, unit = text.rstrip("KMGTkmgtiBb"), text.lstrip("0123456789.")
+    unit = unit.upper().removesuffix("B").removesuffix("I")
+    try:
+        size = int(float(number) * _UNITS[unit])
+    except (ValueError, KeyError, OverflowError):
+        size = 0
+    if size < 1 << 20:
+        raise RecipeError(
+            f"`{text}` is not a size of at least 1 MiB", hint="write it as `512M` or `2G`"
+        )
+    return size

@@ -1,0 +1,79 @@
+"""What the verbs that build have in common: a namespace, the settings, a store and tools."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from builder.cli.progress import reporter
+from builder.distros import Sources, UnknownPackageError, distro
+from builder.host.net import Net
+from builder.host.places import Places
+from builder.host.privilege import enter_namespace
+from builder.host.process import on_host
+from builder.model.lock import Asked, Lock
+from builder.model.settings import Settings
+from builder.stages.load import LoadedRecipe, load, load_settings
+from builder.stages.order import asked_for, choose_arch, located, mirror_settings
+from builder.stages.resolve import LockFiles, resolve
+from builder.stages.tools import Tools
+from builder.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where a verb works, and with what."""
+
+    places: Places
+    settings: Settings
+    tools: Tools
+
+
+@contextlib.contextmanager
+def open_workplace(*, explain: bool = False) -> Iterator[Workplace]:
+    """Read the settings, become root of a namespace, open the store, and report until the end."""
+    places = Places.of_user()
+    settings = load_settings(places.settings)
+    enter_namespace()  # before the reporter starts its thread
+    with reporter(explain=explain) as report:
+        tools = Tools(
+            store=Store(places.cache),
+            run=on_host,
+            net=Net(report),
+            report=report,
+            jobs=settings.jobs or os.cpu_count() or 1,
+        )
+        yield Workplace(places, settings, tools)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A recipe that has been read, and how its packages are found."""
+
+    loaded: LoadedRecipe
+    asked: Asked
+    files: LockFiles
+    sources: Sources
+    tools: Tools
+
+    def resolve(self) -> Lock:
+        """Ask the archive; an error about a package says where the recipe asks for it."""
+        try:
+            return resolve(self.asked, self.sources, self.tools)
+        except UnknownPackageError as error:
+            raise located(error, self.loaded) from error
+
+
+def plan(name: str, arch: str | None, work: Workplace) -> Planned:
+    """Find and read a recipe, and find the mirrors of its distribution."""
+    loaded = load(name)
+    asked = asked_for(loaded, choose_arch(loaded, arch))
+    return Planned(
+        loaded=loaded,
+        asked=asked,
+        files=LockFiles(
+            name=loaded.recipe.template.name, committed=loaded.lock, cache=work.places.cache
+        ),
+        sources=distro(asked.distro).sources(mirror_settings(work.settings), work.places.cache),
+        tools=work.tools,
+    )

@@ -1,0 +1,138 @@
+"""What a recipe must obey beyond its types: nothing twice, nothing contradictory, known names."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from builder.model.errors import RecipeError
+from builder.model.recipe import Base, Recipe
+from builder.model.source import Source
+from builder.model.toml_spans import Where
+
+SUITES: Mapping[str, Sequence[str]] = {
+    "debian": ("bullseye", "bookworm", "trixie", "forky", "sid"),
+}
+"""The suites of each distribution that recipes can be built for."""
+
+MOVING = {
+    "oldoldstable": "bullseye",
+    "oldstable": "bookworm",
+    "stable": "trixie",
+    "testing": "forky",
+    "unstable": "sid",
+    "11": "bullseye",
+    "12": "bookworm",
+    "13": "trixie",
+    "14": "forky",
+}
+"""What people write for a Debian suite; the same alias means another suite after each release."""
+
+
+def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]] = SUITES) -> None:
+    """Hold a recipe against the rules; `suites` are those of each known distribution.
+
+    Raises RecipeError with the place of the first thing that breaks one.
+    """
+    if recipe.base and recipe.from_:
+        raise RecipeError(
+            "a recipe has either `[base]` or `from`, not both",
+            at=source.key("from"),
+            hint="an OS template has `[base]`, an appliance has `from`",
+        )
+    if recipe.base:
+        _check_base(recipe.base, source, suites)
+    elif not recipe.from_:
+        raise RecipeError(
+            "a recipe needs `[base]` or `from`",
+            at=source.key(),
+            hint='add `[base]` for an OS template, or `from = "…"` for an appliance',
+        )
+    for where, words in _lists(recipe):
+        _check_once(where, words, source)
+    _check_services(recipe, source)
+
+
+def _check_base(base: Base, source: Source, suites: Mapping[str, Sequence[str]]) -> None:
+    from builder.model.complaints import did_you_mean, quoted
+
+    if base.distro not in suites:
+        raise RecipeError(
+            f"unknown distro {quoted(base.distro)}",
+            at=source.value("base", "distro"),
+            hint=did_you_mean(base.distro, suites) or f"known: {', '.join(suites)}",
+        )
+    known = suites[base.distro]
+    if base.suite in known:
+        return
+    at = source.value("base", "suite")
+    pocket = next((suite for suite in known if base.suite.startswith(f"{suite}-")), None)
+    if pocket:
+        raise RecipeError(
+            f"{quoted(base.suite)} is a part of the suite `{pocket}`, not one to build from",
+            at=at,
+            hint=f'write `suite = "{pocket}"`; its security and updates parts are always used',
+        )
+    if base.suite in MOVING:
+        raise RecipeError(
+            f"`{base.suite}` is not a suite's code name",
+            at=at,
+            hint=f'write `suite = "{MOVING[base.suite]}"`',
+        )
+    raise RecipeError(
+        f"unknown suite {quoted(base.suite)}",
+        at=at,
+        hint=did_you_mean(base.suite, known) or f"known: {', '.join(known)}",
+    )
+
+
+def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
+    """Give every list in which nothing may stand twice: the place and the word of each item."""
+    lists: list[tuple[Where, Sequence[str]]] = [
+        (("packages", "install"), recipe.packages.install),
+        (("services", "enable"), recipe.services.enable),
+        (("services", "disable"), recipe.services.disable),
+        (("services", "mask"), recipe.services.mask),
+    ]
+    if recipe.base:
+        lists.append((("base", "arch"), recipe.base.arch))
+        lists.append((("base", "components"), recipe.base.components))
+    for index, user in enumerate(recipe.user):
+        lists.append((("user", index, "groups"), user.groups))
+        lists.append((("user", index, "ssh-keys"), user.ssh_keys))
+    for where, words in lists:
+        yield [(*where, index) for index in range(len(words))], list(words)
+    users, uids, ports = recipe.user, [user.uid for user in recipe.user], recipe.port
+    yield [("user", i, "name") for i in range(len(users))], [user.name for user in users]
+    given = [(i, uid) for i, uid in enumerate(uids) if uid is not None]
+    yield [("user", i, "uid") for i, _ in given], [str(uid) for _, uid in given]
+    yield (
+        [("script", i, "path") for i in range(len(recipe.script))],
+        [script.path for script in recipe.script],
+    )
+    yield (
+        [("port", i, "port") for i in range(len(ports))],
+        [f"{port.port}/{port.protocol}" for port in ports],
+    )
+
+
+def _check_once(where: Sequence[Where], words: Iterable[str], source: Source) -> None:
+    seen: dict[str, Where] = {}
+    for place, word in zip(where, words, strict=True):
+        if word in seen:
+            first = source.value(*seen[word])
+            raise RecipeError(
+                f"`{word}` is there twice",
+                at=source.value(*place),
+                hint=f"take this one out; the first is in line {first.line}",
+            )
+        seen[word] = place
+
+
+def _check_services(recipe: Recipe, source: Source) -> None:
+    services = recipe.services
+    for index, unit in enumerate(services.enable):
+        for against, units in (("mask", services.mask), ("disable", services.disable)):
+            if unit in units:
+                raise RecipeError(
+                    f"`{unit}` is in both `enable` and `{against}`",
+                    at=source.value("services", "enable", index),
+                    hint="keep it in one of the two",
+                )

@@ -1,0 +1,139 @@
+"""Reading recipes, appliances and settings from disk into checked values."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.model import rules, settings
+from builder.model.errors import NotFoundError, RecipeError
+from builder.model.recipe import Recipe
+from builder.model.settings import Settings
+from builder.model.source import Source, decode_source, source_of_bytes
+from builder.stages.find import KINDS, Kind, find
+
+LIMIT = 1 << 20
+"""No file that a person writes is larger, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A recipe, and where all that belongs to it lies; none of the paths but `path` must exist."""
+
+    recipe: Recipe
+    source: Source
+    """Its text: `source.value("packages", "install", 0)` is a place for an error."""
+    folder: Path
+    """Holds `overlay/` and the scripts."""
+    lock: Path
+    base: "LoadedRecipe | None" = None
+    """The OS recipe that an appliance stands on."""
+
+    @property
+    def path(self) -> Path:
+        """Its TOML file."""
+        return self.source.path
+
+    @property
+    def overlay(self) -> Path:
+        """The folder whose files are laid over the tree."""
+        return self.folder / "overlay"
+
+
+def load(name: str, kinds: tuple[Kind, ...] = KINDS) -> LoadedRecipe:
+    """Find, read and check a recipe or appliance with all that it stands on."""
+    return load_file(find(name, kinds))
+
+
+def load_file(path: Path) -> LoadedRecipe:
+    """Read and check the recipe in a file with all that it stands on."""
+    loaded = _load_alone(path)
+    if loaded.recipe.from_ is None:
+        return loaded
+    return LoadedRecipe(
+        recipe=loaded.recipe,
+        source=loaded.source,
+        folder=loaded.folder,
+        lock=loaded.lock,
+        base=_load_base(loaded, loaded.recipe.from_),
+    )
+
+
+def load_settings(paths: Iterable[Path]) -> Settings:
+    """Read those settings files that exist; a later one wins, key by key."""
+    result = Settings()
+    for path in paths:
+        if not path.exists():
+            continue
+        source = read_source(path)
+        newer = decode_source(source, Settings)
+        settings.check(newer, source)
+        result = settings.merged(result, newer)
+    return result
+
+
+def read_source(path: Path) -> Source:
+    """Read a text file; whatever stands in the way is a RecipeError."""
+    try:
+        if path.is_dir():
+            raise RecipeError("this is a folder, not a file", at=path)
+        if not path.is_file():  # opening a pipe would wait for ever
+            problem = "this is not a regular file" if path.exists() else "this file is not there"
+            raise RecipeError(problem, at=path)
+        with path.open("rb") as file:
+            data = file.read(LIMIT + 1)
+    except OSError as error:
+        problem = f"this file cannot be read: {(error.strerror or str(error)).lower()}"
+        raise RecipeError(problem, at=path) from error
+    if len(data) > LIMIT:
+        raise RecipeError("this file is larger than 1 MiB", at=path)
+    return source_of_bytes(data, path)
+
+
+def _load_alone(path: Path) -> LoadedRecipe:
+    source = read_source(path)
+    recipe = decode_source(source, Recipe)
+    rules.check(recipe, source)
+    of_appliance = path.name == "appliance.toml"
+    loaded = LoadedRecipe(
+        recipe=recipe,
+        source=source,
+        folder=path.parent if of_appliance else path.with_suffix(""),
+        lock=path.with_suffix(".lock"),
+    )
+    _check_scripts(loaded)
+    return loaded
+
+
+def _check_scripts(loaded: LoadedRecipe) -> None:
+    for index, script in enumerate(loaded.recipe.script):
+        file = loaded.folder / script.path
+        at = loaded.source.value("script", index, "path")
+        if not file.is_file():
+            raise RecipeError(
+                f"there is no script `{script.path}`", at=at, hint=f"it belongs in `{file}`"
+            )
+        with file.open("rb") as opened:
+            if opened.read(2) != b"#!":
+                raise RecipeError(
+                    f"the script `{script.path}` does not say what runs it",
+                    at=at,
+                    hint="start it with a line such as `#!/bin/sh`",
+                )
+
+
+def _load_base(appliance: LoadedRecipe, name: str) -> LoadedRecipe:
+    """Load what an appliance stands on: an OS recipe, which stands on nothing itself."""
+    at = appliance.source.value("from")
+    try:
+        base = _load_alone(find(name, beside=appliance.path))
+    except NotFoundError as error:
+        raise RecipeError(error.problem, at=at, hint=error.hint) from error
+    if base.path.resolve() == appliance.path.resolve():
+        raise RecipeError(f"`{name}` stands on itself", at=at, hint="name an OS recipe here")
+    if base.recipe.base is None:
+        raise RecipeError(
+            f"`{name}` is itself an appliance",
+            at=at,
+            hint=f'an appliance stands on an OS recipe: write `from = "{base.recipe.from_}"`',
+        )
+    return base

@@ -1,0 +1,244 @@
+"""Overlays: what is read, what is refused, what a template sees."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from builder.formats.overlay import (
+    OverlayEntry,
+    Variables,
+    apply_overlay,
+    read_overlay,
+    render,
+    render_overlay,
+)
+from builder.host.treeio import TreeIO
+from builder.model.errors import RecipeError, Span
+from builder.store import Store
+
+VARIABLES = Variables(
+    parameters={"title": "Hello", "port": 80, "items": "kept", "https": False},
+    template={"name": "web", "summary": "A web server"},
+    base={"distro": "debian", "suite": "bookworm", "arch": "amd64"},
+)
+SOURCE = Path("overlay/page.j2")
+
+
+def rendered(text: str) -> str:
+    return render(text.encode(), variables=VARIABLES, source=SOURCE).decode()
+
+
+def refusal(text: str) -> tuple[RecipeError, Span]:
+    with pytest.raises(RecipeError) as caught:
+        rendered(text)
+    assert caught.value.at is not None
+    assert caught.value.at.path == SOURCE
+    return caught.value, caught.value.at
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "recipe/overlay"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("{{ parameters.title }} on {{ parameters.port }}\n", "Hello on 80\n"),
+        ("{{ template.name }}: {{ template.summary }}", "web: A web server"),
+        ("{{ base.distro }}/{{ base.suite }}/{{ base.arch }}\n\n", "debian/bookworm/amd64\n\n"),
+        ("{{ parameters.items }}", "kept"),
+        ("{{ parameters['title'] }}", "Hello"),
+        ("{% if parameters.https %}s{% else %}plain{% endif %}", "plain"),
+        ("<b>{{ '<&>' }}</b>", "<b><&></b>"),
+    ],
+)
+def test_a_template_sees_the_declared_values(text: str, result: str) -> None:
+    assert rendered(text) == result
+
+
+def test_an_undefined_name_is_underlined_and_the_nearest_offered() -> None:
+    error, at = refusal("first\nwelcome to {{ parameters.titel }}\n")
+    assert error.problem == "`titel` is not defined"
+    assert (at.line, at.column, at.length) == (2, 26, 5)
+    assert at.text == "welcome to {{ parameters.titel }}"
+    assert error.hint == "did you mean `parameters.title`?"
+
+
+def test_a_name_like_no_other_lists_those_that_exist() -> None:
+    error, at = refusal("{{ zzz }}")
+    assert at.line == 1
+    assert error.hint == (
+        "a template sees `parameters.https`, `parameters.items`, `parameters.port`, "
+        "`parameters.title`, `template.name`, `template.summary`, `base.arch`, `base.distro`, "
+        "`base.suite`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "line"),
+    [
+        ("ok\n{% if %}\n", "expected an expression, got 'end of statement block'", 2),
+        ("a\nb\n{{ parameters.title", "unexpected end of template", 3),
+        ("\n{{ 1 / 0 }}", "division by zero", 2),
+        ("{{ 'a' + 1 }}", 'can only concatenate str (not "int") to str', 1),
+        ("{% include '/etc/passwd' %}", "a template cannot read other files", 1),
+        ("{% extends 'other' %}", "a template cannot read other files", 1),
+    ],
+)
+def test_mistakes_name_file_and_line(text: str, problem: str, line: int) -> None:
+    error, at = refusal(text)
+    assert problem in error.problem
+    assert at.line == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ parameters.__init__.__globals__ }}",
+        "{{ parameters.__dict__.update(title='x') }}",
+        "{{ self.__init__ }}",
+        "{{ [].append(1) }}",
+        "{{ range(10**9) | list }}",
+    ],
+)
+def test_the_sandbox_holds(text: str) -> None:
+    refusal(text)
+
+
+def test_a_template_must_be_text() -> None:
+    with pytest.raises(RecipeError, match="UTF-8") as caught:
+        render(b"fine\n\xff\xfe", variables=VARIABLES, source=SOURCE)
+    assert caught.value.at is not None
+    assert caught.value.at.line == 2
+
+
+def test_reading_lists_everything_sorted(folder: Path, store: Store) -> None:
+    (folder / "etc").mkdir()
+    (folder / "etc/motd.j2").write_text("{{ parameters.title }}\n")
+    (folder / "etc/hello").write_text("#!/bin/sh\n")
+    (folder / "etc/hello").chmod(0o700)
+    (folder / "etc/link").symlink_to("../usr/share/x")
+    entries = read_overlay(folder, store)
+    assert [(one.path, one.kind, one.mode) for one in entries] == [
+        ("etc", "dir", 0o755),
+        ("etc/hello", "file", 0o755),
+        ("etc/link", "symlink", 0o777),
+        ("etc/motd", "template", 0o644),
+    ]
+    assert entries[3].source == Path("overlay/etc/motd.j2")
+    assert render_overlay(entries, VARIABLES, store) == {"etc/motd": b"Hello\n"}
+
+
+def test_the_same_overlay_elsewhere_reads_the_same(tmp_path: Path, store: Store) -> None:
+    listings = []
+    for place in ("one", "two"):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "file").write_text("same")
+        os.utime(folder / "file", (len(place), 7))
+        listings.append(read_overlay(folder, store))
+    assert listings[0] == listings[1]
+
+
+def test_no_overlay_is_an_empty_one(tmp_path: Path, store: Store) -> None:
+    assert read_overlay(tmp_path / "none", store) == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "problem", "hint"),
+    [
+        (
+            "etc/nginx/site",
+            "/usr/share/site",
+            "the link points to the absolute path `/usr/share/site`",
+            "write it relative to the link's own folder: `ln -s ../../usr/share/site`",
+        ),
+        (
+            "etc/up",
+            "../../host",
+            "the link's target `../../host` climbs out of the overlay",
+            "use a relative link that stays below the overlay's top",
+        ),
+        (
+            "top",
+            "a/../../b/..",
+            "the link's target `a/../../b/..` climbs out of the overlay",
+            "use a relative link that stays below the overlay's top",
+        ),
+    ],
+)
+def test_links_that_leave_the_overlay_are_refused(
+    folder: Path, store: Store, path: str, target: str, problem: str, hint: str
+) -> None:
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).symlink_to(target)
+    with pytest.raises(RecipeError) as caught:
+        read_overlay(folder, store)
+    assert caught.value.problem == problem
+    assert caught.value.hint == hint
+    assert caught.value.at is not None
+    assert caught.value.at.path == folder / path
+
+
+def test_special_files_are_refused(folder: Path, store: Store) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(RecipeError, match="files, folders and symbolic links"):
+        read_overlay(folder, store)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b".j2"])
+def test_names_that_cannot_be_used_are_refused(folder: Path, store: Store, name: bytes) -> None:
+    (folder / os.fsdecode(name)).write_text("")
+    with pytest.raises(RecipeError, match=r"must be UTF-8 text|nothing is left"):
+        read_overlay(folder, store)
+
+
+def test_two_sources_of_one_file_are_refused(folder: Path, store: Store) -> None:
+    (folder / "motd").write_text("")
+    (folder / "motd.j2").write_text("")
+    with pytest.raises(RecipeError, match=r"`motd` and `motd.j2` both become `/motd`"):
+        read_overlay(folder, store)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files of a tree are root's")
+def test_nothing_is_written_through_a_link_of_the_tree(
+    tmp_path: Path, folder: Path, store: Store
+) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / "etc").symlink_to(outside)
+    (root / "usr").symlink_to("system")
+    (root / "system").mkdir(mode=0o700)
+    (folder / "usr").mkdir()
+    (folder / "usr/fine").write_text("x")
+    (folder / "etc").mkdir()
+    (folder / "etc/motd").write_text("x")
+    entries = read_overlay(folder, store)
+    with TreeIO(root) as tree:
+        with pytest.raises(RecipeError, match="cannot put `/etc` into the tree"):
+            apply_overlay(tree, entries, {}, store)
+        apply_overlay(tree, tuple(one for one in entries if one.path[:3] == "usr"), {}, store)
+    assert os.listdir(outside) == []
+    assert (root / "system/fine").read_text() == "x"
+    assert (root / "system").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_in_the_way_is_the_authors_to_mend(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "root/etc/motd").mkdir(parents=True)
+    link = OverlayEntry(path="etc/motd", kind="symlink", mode=0o777, content="x")
+    with (
+        TreeIO(tmp_path / "root") as tree,
+        pytest.raises(RecipeError, match="cannot put `/etc/motd` into the tree: not a regular"),
+    ):
+        apply_overlay(tree, (link,), {}, store)
