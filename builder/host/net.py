@@ -1,10 +1,363 @@
-"""Downloads: bounded in size, resumable, checked."""
+"""Downloads: bounded in size, resumable, checked while they arrive."""
 
-from builder.model.progress import Reporter
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from builder.host.files import disk_errors
+from builder.model.errors import UpstreamError
+from builder.model.progress import Reporter, Task
+
+if TYPE_CHECKING:
+    import requests
+
+CONNECTIONS = 8
+"""How many files are downloaded at once by default."""
+
+ATTEMPTS = 4
+"""How often a mirror is asked for a file before the next mirror is."""
+
+TIMEOUTS = (10.0, 20.0)
+"""Seconds that a mirror may take to accept a connection, and to send the next piece."""
+
+CHUNK = 1 << 16
+GRACE = 0.2
+"""Seconds that each thread gets to notice that all is over."""
+
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file to download: where it may be had, where it goes, and what it must be."""
+
+    urls: tuple[str, ...]
+    """The same file on several mirrors, the preferred one first."""
+    target: Path
+    size: int
+    sha256: str
+    label: str
+    """What a person calls it."""
+
+    @property
+    def part(self) -> Path:
+        """Where the bytes are until they are whole; kept between runs."""
+        return self.target.with_name(self.target.name + ".part")
+
+
+class GoneError(UpstreamError):
+    """Every mirror says that it has no such file."""
+
+    def __init__(self, item: Item, url: str) -> None:
+        super().__init__(f"the mirror has no `{url}`")
+        self.item = item
 
 
 class Net:
-    """Placeholder until the fetch helper delivers."""
+    """Downloads files over HTTP."""
 
-    def __init__(self, report: Reporter) -> None:
-        self.report = report
+    def __init__(self, report: Reporter, *, pause: float = 0.5) -> None:
+        """Tell progress to `report`; before asking again wait `pause` seconds, then twice that."""
+        self._report = report
+        self._pause = pause
+        self._down: set[str] = set()
+
+    def download(self, urls: str | Sequence[str], target: Path, *, size: int, sha256: str) -> None:
+        """Download one file; it is whole and right when this returns.
+
+        Raises UpstreamError naming the URL. What has arrived stays in `TARGET.part` for the next
+        time, unless it is wrong.
+        """
+        listed = (urls,) if isinstance(urls, str) else tuple(urls)
+        self.fetch_all([Item(listed, target, size, sha256, target.name)], jobs=1)
+
+    def fetch_all(
+        self,
+        items: Sequence[Item],
+        *,
+        jobs: int = CONNECTIONS,
+        then: Callable[[Item], None] | None = None,
+    ) -> None:
+        """Download files side by side; `then` is called, in some thread, as each one is whole.
+
+        The first failure stops all of them and is raised; so does Ctrl-C.
+        """
+        if not items:
+            return
+        import requests
+
+        label = items[0].label if len(items) == 1 else f"{len(items)} files"
+        task = self._report.begin(f"download {label}", total=sum(i.size for i in items), unit="B")
+        try:
+            with requests.Session() as session:
+                session.headers["Accept-Encoding"] = "identity"
+                crowd = _Crowd(task, session)
+                _side_by_side(items, jobs, crowd, lambda item: self._obtain(item, crowd, then))
+        except BaseException:
+            task.close("failed")
+            raise
+        task.close()
+
+    def _obtain(self, item: Item, crowd: "_Crowd", then: Callable[[Item], None] | None) -> None:
+        """Try the mirrors in turn; those that were found down before are asked last."""
+        urls = sorted(item.urls, key=lambda url: urlsplit(url).netloc in self._down)
+        transfer = _Transfer(item, crowd)
+        problems: list[_RefusedError] = []
+        for url in urls:
+            try:
+                self._from_mirror(url, transfer)
+            except _RefusedError as error:
+                problems.append(error)
+            else:
+                if then:
+                    then(item)
+                return
+        if problems and all(isinstance(problem, _MissingError) for problem in problems):
+            raise GoneError(item, urls[-1])
+        raise UpstreamError(
+            "; ".join(map(str, problems)) or f"no mirror is known for `{item.label}`",
+            hint="try again later, or set another mirror",
+        )
+
+    def _from_mirror(self, url: str, transfer: "_Transfer") -> None:
+        """Download from one mirror, with patience for what may be better the next time."""
+        host = urlsplit(url).netloc
+        attempts = 1 if host in self._down else ATTEMPTS
+        for attempt in range(1, attempts + 1):
+            try:
+                transfer.ask(url)
+            except _BrokenError as error:
+                if attempt == attempts:
+                    self._down.add(host)
+                    raise _RefusedError(f"cannot download `{url}`: {error}") from error
+                transfer.crowd.rest(self._pause * 2 ** (attempt - 1))
+            else:
+                self._down.discard(host)
+                return
+
+
+class _BrokenError(Exception):
+    """A transfer broke off; the same mirror may be asked again."""
+
+
+class _RefusedError(Exception):
+    """A mirror is given up for a file: it says no, or what it serves is wrong."""
+
+
+class _MissingError(_RefusedError):
+    """A mirror says that it has no such file."""
+
+
+class _StoppedError(Exception):
+    """Another download failed, or a person pressed Ctrl-C."""
+
+
+class _Crowd:
+    """What the downloads of one call share."""
+
+    def __init__(self, task: Task, session: "requests.Session") -> None:
+        self.session = session
+        self.stopped = threading.Event()
+        self._task = task
+        self._lock = threading.Lock()
+
+    def advance(self, amount: int) -> None:
+        """Tell of bytes that arrived, one thread at a time."""
+        with self._lock:
+            self._task.advance(amount)
+
+    def rest(self, seconds: float) -> None:
+        """Wait, unless all is over."""
+        if self.stopped.wait(seconds):
+            raise _StoppedError
+
+    def go_on(self) -> None:
+        """Raise when all is over."""
+        if self.stopped.is_set():
+            raise _StoppedError
+
+
+def _side_by_side(
+    items: Sequence[Item], jobs: int, crowd: _Crowd, work: Callable[[Item], None]
+) -> None:
+    """Work on the items in threads; raise the first error.
+
+    The threads are daemons, and nobody waits for them to the end after an error: one may sit in a
+    read for as long as the timeout, and Ctrl-C must not. It writes nothing once `stopped` is set.
+    """
+    waiting: SimpleQueue[Item] = SimpleQueue()
+    for item in items:
+        waiting.put(item)
+    outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def thread() -> None:
+        outcomes.put(_work_off(waiting, crowd, work))
+
+    count = max(1, min(jobs, len(items)))
+    threads = [threading.Thread(target=thread, daemon=True) for _ in range(count)]
+    try:
+        for started in threads:
+            started.start()
+        for _ in threads:
+            if (error := outcomes.get()) is not None:
+                raise error
+    finally:
+        crowd.stopped.set()
+        for started in threads:
+            started.join(GRACE)
+
+
+def _work_off(
+    waiting: SimpleQueue[Item], crowd: _Crowd, work: Callable[[Item], None]
+) -> BaseException | None:
+    """Work until nothing is left or all is over; give what went wrong."""
+    try:
+        while not crowd.stopped.is_set():
+            work(waiting.get_nowait())
+    except (Empty, _StoppedError):
+        return None
+    except BaseException as error:  # noqa: BLE001  # it is raised in the caller's thread
+        return error
+    return None
+
+
+class _Transfer:
+    """One file on its way, from one mirror or another."""
+
+    def __init__(self, item: Item, crowd: _Crowd) -> None:
+        self.crowd = crowd
+        self._item = item
+        self._told = 0
+
+    def ask(self, url: str) -> None:
+        """Ask a mirror for what is missing, check the whole, and move it to its place."""
+        part = self._item.part
+        with disk_errors(part.parent):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("a+b") as file:
+                digest, resumed = self._complete(url, file)
+            if digest == self._item.sha256:
+                part.rename(self._item.target)
+                return
+            part.unlink()
+        if resumed:
+            # The beginning may have come from another mirror: this one gets a chance to do it all.
+            raise _BrokenError("the pieces of two transfers do not fit")
+        raise _RefusedError(f"`{url}` has wrong bytes (sha256 {digest})")
+
+    def _complete(self, url: str, file: IO[bytes]) -> tuple[str, bool]:
+        """Fill the file up; give its sha256 and whether some of it was there before."""
+        hasher = hashlib.sha256()
+        offset = self._reuse(file, hasher.update)
+        if offset == self._item.size:
+            return hasher.hexdigest(), True
+        with self._open(url, offset) as response:
+            if offset and not _continues(response, offset):
+                os.ftruncate(file.fileno(), 0)
+                offset, hasher = 0, hashlib.sha256()
+                if response.status_code != 200:
+                    raise _BrokenError("the mirror does not continue a broken transfer")
+            self._check_answer(url, response, offset)
+            position = offset
+            for chunk in _chunks(response):
+                self.crowd.go_on()
+                position += len(chunk)
+                if position > self._item.size:
+                    file.flush()
+                    os.ftruncate(file.fileno(), 0)
+                    raise _RefusedError(f"`{url}` is larger than {self._item.size} bytes")
+                file.write(chunk)
+                hasher.update(chunk)
+                self._tell(position)
+        if position < self._item.size:
+            raise _BrokenError(f"it ended after {position} of {self._item.size} bytes")
+        return hasher.hexdigest(), offset > 0
+
+    def _reuse(self, file: IO[bytes], update: Callable[[bytes], None]) -> int:
+        """Take in what an earlier transfer left; give its size."""
+        if os.fstat(file.fileno()).st_size > self._item.size:
+            os.ftruncate(file.fileno(), 0)
+        file.seek(0)
+        while chunk := file.read(CHUNK):
+            update(chunk)
+        self._tell(file.tell())
+        return file.tell()
+
+    def _open(self, url: str, offset: int) -> "requests.Response":
+        import requests
+
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        try:
+            return self.crowd.session.get(url, headers=headers, stream=True, timeout=TIMEOUTS)
+        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
+            raise _RefusedError(f"`{url}` is no URL to download from") from error
+        except requests.RequestException as error:
+            raise _BrokenError(_why(error)) from error
+
+    def _check_answer(self, url: str, response: "requests.Response", offset: int) -> None:
+        """See whether the mirror is about to send the file that is meant."""
+        status = response.status_code
+        if status in TRANSIENT:
+            raise _BrokenError(f"status {status}")
+        if status in {404, 410}:
+            raise _MissingError(f"the mirror has no `{url}`")
+        if status not in {200, 206}:
+            raise _RefusedError(f"the mirror refuses `{url}` with status {status}")
+        length = response.headers.get("Content-Length", "")
+        if length.isdecimal() and offset + int(length) != self._item.size:
+            raise _RefusedError(
+                f"`{url}` has {offset + int(length)} bytes, not {self._item.size} as expected"
+            )
+
+    def _tell(self, position: int) -> None:
+        """Tell progress; bytes that come a second time do not count."""
+        if position > self._told:
+            self.crowd.advance(position - self._told)
+            self._told = position
+
+
+def _continues(response: "requests.Response", offset: int) -> bool:
+    """Tell whether an answer starts where we left off (RFC 9110, section 14.4).
+
+    An answer that is no file at all is left to the check of the status.
+    """
+    if response.status_code == 206:
+        return response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
+    return response.status_code not in {200, 416}
+
+
+def _chunks(response: "requests.Response") -> Iterator[bytes]:
+    import requests
+
+    # A short answer is noticed by its length; as an error it would cost what came last.
+    response.raw.enforce_content_length = False
+    try:
+        yield from response.iter_content(CHUNK)
+    except requests.RequestException as error:
+        raise _BrokenError(_why(error)) from error
+
+
+def _why(error: BaseException) -> str:
+    """Dig out what the system said; the outer errors are long and repeat the URL."""
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return "the mirror does not answer in time"
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.errno and inner.strerror:
+            return inner.strerror.lower()
+        inner = inner.__context__
+    return "the connection broke off"
+
+
+def proxy_environment() -> Mapping[str, str]:
+    """Give the proxies that the user has set, for programs that download for us."""
+    names = ("http_proxy", "https_proxy", "no_proxy")
+    return {name: os.environ[name] for name in names if name in os.environ}

@@ -68,10 +68,15 @@ def watch_commands(trace: Trace) -> None:
     _traces.append(trace)
 
 
-def on_host(command: Command) -> Done:
-    """Run a command on this machine with a clean environment; wait for it; kill it on Ctrl-C."""
+def announce(command: Command) -> None:
+    """Tell those who watch that a command is about to run."""
     for trace in _traces:
         trace(command)
+
+
+def on_host(command: Command) -> Done:
+    """Run a command on this machine with a clean environment; wait for it; kill it on Ctrl-C."""
+    announce(command)
     try:
         process = subprocess.Popen(
             command.argv,
@@ -84,6 +89,8 @@ def on_host(command: Command) -> Done:
         )
     except FileNotFoundError as error:
         raise missing_program(command.argv[0]) from error
+    except PermissionError as error:
+        raise HostError(f"the program `{command.argv[0]}` may not be run") from error
     with process:
         try:
             stdout, stderr = process.communicate(command.stdin)
@@ -95,8 +102,7 @@ def on_host(command: Command) -> Done:
 
 def stream(command: Command, *, stdin: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
     """Start a command whose output is read while it runs; the caller waits for it."""
-    for trace in _traces:
-        trace(command)
+    announce(command)
     try:
         return subprocess.Popen(
             command.argv,
@@ -109,6 +115,8 @@ def stream(command: Command, *, stdin: IO[bytes] | None = None) -> "subprocess.P
         )
     except FileNotFoundError as error:
         raise missing_program(command.argv[0]) from error
+    except PermissionError as error:
+        raise HostError(f"the program `{command.argv[0]}` may not be run") from error
 
 
 def check(

@@ -1,0 +1,238 @@
+"""Cgroups: which kind this host has, and how a container gets, is found in, and loses its own."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import select
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+
+from builder.host import mounts
+from builder.model.errors import HostError
+
+# Every kernel has the version 2 hierarchy, also where the host uses version 1 and does not mount
+# it. All membership and killing goes through a descriptor of that hierarchy, which works the same
+# on every host. Only limits differ, and those the OCI runtime sets.
+#
+#   oven/NAME           killed as a whole
+#   oven/NAME/guest     what the container sees as its root
+#   oven/NAME/monitor   conmon, and the runtime while it works
+
+ROOT = Path("/sys/fs/cgroup")
+_PARENT = "oven"
+_CGROUP2_MAGIC = 0x63677270
+_DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
+
+
+class Layout(Enum):
+    """How the host arranges its cgroups."""
+
+    UNIFIED = "v2"
+    LEGACY = "v1"
+    """Version 1 hierarchies, with or without an empty version 2 one beside them."""
+
+
+def layout() -> Layout:
+    """Find out by the type of the file system that is mounted there."""
+    return Layout.UNIFIED if _filesystem_type(ROOT) == _CGROUP2_MAGIC else Layout.LEGACY
+
+
+def path_of(name: str) -> str:
+    """Give the path of a container's cgroup, the same in every hierarchy."""
+    return f"/{_PARENT}/{name}/guest"
+
+
+def controllers() -> frozenset[str]:
+    """Name what can be limited through the hierarchies that this host has mounted."""
+    if layout() is Layout.UNIFIED:
+        return frozenset((ROOT / "cgroup.controllers").read_text(encoding="ascii").split())
+    return frozenset(word for words in _legacy_hierarchies().values() for word in words)
+
+
+def join(name: str) -> None:
+    """Put this process where the runtime and its container belong.
+
+    On a version 1 host the OCI runtime never touches version 2, so the container is made where
+    this process is: in `guest`. On a version 2 host the runtime moves the container there itself.
+    """
+    if layout() is Layout.LEGACY:
+        # Made before the runtime does, so that no parallel `remove` takes the parent away.
+        for hierarchy in _legacy_hierarchies():
+            (hierarchy / _PARENT / name).mkdir(parents=True, exist_ok=True)
+    part = "monitor" if layout() is Layout.UNIFIED else "guest"
+    with _unified() as root:
+        _make(root, f"{_PARENT}/{name}/{part}")
+        _write(root, f"{_PARENT}/{name}/{part}/cgroup.procs", b"0")
+
+
+def delegate(name: str, owner: int) -> None:
+    """Let the root of a container arrange the cgroups that it sees.
+
+    Limits stay the host's: their files keep their owner (cgroup-v2.rst, "Delegation").
+    """
+    folder = f"{_PARENT}/{name}/guest"
+    with _unified() as root:
+        for path in (folder, *(f"{folder}/{leaf}" for leaf in _DELEGATED)):
+            os.chown(path, owner, owner, dir_fd=root, follow_symlinks=False)
+
+
+def enter(name: str) -> None:
+    """Put this process among those of a running container; its runtime does the rest."""
+    if layout() is Layout.LEGACY:
+        with _unified() as root:
+            _write(root, f"{_PARENT}/{name}/guest/cgroup.procs", b"0")
+
+
+def set_apart(name: str, pid: int) -> None:
+    """Move the monitor out of what the container sees."""
+    with _unified() as root:
+        _make(root, f"{_PARENT}/{name}/monitor")
+        _write(root, f"{_PARENT}/{name}/monitor/cgroup.procs", str(pid).encode())
+    if layout() is Layout.LEGACY:
+        # Or a login session or service that started the container would count it as its own.
+        systemd = ROOT / "systemd" / _PARENT / name / "monitor"
+        with contextlib.suppress(OSError):
+            systemd.mkdir(parents=True, exist_ok=True)
+            (systemd / "cgroup.procs").write_text(str(pid), encoding="ascii")
+
+
+def members(name: str) -> list[int]:
+    """List the processes of a container, as the host numbers them, those of `guest` first."""
+    found = []
+    with _unified() as root:
+        for part in ("guest", "monitor"):
+            with contextlib.suppress(FileNotFoundError):
+                data = _read(root, f"{_PARENT}/{name}/{part}/cgroup.procs")
+                found += [int(line) for line in data.split()]
+    return found
+
+
+def kill(name: str, timeout: float = 30) -> None:
+    """Kill every process of a container and its monitor; return when all are gone."""
+    with _unified() as root:
+        folder = f"{_PARENT}/{name}"
+        try:
+            events = os.open(f"{folder}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=root)
+        except FileNotFoundError:
+            return
+        try:
+            if b"populated 1" in os.pread(events, 4096, 0):
+                _write(root, f"{folder}/cgroup.kill", b"1")
+            poll = select.poll()
+            poll.register(events, select.POLLPRI)
+            while b"populated 1" in os.pread(events, 4096, 0):
+                # The kernel wakes us at each change of the file (cgroup-v2.rst, "cgroup.events").
+                if not poll.poll(timeout * 1000):
+                    raise HostError(
+                        f"processes of container `{name}` survive SIGKILL",
+                        hint="one may hang in the kernel; look for state D in `ps -e -o pid,stat`",
+                    )
+        finally:
+            os.close(events)
+
+
+def remove(name: str) -> None:
+    """Remove the cgroups of a container, which has no process any more, from all hierarchies."""
+    with _unified() as root:
+        # Where the host mounts version 2 itself, this is the same one.
+        _remove_in(Path(f"/proc/self/fd/{root}"), name)
+    if layout() is Layout.LEGACY:
+        for hierarchy in _legacy_hierarchies():
+            _remove_in(hierarchy, name)
+
+
+def show_legacy_only(target: Path) -> None:
+    """Mount over the host's cgroups, in this namespace, a folder of the version 1 ones alone.
+
+    An OCI runtime would take an emptied `unified` folder for one more version 1 hierarchy, and
+    some refuse hosts that have both.
+    """
+    hierarchies = _legacy_hierarchies()
+    links = {link.name: link.readlink() for link in ROOT.iterdir() if link.is_symlink()}
+    mounts.mount_tmpfs(target, "mode=755")
+    for hierarchy in hierarchies:
+        copy = target / hierarchy.name
+        copy.mkdir()
+        mounts.bind(hierarchy, copy)
+    for name, goal in links.items():
+        (target / name).symlink_to(goal)
+    mounts.move(target, ROOT)
+
+
+def _legacy_hierarchies() -> dict[Path, tuple[str, ...]]:
+    """Find each version 1 hierarchy that the host mounts, with the controllers that it has."""
+    found = {}
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split(" ", 2)
+        folder = Path(left.split(" ")[4])
+        if kind == "cgroup" and folder.parent == ROOT:
+            found[folder] = tuple(options.split(","))
+    return found
+
+
+@contextlib.contextmanager
+def _unified() -> Iterator[int]:
+    """Give a descriptor of the root of the version 2 hierarchy."""
+    try:
+        root = mounts.detached("cgroup2")
+    except PermissionError as error:
+        raise HostError(
+            "running containers needs root", hint="run the same command with sudo"
+        ) from error
+    try:
+        yield root
+    finally:
+        os.close(root)
+
+
+def _make(root: int, path: str) -> None:
+    """Make a cgroup and those above it, again when a parallel `remove` takes one away."""
+    parts = path.split("/")
+    for _ in range(100):
+        try:
+            for depth in range(1, len(parts) + 1):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir("/".join(parts[:depth]), 0o755, dir_fd=root)
+        except FileNotFoundError:
+            continue
+        return
+    raise HostError(f"the cgroup `{path}` disappears as fast as it is made")
+
+
+def _remove_in(hierarchy: Path, name: str) -> None:
+    top = hierarchy / _PARENT / name
+    for folder, _, _ in os.walk(top, topdown=False):
+        with contextlib.suppress(FileNotFoundError):
+            Path(folder).rmdir()
+    try:
+        (hierarchy / _PARENT).rmdir()
+    except OSError as error:
+        # In use by other containers, or gone already.
+        if error.errno not in {errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT}:
+            raise
+
+
+def _read(root: int, path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=root)
+    with open(fd, "rb") as file:  # noqa: PTH123  # opened by descriptor
+        return file.read()
+
+
+def _write(root: int, path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=root)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _filesystem_type(path: Path) -> int:
+    """Give `f_type` of statfs(2), which Python does not; it is the first long of the struct."""
+    buffer = (ctypes.c_long * 32)()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.statfs(os.fsencode(path), buffer) != 0:
+        return 0
+    return int(buffer[0])

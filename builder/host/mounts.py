@@ -1,0 +1,258 @@
+"""Mounts and namespaces: the system calls behind a container's file system."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.model.errors import HostError
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+_MS_BIND = 4096
+_MS_MOVE = 8192
+_MS_REC = 16384
+_MS_SLAVE = 1 << 19
+_MNT_DETACH = 2
+
+# The numbers of system calls from 424 on are the same on every architecture
+# (include/uapi/asm-generic/unistd.h); the libc of Debian 12 has no wrapper for these.
+_OPEN_TREE = 428
+_MOVE_MOUNT = 429
+_FSOPEN = 430
+_FSCONFIG = 431
+_FSMOUNT = 432
+_CLOSE_RANGE = 436
+_MOUNT_SETATTR = 442
+
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_OPEN_TREE_CLONE = 1
+_CLOSE_RANGE_CLOEXEC = 4
+_FSCONFIG_CMD_CREATE = 6
+_MOUNT_ATTR_IDMAP = 0x00100000
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """A file system of two layers: a shared one below, and one that takes all changes."""
+
+    lower: Path
+    upper: Path
+    work: Path
+    volatile: bool = False
+    """Never sync; for what is thrown away anyway (overlayfs.rst, "Volatile mount")."""
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces of this process for new ones (unshare(2))."""
+    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def private_namespace() -> None:
+    """Give this process mounts of its own: ours never show outside and end with it.
+
+    The host's own changes still come in (MS_SLAVE), or a file system that the host unmounts
+    would stay busy for as long as a container runs.
+    """
+    unshare(CLONE_NEWNS)
+    _mount(None, Path("/"), None, _MS_REC | _MS_SLAVE)
+
+
+def join_namespace(pid: int) -> None:
+    """Move this process among the mounts that another one sees (setns(2))."""
+    fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(CLONE_NEWNS)), "setns")
+    finally:
+        os.close(fd)
+
+
+def mount_tmpfs(target: Path, options: str) -> None:
+    """Mount an empty file system in memory."""
+    _mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
+
+
+def mount_proc(target: Path) -> None:
+    """Mount the process list of this process's PID namespace."""
+    _mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def bind(source: Path, target: Path) -> None:
+    """Show a folder or file, without what is mounted below it, in a second place."""
+    _mount(str(source), target, None, _MS_BIND)
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a mount onto another folder."""
+    _mount(str(source), target, None, _MS_MOVE)
+
+
+def detach(target: Path) -> None:
+    """Take a mount out of the tree; it lives on for those who use it."""
+    _check(_libc.umount2(os.fsencode(target), ctypes.c_int(_MNT_DETACH)), f"umount {target}")
+
+
+def mount_idmapped(source: Path, target: Path, namespace: int) -> None:
+    """Show a folder with its owners shifted as the user namespace of that descriptor says."""
+    flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
+    tree = _syscall(_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(source), flags)
+    try:
+        # struct mount_attr: attr_set, attr_clr, propagation, userns_fd (mount_setattr(2))
+        attributes = struct.pack("QQQQ", _MOUNT_ATTR_IDMAP, 0, 0, namespace)
+        size = ctypes.c_size_t(len(attributes))
+        empty = ctypes.c_uint(_AT_EMPTY_PATH)
+        try:
+            _syscall(_MOUNT_SETATTR, ctypes.c_int(tree), b"", empty, attributes, size)
+        except OSError as error:
+            if error.errno in {errno.EINVAL, errno.ENOSYS}:
+                raise HostError(
+                    f"the file system that holds `{source}` cannot shift the owners of files",
+                    hint="keep containers on ext4, xfs or btrfs with Linux 5.19 or newer",
+                ) from error
+            raise
+        _syscall(
+            _MOVE_MOUNT,
+            ctypes.c_int(tree),
+            b"",
+            ctypes.c_int(_AT_FDCWD),
+            os.fsencode(target),
+            ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH),
+        )
+    finally:
+        os.close(tree)
+
+
+def mount_overlay(overlay: Overlay, target: Path, owner: int) -> None:
+    """Mount two layers as one, with `owner` as the user who makes files in the upper one.
+
+    Overlayfs keeps the credentials of the mounting process for all that it does to the upper
+    layer; with plain root's it could not make files in a layer where root has no id.
+    """
+    options = f"lowerdir={overlay.lower},upperdir={overlay.upper},workdir={overlay.work}"
+    if overlay.volatile:
+        options += ",volatile"
+    with file_owner(owner):
+        _mount("overlay", target, "overlay", 0, options)
+
+
+@contextlib.contextmanager
+def user_namespace(first_id: int, count: int) -> Iterator[int]:
+    """Give a descriptor of a user namespace where `first_id` on the host is root."""
+    ready_out, ready_in = os.pipe()
+    # A namespace exists only with a process in it; once we hold a descriptor that may go.
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        os.close(ready_out)
+        code = _libc.unshare(ctypes.c_int(CLONE_NEWUSER))
+        # Only now, since new credentials untie a process from its parent (prctl(2)).
+        die_with_parent()
+        os.write(ready_in, bytes([code & 1]))
+        while os.getppid() == parent:
+            signal.pause()
+        os._exit(0)
+    try:
+        os.close(ready_in)
+        if os.read(ready_out, 1) != b"\0":
+            raise HostError(
+                "this host does not allow user namespaces",
+                hint="sysctl user.max_user_namespaces must not be 0",
+            )
+        for kind in ("uid_map", "gid_map"):
+            Path(f"/proc/{child}/{kind}").write_text(f"0 {first_id} {count}\n", encoding="ascii")
+        namespace = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(ready_out)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    try:
+        yield namespace
+    finally:
+        os.close(namespace)
+
+
+def detached(kind: str) -> int:
+    """Mount a file system that needs no device and give a descriptor of its root.
+
+    It is in nobody's list of mounts and goes when the descriptor is closed (fsmount(2)).
+    """
+    context = _syscall(_FSOPEN, kind.encode(), ctypes.c_uint(1))
+    try:
+        create = ctypes.c_uint(_FSCONFIG_CMD_CREATE)
+        _syscall(_FSCONFIG, ctypes.c_int(context), create, None, None, ctypes.c_int(0))
+        return _syscall(_FSMOUNT, ctypes.c_int(context), ctypes.c_uint(1), ctypes.c_uint(0))
+    finally:
+        os.close(context)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that forked it dies (prctl(2))."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+
+
+def close_on_exec(first: int) -> None:
+    """Let no descriptor from `first` on reach the program that this process becomes."""
+    flags = ctypes.c_uint(_CLOSE_RANGE_CLOEXEC)
+    _syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), flags)
+
+
+@contextlib.contextmanager
+def file_owner(owner: int) -> Iterator[None]:
+    """Reach files as another user, but keep root's capabilities (setfsuid(2))."""
+    # Without the bit the kernel would drop CAP_DAC_OVERRIDE and its kin together with the id.
+    bits = ctypes.c_ulong(_SECBIT_NO_SETUID_FIXUP)
+    _check(_libc.prctl(_PR_SET_SECUREBITS, bits, 0, 0, 0), "prctl PR_SET_SECUREBITS")
+    _libc.setfsgid(owner)
+    _libc.setfsuid(owner)
+    try:
+        yield
+    finally:
+        _libc.setfsuid(0)
+        _libc.setfsgid(0)
+        _libc.prctl(_PR_SET_SECUREBITS, ctypes.c_ulong(0), 0, 0, 0)
+
+
+def _mount(
+    source: str | None, target: Path, kind: str | None, flags: int, options: str = ""
+) -> None:
+    result = _libc.mount(
+        source.encode() if source is not None else None,
+        os.fsencode(target),
+        kind.encode() if kind is not None else None,
+        ctypes.c_ulong(flags),
+        options.encode() or None,
+    )
+    _check(result, f"mount {kind or source or ''} on {target}")
+
+
+def _syscall(number: int, *arguments: object) -> int:
+    result = _libc.syscall(ctypes.c_long(number), *arguments)
+    assert isinstance(result, int)  # restype says so
+    return _check(result, f"system call {number}")
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result

@@ -1,0 +1,55 @@
+"""Readiness: what a container's init says of itself, by the protocol of sd_notify(3)."""
+
+import os
+import select
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class Listener:
+    """Receives the messages that an init sends to `$NOTIFY_SOCKET`."""
+
+    def __init__(self, path: Path) -> None:
+        import socket  # late: `oven run -- CMD` comes by here and needs none
+
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        path.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # The name of a socket has at most 107 bytes (unix(7)); the way through /proc is short.
+            self._socket.bind(f"/proc/self/fd/{folder}/{path.name}")
+        finally:
+            os.close(folder)
+        # Whoever is root inside may write to it; the folder around it is root's alone.
+        path.chmod(0o666)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    def wait_ready(self, pidfd: int, timeout: float) -> str:
+        """Wait for READY=1; give `ready`, `ended` when the process did first, or `late`."""
+        deadline = time.monotonic() + timeout
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        poll.register(pidfd, select.POLLIN)
+        while True:
+            left = deadline - time.monotonic()
+            events = dict(poll.poll(max(left, 0) * 1000))
+            if self._socket.fileno() in events:
+                message = self._socket.recv(4096)
+                if b"READY=1" in message.split(b"\n"):
+                    return "ready"
+            elif pidfd in events:
+                return "ended"
+            if left <= 0:
+                return "late"

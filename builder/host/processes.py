@@ -1,0 +1,115 @@
+"""Other processes: found again without mistaking a recycled pid, signalled, and waited for."""
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def boot_id() -> str:
+    """Give the name of this boot of the host; what was running in another one is not any more."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def start_time(pid: int) -> int:
+    """Give when a process started, in clock ticks since boot; 0 when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    # The second field is a name in brackets that may hold anything (proc_pid_stat(5)).
+    return int(stat.rpartition(b")")[2].split()[19])
+
+
+def hold(pid: int, started: int) -> int | None:
+    """Give a pidfd of the process of that pid and start time; None when it has ended."""
+    if pid <= 0:
+        return None
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    if start_time(pid) != started or _is_over(fd):
+        os.close(fd)
+        return None
+    return fd
+
+
+def is_alive(pid: int, started: int) -> bool:
+    """Tell whether the process of that pid and start time still runs."""
+    fd = hold(pid, started)
+    if fd is None:
+        return False
+    os.close(fd)
+    return True
+
+
+def send(pidfd: int, number: int) -> None:
+    """Send a signal to a process that is held; one that has ended takes none."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return
+
+
+def wait_end(pidfd: int, timeout: float) -> bool:
+    """Wait until a held process has ended; False when it has not after `timeout` seconds."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+def wait_readable(fd: int, pid: int) -> bool:
+    """Wait until there is something to read; False when the child ends before."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.register(pidfd, select.POLLIN)
+        return fd in dict(poll.poll())
+    finally:
+        os.close(pidfd)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Tell whether a process handles or ignores a signal instead of dying of it."""
+    bit = 1 << (number - 1)
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # it has ended, and dies of nothing more
+    for line in status.splitlines():
+        word, _, value = line.partition(":")
+        if word in {"SigCgt", "SigIgn"} and int(value, 16) & bit:
+            return True
+    return False
+
+
+def depth_and_inner_pid(pid: int) -> tuple[int, int]:
+    """Tell in how many nested PID namespaces a process is, and its pid in the innermost."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return (0, 0)
+    line = next(line for line in status.splitlines() if line.startswith("NSpid:"))
+    pids = line.split()[1:]
+    return (len(pids), int(pids[-1]))
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold back Ctrl-C and its kin until something short that must not be cut in two is done."""
+    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _is_over(pidfd: int) -> bool:
+    return wait_end(pidfd, 0)

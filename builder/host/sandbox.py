@@ -1,0 +1,140 @@
+"""Sandboxes: how Oven runs a program that lives inside a tree."""
+
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.host.process import CLEAN_ENVIRONMENT, Command, Done, failed, on_host
+from builder.host.syncfilter import sync_filter
+from builder.model.errors import HostError
+
+ENVIRONMENT: Mapping[str, str] = {
+    **CLEAN_ENVIRONMENT,
+    "HOME": "/root",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "DEBCONF_NONINTERACTIVE_SEEN": "true",
+}
+"""What every program in a sandbox sees."""
+
+
+_BWRAP = (
+    "bwrap", "--die-with-parent", "--new-session",
+    "--unshare-pid", "--unshare-ipc", "--unshare-uts",
+    # Maintainer scripts chown, mknod and switch users; the namespaces are what contains them.
+    "--cap-add", "ALL",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A file or folder of the host that is seen inside; the place must exist in the tree."""
+
+    source: Path
+    inside: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A tree to run programs in, and what they may see besides it.
+
+    They are root of namespaces of their own: fresh /proc and /dev, no /sys, no host processes, and
+    no network unless asked for. All that they started dies with them.
+    """
+
+    root: Path
+    """A writable view of a tree, such as an overlay; never a tree of the store itself."""
+    binds: tuple[Bind, ...] = ()
+    network: bool = False
+    hostname: str = "oven"
+    epoch: int | None = None
+    """SOURCE_DATE_EPOCH, for programs that honor it."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Beyond `ENVIRONMENT`."""
+
+
+def inside(sandbox: Sandbox) -> "Inside":
+    """Give the runner that runs commands in a sandbox."""
+    return Inside(sandbox)
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Runs commands in a sandbox; a `cwd` is a path inside."""
+
+    sandbox: Sandbox
+
+    def __call__(self, command: Command, /) -> Done:
+        """Run a command to its end and give how it ended."""
+        return _filtered(lambda *more: self._argv(command, *more), command)
+
+    def require(self, command: Command, problem: str | None = None, /) -> Done:
+        """Run a command that must succeed; else a StageError with its output."""
+        done = self(command)
+        if done.code != 0:
+            _blame_host(done)
+            error = failed(command, done, problem)
+            error.command = self.paste(command)
+            raise error
+        return done
+
+    def paste(self, command: Command) -> str:
+        """Write the whole command as a shell takes it, without the sync filter's descriptor."""
+        return shlex.join(self._argv(command))
+
+    def _argv(self, command: Command, *more: str) -> tuple[str, ...]:
+        box = self.sandbox
+        argv = [*_BWRAP, *more, "--clearenv", "--hostname", box.hostname]
+        argv += [] if box.network else ["--unshare-net"]
+        argv += ["--bind", str(box.root), "/", "--proc", "/proc", "--dev", "/dev"]
+        for bind in box.binds:
+            argv += ["--bind" if bind.writable else "--ro-bind", str(bind.source), bind.inside]
+        for name, value in {**_environment(box), **command.env}.items():
+            argv += ["--setenv", name, value]
+        argv += ["--chdir", str(command.cwd or "/"), "--", *command.argv]
+        return tuple(argv)
+
+
+def _blame_host(done: Done) -> None:
+    """Raise HostError when it was not the program that failed: bwrap could not start it."""
+    said = done.stderr.decode(errors="replace").strip()
+    if said.startswith("bwrap: execvp") and said.endswith("Exec format error"):
+        raise HostError(
+            "this machine cannot run the programs of the tree's architecture",
+            hint="apt-get install qemu-user-static binfmt-support",
+        )
+    if said.startswith("bwrap: ") and not said.startswith("bwrap: execvp"):
+        raise HostError(
+            f"cannot make a sandbox: {said.removeprefix('bwrap: ')}",
+            hint="inside a container, it must be one that may mount /proc; `oven doctor` tells",
+        )
+
+
+def _environment(sandbox: Sandbox) -> dict[str, str]:
+    dated = {} if sandbox.epoch is None else {"SOURCE_DATE_EPOCH": str(sandbox.epoch)}
+    return {**ENVIRONMENT, **dated, **sandbox.env}
+
+
+def secluded(command: Command) -> Done:
+    """Run a program of the host's without network, and so that nothing it starts outlives it."""
+    alone = (*_BWRAP, "--unshare-net", "--hostname", "oven", "--dev-bind", "/", "/")
+
+    def argv(*more: str) -> tuple[str, ...]:
+        return (*alone, *more, "--proc", "/proc", "--", *command.argv)
+
+    return _filtered(argv, command)
+
+
+def _filtered(argv: Callable[..., tuple[str, ...]], command: Command) -> Done:
+    """Run a command line that is given bwrap's options for the filter."""
+    fd = os.memfd_create("syncfilter")
+    try:
+        os.write(fd, sync_filter())
+        os.lseek(fd, 0, os.SEEK_SET)
+        line = argv("--seccomp", str(fd))
+        inherited = (fd, *command.pass_fds)
+        return on_host(Command(line, command.stdin, command.env, pass_fds=inherited))
+    finally:
+        os.close(fd)
