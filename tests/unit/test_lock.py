@@ -153,7 +153,7 @@ def test_stale_lock_is_made_anew(files: LockFiles) -> None:
 def test_locked_refuses_a_stale_lock(files: LockFiles) -> None:
     write_lock(files.committed, lock())
     asked = msgspec.structs.replace(ASKED, suite="trixie", components=("main", "contrib"))
-    with pytest.raises(RecipeError, match="`base.suite`, `base.components` changed") as caught:
+    with pytest.raises(RecipeError, match=r"`base\.suite`, `base\.components` changed") as caught:
         committed_lock(asked, files)
     assert caught.value.hint == "`oven lock debian-bookworm` makes it; review and commit it"
     assert read_lock(files.committed) == lock()

@@ -1,0 +1,229 @@
+"""The native bootstrap: a base tree from packages that are linked, not unpacked."""
+
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.distros.debian.database import (
+    ADMIN,
+    Unpacked,
+    create_database,
+    diversions,
+    essentials,
+    not_installed,
+    overridden,
+    preinst_order,
+    write_database,
+)
+from builder.distros.debian.install import STAND_INS
+from builder.distros.debian.link import UnlinkableError, link_packages, merge_usr
+from builder.distros.debian.unpack import Expanded, blob_of
+from builder.host.overlay import apply_upper, overlay, stand_ins
+from builder.host.process import Command
+from builder.host.sandbox import Bind, Inside, Sandbox, inside
+from builder.model.errors import StageError
+from builder.store import Store, remove_tree
+
+# dpkg does two things for a package that take time: it writes the files, and it runs the scripts.
+# The files are in the store already, so the tree is made of hard links, and dpkg is told that it
+# has unpacked them. Then it configures everything, in an overlay, because scripts change files in
+# place that other trees share.
+#
+# Essential packages come first, as Policy 3.8 wants: any script of the others may use them. When
+# something shows that the files would have come to lie elsewhere had dpkg laid them (a diversion
+# made by a preinst, a path that two packages have), dpkg does it all after all: see `_by_dpkg`.
+
+DEBS = "/mnt"
+"""Where the sandbox shows package files, if dpkg has to unpack them; base-files has the folder."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kitchen:
+    """What a bootstrap is done with."""
+
+    draft: Path
+    """A folder that the store has lent: everything lies in it, the tree as `tree`."""
+    store: Store
+    arch: str
+    epoch: int
+
+    @property
+    def tree(self) -> Path:
+        """The tree in the making."""
+        return self.draft / "tree"
+
+
+def bootstrap(packages: Sequence[Expanded], kitchen: Kitchen) -> Path:
+    """Make the tree of packages that depend on nothing else; gives `kitchen.tree`."""
+    unpacked = [Unpacked(package) for package in packages]
+    try:
+        _linked(unpacked, kitchen)
+    except UnlinkableError as reason:
+        log.info("dpkg unpacks the base itself: %s", reason)
+        for name in ("tree", "upper", "work", "over", "view"):
+            remove_tree(kitchen.draft / name)
+        _by_dpkg(unpacked, kitchen)
+    check_installed(kitchen.tree)
+    return kitchen.tree
+
+
+def _linked(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
+    link_packages(packages, kitchen.tree, kitchen.arch)
+    write_database(packages, kitchen.tree)
+    _lay_shell(kitchen.tree)
+    essential = essentials(packages)
+    others = [package for package in packages if package not in essential]
+    with _opened(kitchen) as (view, run):
+        _run_preinsts(essential, packages, view, run)
+        names = [package.known_as for package in essential]
+        run.require(_dpkg("--no-triggers", "--configure", *names), _PROBLEM)
+        _run_preinsts(others, others, view, run)
+        _activate(essential, others, run)
+        run.require(_dpkg("--configure", "--pending"), _PROBLEM)
+
+
+_PROBLEM = "the base packages could not be configured"
+
+
+@contextmanager
+def _opened(kitchen: Kitchen, *binds: Bind) -> Iterator[tuple[Path, Inside]]:
+    """Mount the tree with an empty layer on top; what lands in that becomes part of the tree."""
+    draft, view = kitchen.draft, kitchen.draft / "view"
+    over = stand_ins(kitchen.tree, draft / "over", STAND_INS)
+    with overlay(kitchen.tree, draft / "upper", draft / "work", view, over=over):
+        yield view, inside(Sandbox(root=view, binds=binds, epoch=kitchen.epoch))
+    # The tree is this bootstrap's own draft, so it need not be linked once more as `fold` does.
+    apply_upper(draft / "upper", kitchen.tree)
+
+
+def _dpkg(*arguments: str) -> Command:
+    # Its log holds the time of the build. The sandbox drops what it syncs.
+    return Command(("dpkg", "--log=/dev/null", *arguments))
+
+
+def _lay_shell(tree: Path) -> None:
+    """Make /bin/sh in suites whose dash makes it only when it is configured (until bullseye)."""
+    if not os.path.lexists(tree / "usr/bin/sh"):
+        (tree / "usr/bin/sh").symlink_to("dash")
+
+
+def _run_preinsts(
+    packages: Sequence[Unpacked], coming: Sequence[Unpacked], view: Path, run: Inside
+) -> None:
+    """Run what dpkg runs before it unpacks; `coming` are packages whose files may be affected."""
+    before = diversions(view)
+    # Where dpkg has the control files of a package that it is about to unpack. debconf looks into
+    # this very folder to learn whose questions a preinst asks.
+    place = view / ADMIN / "tmp.ci"
+    for package in preinst_order(packages):
+        if (package.expanded.control / "preinst").exists():
+            shutil.copytree(package.expanded.control, place)
+            run.require(
+                Command((f"/{ADMIN}/tmp.ci/preinst", "install"), env=_script_environment(package)),
+                f"the preinst script of `{package.name}` failed",
+            )
+            shutil.rmtree(place)
+    _check_diversions(before, coming, view)
+    for package in coming:
+        if overridden(view) & set(package.paths):
+            raise UnlinkableError(f"files of {package.name} get other modes than it says")
+
+
+def _script_environment(package: Unpacked) -> dict[str, str]:
+    """Give what dpkg tells a maintainer script (dpkg(1), internal environment)."""
+    return {
+        "DPKG_MAINTSCRIPT_PACKAGE": package.name,
+        "DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT": "1",
+        "DPKG_MAINTSCRIPT_ARCH": package.arch,
+        "DPKG_MAINTSCRIPT_NAME": "preinst",
+        "DPKG_ADMINDIR": f"/{ADMIN}",
+        "DPKG_ROOT": "",
+    }
+
+
+def _check_diversions(
+    before: list[tuple[str, str, str]], coming: Sequence[Unpacked], view: Path
+) -> None:
+    """See that no diversion would have laid a file elsewhere.
+
+    Since trixie, libc6 and base-files divert paths that no package has any more, to protect the
+    links into /usr; that changes nothing.
+    """
+    now = diversions(view)
+    diverted = {path: by for path, _, by in now}
+    for package in coming:
+        for path in diverted.keys() & set(package.paths):
+            if diverted[path] != package.name:
+                raise UnlinkableError(f"{diverted[path]} diverts {path} of {package.name}")
+    for path, moved_to, by in now:
+        if (path, moved_to, by) not in before and os.path.lexists(view / moved_to[1:]):
+            raise UnlinkableError(f"the preinst of {by} has moved {path}")
+
+
+def _activate(done: Sequence[Unpacked], coming: Sequence[Unpacked], run: Inside) -> None:
+    """Tell configured packages of files that have come since, as unpacking would have done."""
+    paths = [path for package in coming for path in package.paths]
+    for trigger in (one for package in done for one in package.triggers()):
+        below = trigger.name.rstrip("/") + "/"
+        if any(path == trigger.name or path.startswith(below) for path in paths):
+            by = f"--by-package={trigger.package}"
+            run.require(Command(("dpkg-trigger", "--no-await", by, trigger.name)))
+
+
+def _by_dpkg(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
+    """Let dpkg unpack and configure everything, once there is enough for it to run.
+
+    The essential packages are laid down first, one over the other, for dpkg to run in; it then
+    unpacks them again, as debootstrap and mmdebstrap have it do.
+    """
+    essential = essentials(packages)
+    kitchen.tree.mkdir()
+    merge_usr(kitchen.tree, kitchen.arch)
+    create_database(kitchen.tree)
+    for package in sorted(essential, key=lambda one: (one.name != "base-files", one.name)):
+        _lay_over(package.expanded.root, kitchen.tree)
+    _lay_shell(kitchen.tree)
+    debs = kitchen.draft / "debs"
+    debs.mkdir()
+    for package in packages:
+        os.link(blob_of(package.expanded.package, kitchen.store), debs / f"{package.name}.deb")
+    others = [package for package in packages if package not in essential]
+    with _opened(kitchen, Bind(debs, DEBS)) as (_, run):
+        # dpkg looks up owners by name, and base-passwd makes them.
+        first = [package for package in essential if package.name == "base-passwd"]
+        for some in (first, preinst_order(essential), preinst_order(others)):
+            files = [f"{DEBS}/{package.name}.deb" for package in some]
+            if files:
+                run.require(_dpkg("--force-depends", "--unpack", *files), _PROBLEM)
+                run.require(_dpkg("--force-depends", "--configure", "--pending"), _PROBLEM)
+
+
+def _lay_over(source: Path, target: Path) -> None:
+    """Link all files of a folder into another one, following links to folders there."""
+    with os.scandir(source) as found:
+        for one in found:
+            there = target / one.name
+            if one.is_dir(follow_symlinks=False):
+                if not there.is_dir():
+                    there.mkdir()
+                    status = one.stat(follow_symlinks=False)
+                    os.chown(there, status.st_uid, status.st_gid)
+                    there.chmod(stat.S_IMODE(status.st_mode))
+                _lay_over(Path(one.path), there)
+            elif not there.is_dir():
+                there.unlink(missing_ok=True)
+                os.link(one.path, there, follow_symlinks=False)
+
+
+def check_installed(tree: Path) -> None:
+    """Raise StageError unless dpkg holds every package for installed."""
+    broken = not_installed(tree)
+    if broken:
+        raise StageError("dpkg left packages that are not installed", output="\n".join(broken))

@@ -1,0 +1,101 @@
+"""The other bootstrap: Debian's own debootstrap, from a repository of the locked packages only."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.distros.debian.bootstrap import Kitchen, check_installed
+from builder.distros.debian.database import Unpacked, closure
+from builder.distros.debian.unpack import Expanded, blob_of
+from builder.host.privilege import current
+from builder.host.process import Command, failed
+from builder.host.sandbox import secluded
+from builder.host.treeio import TreeIO
+from builder.model.errors import HostError
+
+SCRIPT = "/usr/share/debootstrap/scripts/sid"
+
+LEFTOVERS = ("etc/apt/sources.list", "debootstrap")
+"""What names the repository, whose place differs from build to build."""
+
+
+def debootstrap(packages: Sequence[Expanded], kitchen: Kitchen, suite: str) -> Path:
+    """Make the tree of packages that depend on nothing else; gives `kitchen.tree`."""
+    if current().unprivileged:
+        raise HostError(
+            "debootstrap makes device nodes, which only real root may",
+            hint="leave out `--bootstrap debootstrap`; Oven's own bootstrap needs no root",
+        )
+    unpacked = [Unpacked(package) for package in packages]
+    repository = kitchen.draft / "repository"
+    _lay_out(unpacked, repository, suite, kitchen)
+    script = kitchen.draft / "suite"
+    script.write_text(_script(unpacked))
+    command = Command(
+        (
+            "debootstrap", "--variant=minbase", f"--arch={kitchen.arch}", "--merged-usr",
+            # Trust has been settled before: a lock is made from signed indexes, and what is in the
+            # store under a sha256 of the lock is that very file.
+            "--no-check-gpg",
+            "--no-resolve-deps",
+            suite, str(kitchen.tree), f"file://{repository}", str(script),
+        ),
+        env={"SOURCE_DATE_EPOCH": str(kitchen.epoch)},
+    )  # fmt: skip
+    done = secluded(command)
+    if done.code != 0:
+        error = failed(command, done, "debootstrap failed")
+        log = kitchen.tree / "debootstrap/debootstrap.log"
+        error.output += log.read_text(errors="replace") if log.exists() else ""
+        raise error
+    _tidy(kitchen.tree)
+    check_installed(kitchen.tree)
+    return kitchen.tree
+
+
+def _script(packages: Sequence[Unpacked]) -> str:
+    """Write the suite's script: the one for current Debian, told which packages there are.
+
+    `required` is what debootstrap installs first, all by force; `base` is the rest.
+    """
+    seeds = [one for one in packages if one.essential or one.fields.get("priority") == "required"]
+    required = closure(seeds, packages)
+    base = [package for package in packages if package not in required]
+    return (
+        f". {SCRIPT}\n"
+        "work_out_debs () {\n"
+        f"required='{' '.join(package.name for package in required)}'\n"
+        f"base='{' '.join(package.name for package in base)}'\n"
+        "}\n"
+    )
+
+
+def _lay_out(packages: Sequence[Unpacked], repository: Path, suite: str, kitchen: Kitchen) -> None:
+    """Make a repository with one suite and one component (DebianRepository/Format)."""
+    pool = repository / "pool"
+    index_name = f"main/binary-{kitchen.arch}/Packages"
+    index_file = repository / "dists" / suite / index_name
+    pool.mkdir(parents=True)
+    index_file.parent.mkdir(parents=True)
+    stanzas = []
+    for package in packages:
+        name = f"{package.name}_{package.arch}.deb"
+        locked = package.expanded.package
+        os.link(blob_of(locked, kitchen.store), pool / name)
+        file = f"Filename: pool/{name}\nSize: {locked.size}\nSHA256: {locked.sha256}"
+        stanzas.append(f"{package.text}\n{file}\n\n")
+    index = "".join(stanzas).encode()
+    index_file.write_bytes(index)
+    checksum = f" {hashlib.sha256(index).hexdigest()} {len(index)} {index_name}"
+    release = (
+        f"Suite: {suite}\nCodename: {suite}\nArchitectures: {kitchen.arch}\nComponents: main\n"
+        f"SHA256:\n{checksum}\n"
+    )
+    (repository / "dists" / suite / "Release").write_text(release)
+
+
+def _tidy(root: Path) -> None:
+    with TreeIO(root) as tree:
+        for path in LEFTOVERS:
+            tree.remove(path)

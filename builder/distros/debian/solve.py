@@ -1,0 +1,215 @@
+"""Apt as a solver: private folders, signed indexes in, names and versions out."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from builder.distros.debian.mirrors import pockets
+from builder.host.files import replace
+from builder.host.net import proxy_environment
+from builder.host.process import Command, Done, Runner
+from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
+from builder.model.lock import Asked
+
+CONFIGURATION = """\
+Dir "{folder}/";
+Dir::State::status "{folder}/var/lib/dpkg/status";
+APT::Architecture "{arch}";
+APT::Architectures {{ "{arch}"; }};
+APT::Get::Assume-Yes "true";
+APT::Install-Suggests "false";
+// A simulation on an empty system has no order in which everything could be configured at once.
+APT::Immediate-Configure "false";
+// In a user namespace there may be no other user, and the folders are ours alone.
+APT::Sandbox::User "root";
+// Without this, a bad signature is a warning and older indexes are used.
+APT::Update::Error-Mode "any";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
+// A release that turns from stable to oldstable is the same release.
+Acquire::AllowReleaseInfoChange "true";
+Acquire::Check-Valid-Until "true";
+Acquire::Languages "none";
+Acquire::PDiffs "false";
+Acquire::Retries "2";
+// With a pause before the retry, apt 2.6 never wakes up again if other files finished meanwhile.
+Acquire::Retries::Delay "false";
+Acquire::http::Timeout "15";
+Acquire::https::Timeout "15";
+"""
+"""See apt.conf(5); every folder that apt knows lies below `Dir`."""
+
+SOURCE = """\
+Types: deb
+URIs: {url}/
+Suites: {suites}
+Components: {components}
+Architectures: {arch}
+Signed-By: {keyring}
+Targets: Packages
+"""
+"""One paragraph of sources.list(5)."""
+
+CHOSEN = re.compile(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) [^\n]*\)", re.MULTILINE)
+REMOVED = re.compile(r"^Remv (\S+)", re.MULTILINE)
+NOISE = re.compile(
+    r"^(Reading|Building|Solving|Correcting|NOTE:|Note,|Some packages could not be|"
+    r"requested an impossible|distribution that some|or been moved|"
+    r"The following information may help|E: Unable to correct|\s*$)"
+)
+
+
+class Apt:
+    """An apt of our own for one suite and architecture; the host's is neither read nor touched."""
+
+    def __init__(self, folder: Path, asked: Asked, run: Runner) -> None:
+        self._folder = folder
+        self._asked = asked
+        self._run = run
+        for name in (
+            "etc/apt/apt.conf.d",
+            "etc/apt/preferences.d",
+            "etc/apt/sources.list.d",
+            "var/lib/apt/lists/partial",
+            "var/lib/dpkg",
+            "var/cache/apt/archives/partial",
+            "var/log/apt",
+        ):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        text = CONFIGURATION.format(folder=folder, arch=asked.arch)
+        replace(folder / "apt.conf", text.encode())
+        self._write_status(())
+
+    @property
+    def lists(self) -> Path:
+        """The verified indexes."""
+        return self._folder / "var/lib/apt/lists"
+
+    def update(self, mirrors: Mapping[str, str], keyring: Path) -> None:
+        """Fetch the indexes, or only what changed in them; `mirrors` has one for each archive.
+
+        Raises TrustError for a bad signature and UpstreamError for all else.
+        """
+        if not keyring.exists():
+            raise HostError(
+                f"the keys of Debian's archive are not at `{keyring}`",
+                hint="apt-get install debian-archive-keyring",
+            )
+        folders: dict[str, list[str]] = {}
+        for archive, suite in pockets(self._asked.suite):
+            folders.setdefault(archive, []).append(suite)
+        text = "\n".join(
+            SOURCE.format(
+                url=mirrors[archive],
+                suites=" ".join(suites),
+                components=" ".join(self._asked.components),
+                arch=self._asked.arch,
+                keyring=keyring,
+            )
+            for archive, suites in folders.items()
+        )
+        replace(self._folder / "etc/apt/sources.list.d/oven.sources", text.encode())
+        # Its cache of all packages is of no use to us, and takes as long as the download.
+        done = self._apt("apt-get", "update", "-q", "-opkgCacheFile::Generate=false")
+        if done.code != 0:
+            raise _update_error(done)
+
+    def offer(self, packages: bytes) -> None:
+        """Say which packages there are to choose from, in the words of a verified index."""
+        replace(self._offer, packages)
+
+    def install(
+        self, names: Sequence[str], *, on: Iterable[bytes] = (), recommends: bool = False
+    ) -> list[tuple[str, str]]:
+        """Choose what to install, as names and versions, so that `names` and their needs are there.
+
+        `on` describes the packages that are there already, which stay as they are.
+        """
+        self._write_status(on)
+        done = self._apt(
+            "apt-get",
+            "install",
+            "--simulate",
+            "-q",
+            "-oDir::Etc::SourceList=/dev/null",
+            "-oDir::Etc::SourceParts=/dev/null",
+            "-oDir::Cache::pkgcache=",
+            "-oDir::Cache::srcpkgcache=",
+            f"-oAPT::Install-Recommends={str(recommends).lower()}",
+            f"--with-source={self._offer}",
+            "--",
+            *names,
+        )
+        if done.code != 0:
+            raise _unsatisfiable(names, done)
+        text = done.stdout.decode(errors="replace")
+        if removed := REMOVED.findall(text):
+            raise RecipeError(
+                f"{_list(names)} cannot be installed beside {_list(removed)}, "
+                "which the layer below has",
+                hint="take one of them out of the recipe",
+            )
+        return CHOSEN.findall(text)
+
+    @property
+    def _offer(self) -> Path:
+        return self._folder / "Packages"
+
+    def _apt(self, *argv: str) -> Done:
+        env = {"APT_CONFIG": str(self._folder / "apt.conf"), **proxy_environment()}
+        return self._run(Command(argv, env=env))
+
+    def _write_status(self, stanzas: Iterable[bytes]) -> None:
+        """Tell apt which packages are installed."""
+        data = b"".join(stanza + b"\nStatus: install ok installed\n\n" for stanza in stanzas)
+        replace(self._folder / "var/lib/dpkg/status", data)
+
+
+class MirrorError(UpstreamError):
+    """Fetching the indexes failed; `urls` are those that did."""
+
+    def __init__(self, problem: str, urls: tuple[str, ...], *, hint: str | None = None) -> None:
+        super().__init__(problem, hint=hint)
+        self.urls = urls
+
+
+def _update_error(done: Done) -> OvenError:
+    """Sort what apt says by who must act."""
+    text = done.stderr.decode(errors="replace")
+    lines = [line[3:].strip() for line in text.splitlines() if line[:3] in {"E: ", "W: "}]
+    problem = next((line for line in lines if "GPG error" in line), None)
+    if problem:
+        problem = re.sub(r"^GPG error: ", "", problem)
+        return TrustError(
+            f"the signature is not good: {problem}",
+            hint="the mirror is broken or forged, or debian-archive-keyring is too old",
+        )
+    for line in lines:
+        if found := re.match(r"(Release file for (\S+) is (?:expired|not valid yet)[^.]*)", line):
+            return MirrorError(
+                found[1],
+                (found[2],),
+                hint="the mirror is no longer kept up to date, or this machine's clock is wrong",
+            )
+    failed = [found for line in lines if (found := re.match(r"Failed to fetch (\S+) +(.*)", line))]
+    if failed:
+        url, why = failed[0].groups()
+        return MirrorError(
+            f"cannot download `{url}`: {why.strip()}",
+            tuple(found[1] for found in failed),
+            hint="try again later, or set another mirror",
+        )
+    urls = re.findall(r"https?://[^\s']+", text)
+    return MirrorError("; ".join(lines) or done.output.strip(), tuple(urls))
+
+
+def _unsatisfiable(names: Sequence[str], done: Done) -> RecipeError:
+    """Hand on apt's explanation without what is always there."""
+    lines = [line.rstrip() for line in done.output.splitlines() if not NOISE.match(line)]
+    told = "\n".join(f"  {line.removeprefix('E: ').strip()}" for line in lines)
+    return RecipeError(f"cannot install {_list(names)}:\n{told}")
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

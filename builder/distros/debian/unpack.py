@@ -1,0 +1,101 @@
+"""Packages taken apart: each .deb is decompressed once into the store and linked from then on."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.host.process import Command, failed, on_host, stream
+from builder.model.errors import StageError
+from builder.model.lock import Package
+from builder.store import Store
+
+_TAR = (
+    "tar", "--extract", "--verbose", "--file=-", "--quoting-style=literal",
+    # As dpkg does it: ids and modes as they are in the package, names of the host's users are
+    # nothing to it, and it knows no xattrs (deb(5)).
+    "--numeric-owner", "--same-owner", "--preserve-permissions", "--delay-directory-restore",
+    "--warning=no-timestamp",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """A package taken apart, in the store: nothing below `folder` may be changed."""
+
+    package: Package
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        """The folder of the files, laid out as the package has them."""
+        return self.folder / "root"
+
+    @property
+    def control(self) -> Path:
+        """The folder of the control files: `control`, `preinst`, `conffiles`, …"""
+        return self.folder / "control"
+
+    def paths(self) -> list[str]:
+        """Give the paths in the order of the package, as dpkg lists them: `/.`, `/usr`, …"""
+        text = (self.folder / "paths").read_text(encoding="utf-8", errors="surrogateescape")
+        return [_listed(line) for line in text.splitlines()]
+
+
+def expand(packages: Sequence[Package], store: Store, *, jobs: int) -> list[Expanded]:
+    """Take packages apart that the store holds as blobs, unless that was done before."""
+    # The largest first: no core is left alone with it at the end.
+    order = sorted(packages, key=lambda package: -package.size)
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        done = pool.map(lambda package: _expand(package, store), order)
+        by_hash = {one.package.sha256: one for one in done}
+    return [by_hash[package.sha256] for package in packages]
+
+
+def blob_of(package: Package, store: Store) -> Path:
+    """Give the package's file, which the fetch stage has put into the store."""
+    blob = store.blob(package.sha256)
+    if blob is None:
+        raise StageError(
+            f"the package file of `{package.name}` {package.version} is not in the store",
+            hint="run the same command again; it will be downloaded",
+        )
+    return blob
+
+
+def _expand(package: Package, store: Store) -> Expanded:
+    folder = store.expanded(package.sha256)
+    if folder is None:
+        blob = blob_of(package, store)
+        with store.draft() as draft:
+            made = draft / "package"
+            (made / "root").mkdir(parents=True)
+            (made / "paths").write_bytes(_extract(blob, made / "root"))
+            command = Command(("dpkg-deb", "--control", str(blob), str(made / "control")))
+            if (done := on_host(command)).code != 0:
+                raise failed(command, done)
+            folder = store.keep_expanded(made, package.sha256)
+    return Expanded(package, folder)
+
+
+def _extract(blob: Path, target: Path) -> bytes:
+    """Unpack the files and give their names in the order of the archive."""
+    decompress = Command(("dpkg-deb", "--fsys-tarfile", str(blob)))
+    extract = Command((*_TAR, f"--directory={target}"))
+    with stream(decompress) as source, stream(extract, stdin=source.stdout) as sink:
+        if source.stdout:
+            source.stdout.close()  # or dpkg-deb would not see that tar died
+        names, complaint = sink.communicate()
+        told = source.stderr.read() if source.stderr else b""
+    if sink.returncode != 0 or source.returncode != 0:
+        raise StageError(
+            f"cannot unpack `{blob}`",
+            command=f"{decompress} | {extract}",
+            output=(told + complaint).decode(errors="replace"),
+        )
+    return names
+
+
+def _listed(name: str) -> str:
+    path = name.removeprefix(".").rstrip("/")
+    return path or "/."

@@ -1,0 +1,161 @@
+"""Resolve: which packages a recipe means, kept in a lock file that people can review."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from builder.distros import Sources, distro
+from builder.host.files import disk_errors, replace
+from builder.model.errors import RecipeError
+from builder.model.lock import Asked, Lock, changed_keys
+from builder.model.progress import Reporter
+from builder.model.value import digest_of
+from builder.stages.tools import Tools
+
+FRESH = 24 * 3600
+"""For how many seconds a lock that nobody asked for is used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockFiles:
+    """Where the lock of a recipe may be."""
+
+    name: str
+    """The recipe's."""
+    committed: Path
+    """Beside the recipe, if somebody made one; for people to review and commit."""
+    cache: Path
+    """The folder of what may be deleted, for the lock that is made when there is none."""
+
+    def implicit(self, asked: Asked) -> Path:
+        """Give the path of the lock that nobody asked for."""
+        return self.cache / "locks" / f"{self.name}-{asked.arch}.json"
+
+
+def resolve(asked: Asked, sources: Sources, tools: Tools) -> Lock:
+    """Ask the signed archive which packages are meant now."""
+    task = tools.report.begin(f"resolve {asked.distro} {asked.suite}")
+    try:
+        lock = distro(asked.distro).resolve(asked, sources, tools.run)
+    except BaseException:
+        task.close("failed")
+        raise
+    task.close(f"{len(lock.packages)} packages")
+    return lock
+
+
+def committed_lock(asked: Asked, files: LockFiles) -> Lock:
+    """Give the lock beside the recipe; raises RecipeError when it is missing or stale."""
+    again = f"`oven lock {files.name}` makes it; review and commit it"
+    if not files.committed.exists():
+        raise RecipeError(f"`{files.name}` has no lock file", at=files.committed, hint=again)
+    lock = read_lock(files.committed)
+    if keys := stale_keys(lock, asked):
+        raise RecipeError(
+            f"the lock is stale: {_listed(keys)} changed since it was made",
+            at=files.committed,
+            hint=again,
+        )
+    return lock
+
+
+def lock_for(
+    asked: Asked, files: LockFiles, make: Callable[[], Lock], report: Reporter, *, now: float
+) -> Lock:
+    """Give the lock to build with, making it with `make` when there is none that fits.
+
+    A lock beside the recipe counts before all else, and is written anew when the recipe changed.
+    Without one, the lock that the last build made is used again for a day.
+    """
+    if files.committed.exists():
+        lock = read_lock(files.committed)
+        keys = stale_keys(lock, asked)
+        if not keys:
+            return lock
+        report.say(f"the lock of {files.name} is stale ({_listed(keys)}): resolving anew")
+        path = files.committed
+    else:
+        path = files.implicit(asked)
+        if (kept := _recent(path, asked, now)) is not None:
+            report.say(f"{files.name}: package versions as of the last build; no lock file")
+            return kept
+        report.say(f"{files.name}: newest package versions; no lock file")
+    lock = make()
+    write_lock(path, lock)
+    return lock
+
+
+def stale_keys(lock: Lock, asked: Asked) -> tuple[str, ...]:
+    """Name the recipe's keys that changed since a lock was made; none if it still fits."""
+    return changed_keys(lock.asked, asked)
+
+
+def _recent(path: Path, asked: Asked, now: float) -> Lock | None:
+    """Read a lock that nobody asked for; one that is old, stale or damaged is made again."""
+    try:
+        age = now - path.stat().st_mtime
+        lock = read_lock(path)
+    except (FileNotFoundError, RecipeError):
+        return None
+    return lock if 0 <= age < FRESH and not stale_keys(lock, asked) else None
+
+
+def _listed(keys: tuple[str, ...]) -> str:
+    return ", ".join(f"`{key}`" for key in keys)
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock file; raises RecipeError for one that is damaged."""
+    hint = "take it from version control again, or delete it"
+    try:
+        lock = msgspec.json.decode(path.read_bytes(), type=Lock)
+    except msgspec.DecodeError as error:
+        raise RecipeError(
+            f"the lock file is damaged: {_lower(error)}", at=path, hint=hint
+        ) from error
+    if lock.recipe != digest_of(lock.asked):
+        raise RecipeError(
+            "the lock file is damaged: `recipe` is not the digest of `asked`", at=path, hint=hint
+        )
+    return lock
+
+
+def _lower(error: Exception) -> str:
+    text = str(error)
+    return text[:1].lower() + text[1:]
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write a lock file, whole or not at all."""
+    with disk_errors(path):
+        replace(path, format_lock(lock).encode())
+
+
+def format_lock(lock: Lock) -> str:
+    """Write a lock so that a change of one package is a change of few lines."""
+    fields = msgspec.to_builtins(lock)
+    parts = []
+    for key in sorted(fields):
+        value = fields[key]
+        if key in {"packages", "releases"}:
+            shown = "[\n" + ",\n".join(map(_object, value)) + "\n  ]" if value else "[]"
+        else:
+            shown = json.dumps(value, sort_keys=True, indent=2).replace("\n", "\n  ")
+        parts.append(f'  "{key}": {shown}')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _object(fields: dict[str, object]) -> str:
+    """Write an object on a few lines: short facts together, each hash and path on its own."""
+    return "    {\n      " + ",\n      ".join(_lines(fields)) + "\n    }"
+
+
+def _lines(fields: dict[str, object]) -> Iterator[str]:
+    alone = [key for key in ("path", "sha256", "signed-by") if key in fields]
+    together = {key: value for key, value in fields.items() if key not in alone}
+    yield json.dumps(together)[1:-1]
+    for key in alone:
+        yield json.dumps({key: fields[key]})[1:-1]

@@ -1,0 +1,261 @@
+"""A small signed Debian archive, made with Debian's own tools and served with faults on demand."""
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+DATES = {
+    "bookworm": "Sat, 01 Jun 2024 12:00:00 UTC",
+    "bookworm-updates": "Sun, 02 Jun 2024 12:00:00 UTC",
+    "bookworm-security": "Mon, 03 Jun 2024 12:00:00 UTC",
+}
+EPOCH = 1717416000
+"""The newest of the dates."""
+
+
+@dataclass(frozen=True)
+class Deb:
+    """A package to put into the archive; `fields` are further lines of its control file."""
+
+    name: str
+    fields: str = ""
+    version: str = "1.0"
+    arch: str = "all"
+    suite: str = "bookworm"
+    payload: int = 0
+    """How many random bytes it carries."""
+
+
+PACKAGES = (
+    Deb("base-files", "Essential: yes\nPriority: required\nPre-Depends: awk", "12.4+deb12u1"),
+    Deb("mawk", "Provides: awk", arch="amd64"),
+    Deb("login", "Priority: required\nDepends: libtiny (>= 1)"),
+    Deb("libtiny", "Priority: optional", arch="amd64"),
+    Deb("libtiny", "Priority: optional", "1.1~u1", "amd64", "bookworm-security"),
+    Deb("apt", "Priority: important\nDepends: libapt", "1:2.6", "amd64"),
+    Deb("libapt", "", "2.6", "amd64"),
+    Deb("web", "Depends: libweb, mail-agent | cron\nRecommends: web-docs", payload=400_000),
+    Deb("libweb", payload=50_000),
+    Deb("web-docs"),
+    Deb("cron"),
+    Deb("postfix", "Provides: mail-agent\nConflicts: exim"),
+    Deb("exim", "Provides: mail-agent\nConflicts: postfix"),
+    Deb("torn", "Depends: nowhere (>= 2)"),
+    Deb("tzdata", "", "2024a", "all", "bookworm"),
+    Deb("tzdata", "", "2024b", "all", "bookworm-updates"),
+)
+
+
+class Archive:
+    """`debian/` and `debian-security/` below a folder, and the keys that they are signed with."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.gnupg = root / "gnupg"
+        self.keyring = root / "keyring.gpg"
+
+    @classmethod
+    def make(cls, root: Path, packages: Sequence[Deb] = PACKAGES) -> "Archive":
+        """Build the packages, index and sign them."""
+        archive = cls(root)
+        archive.gnupg.mkdir(parents=True, mode=0o700)
+        archive.gpg("--quick-generate-key", "archive@example.invalid", "ed25519", "sign", "never")
+        archive.gpg("--quick-generate-key", "stranger@example.invalid", "ed25519", "sign", "never")
+        keys = archive.gpg("--export", "archive@example.invalid")
+        archive.keyring.write_bytes(keys)
+        for deb in packages:
+            archive._build(deb)
+        for suite in DATES:
+            archive._index(suite)
+        subprocess.run(["gpgconf", "--homedir", archive.gnupg, "--kill", "all"], check=True)
+        return archive
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the key that the archive is signed with."""
+        listed = self.gpg("--with-colons", "--list-keys", "archive@example.invalid").decode()
+        found = re.search(r"^fpr:+([0-9A-F]{40}):", listed, re.MULTILINE)
+        assert found
+        return found[1]
+
+    def part(self, suite: str) -> Path:
+        """Give the root of the archive that a suite is in."""
+        return self.root / ("debian-security" if suite.endswith("-security") else "debian")
+
+    def in_release(self, suite: str = "bookworm") -> Path:
+        """Give the signed index of a suite."""
+        return self.part(suite) / "dists" / suite / "InRelease"
+
+    def sign(self, release: bytes, *, user: str = "archive@example.invalid") -> bytes:
+        """Sign a Release file within itself."""
+        try:
+            return self.gpg("--local-user", user, "--clearsign", stdin=release)
+        finally:
+            subprocess.run(["gpgconf", "--homedir", self.gnupg, "--kill", "all"], check=True)
+
+    def release(self, suite: str = "bookworm") -> bytes:
+        """Give a Release file that is not signed yet."""
+        return (self.part(suite) / "dists" / suite / "Release").read_bytes()
+
+    def gpg(self, *argv: str, stdin: bytes = b"") -> bytes:
+        """Run gpg with keys of our own, which have no passphrase."""
+        return _run(
+            ("gpg", "--batch", "--quiet", "--pinentry-mode=loopback", "--passphrase=", *argv),
+            stdin=stdin,
+            env={**os.environ, "GNUPGHOME": str(self.gnupg)},
+        )
+
+    def _build(self, deb: Deb) -> None:
+        tree = self.root / "work" / f"{deb.name}_{deb.version}"
+        (tree / "DEBIAN").mkdir(parents=True)
+        priority = "" if "Priority:" in deb.fields else "Priority: optional\n"
+        control = (
+            f"Package: {deb.name}\nVersion: {deb.version}\nArchitecture: {deb.arch}\n"
+            f"Maintainer: Nobody <nobody@example.invalid>\n{priority}"
+            f"{deb.fields}{chr(10) if deb.fields else ''}Description: {deb.name}\n"
+        )
+        (tree / "DEBIAN/control").write_text(control)
+        if deb.payload:
+            (tree / "payload").write_bytes(os.urandom(deb.payload))
+        file = f"{deb.name}_{deb.version.partition(':')[2] or deb.version}_{deb.arch}.deb"
+        pool = self.part(deb.suite) / "pool/main" / deb.suite
+        pool.mkdir(parents=True, exist_ok=True)
+        _run(("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(pool / file)))
+
+    def _index(self, suite: str) -> None:
+        part = self.part(suite)
+        (part / "pool/main" / suite).mkdir(parents=True, exist_ok=True)
+        folder = part / "dists" / suite
+        binary = folder / "main/binary-amd64"
+        binary.mkdir(parents=True)
+        packages = _run(("apt-ftparchive", "packages", f"pool/main/{suite}"), cwd=part)
+        (binary / "Packages").write_bytes(packages)
+        options = {
+            "Origin": "Debian",
+            "Suite": suite,
+            "Codename": suite,
+            "Architectures": "amd64",
+            "Components": "main",
+        }
+        settings = [f"-oAPT::FTPArchive::Release::{name}={text}" for name, text in options.items()]
+        release = _run(("apt-ftparchive", *settings, "release", str(folder))).decode()
+        release = re.sub(r"^Date: .*$", f"Date: {DATES[suite]}", release, flags=re.MULTILINE)
+        (folder / "Release").write_text(release)
+        (folder / "InRelease").write_bytes(self.sign(release.encode()))
+
+
+def _run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+) -> bytes:
+    done = subprocess.run(argv, input=stdin, capture_output=True, env=env, cwd=cwd, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+@dataclass
+class Fault:
+    """What goes wrong with a file; `times` is how often, by default always."""
+
+    status: int = 200
+    body: bytes | None = None
+    """Served in place of the file."""
+    cut: int | None = None
+    """After how many bytes of the answer the connection is closed."""
+    no_ranges: bool = False
+    times: int = 1_000_000
+
+
+@dataclass
+class Mirror:
+    """A server of an archive on the loopback interface."""
+
+    root: Path
+    url: str
+    faults: dict[str, Fault] = field(default_factory=dict)
+    """By the path's end."""
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    """Path and Range of everything that was asked for."""
+
+    @property
+    def urls(self) -> dict[str, tuple[str, ...]]:
+        """What a user's settings would say."""
+        return {name: (f"{self.url}/{name}",) for name in ("debian", "debian-security")}
+
+    def asked(self, end: str) -> list[str]:
+        """Give the Range (empty if none) of every request for a file."""
+        return [ranged for path, ranged in self.requests if path.endswith(end)]
+
+    def take_fault(self, path: str) -> Fault:
+        """Say what goes wrong with this request."""
+        for end, fault in self.faults.items():
+            if path.endswith(end) and fault.times > 0:
+                fault.times -= 1
+                return fault
+        return Fault()
+
+
+@contextlib.contextmanager
+def serve(root: Path) -> Iterator[Mirror]:
+    """Serve a folder until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            _answer(self, mirror)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    mirror = Mirror(root, f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield mirror
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _answer(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
+    path = request.path.partition("?")[0].replace("%2b", "+").replace("%7e", "~")
+    ranged = request.headers.get("Range", "")
+    mirror.requests.append((path, ranged))
+    fault = mirror.take_fault(path)
+    file = mirror.root / path.lstrip("/")
+    if fault.status != 200 or not file.is_file():
+        request.send_response(fault.status if fault.status != 200 else 404)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+        return
+    body = fault.body if fault.body is not None else file.read_bytes()
+    start = re.fullmatch(r"bytes=(\d+)-", ranged)
+    offset = int(start[1]) if start and not fault.no_ranges else 0
+    request.send_response(206 if offset else 200)
+    if offset:
+        request.send_header("Content-Range", f"bytes {offset}-{len(body) - 1}/{len(body)}")
+    request.send_header("Content-Length", str(len(body) - offset))
+    request.end_headers()
+    with contextlib.suppress(ConnectionError):
+        request.wfile.write(body[offset:][: fault.cut])
+    request.close_connection = fault.cut is not None
+
+
+def dead_url() -> str:
+    """Give the URL of a server that is not there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
