@@ -1,0 +1,40 @@
+"""Accept: take what was packed into the local templates, once it has been seen to boot."""
+
+from builder.host.places import Places
+from builder.host.privilege import current
+from builder.host.process import program_version
+from builder.runtime import engine
+from builder.runtime.templates import Template, Templates
+from builder.stages.order import host_arch
+from builder.stages.pack import Packed
+from builder.stages.probe import Probing, probe_stage
+from builder.stages.stage import make
+from builder.stages.template_import import import_built
+from builder.stages.tools import Tools
+
+
+def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: bool) -> None:
+    """Import a template, probe it, and only then give it its name.
+
+    Where containers cannot run (an ordinary user, a foreign architecture) the probe is left out,
+    and that is said.
+    """
+    templates = Templates(places.data)
+    template = import_built(packed, tools.store, templates)
+    reason = None if not probing else _obstacle(template)
+    if reason is not None:
+        tools.report.say(f"{template.manifest.name}: not probed, {reason}")
+    elif probing:
+        runtime = program_version(tools.run, (str(engine.find(places)), "--version"))
+        inputs = Probing(template=template.digest, runtime=runtime)
+        make(probe_stage(template, places), inputs, tools, slot=f"{slot}/probe")
+    templates.tag(template.manifest.name, template.digest)
+    templates.prune_untagged()
+
+
+def _obstacle(template: Template) -> str | None:
+    if current().unprivileged:
+        return "since containers need root"
+    if template.manifest.arch != host_arch():
+        return f"since this machine is not {template.manifest.arch}"
+    return None

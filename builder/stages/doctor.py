@@ -1,0 +1,75 @@
+"""Examining the machine: every check, in the order in which a person would mend things."""
+
+from collections.abc import Iterator
+
+from builder.host import doctor
+from builder.host.doctor import Check
+from builder.host.places import Places
+
+BUILDING = ("bwrap", "apt-get", "dpkg-deb", "gpgv", "tar")
+RUNNING = ("conmon", "ip", "nft", "nsenter")
+
+
+def examine(places: Places) -> Iterator[Check]:
+    """Check all that Oven needs, giving each result as soon as it is known."""
+    yield doctor.kernel()
+    yield from _building(places)
+    yield from _running(places)
+    yield doctor.room("room for templates", places.data)
+    yield doctor.room("room for the cache", places.cache)
+
+
+def _building(places: Places) -> Iterator[Check]:
+    from builder.distros.debian import KEYRING
+
+    for name in BUILDING:
+        yield doctor.program(name)
+    yield doctor.optional_program("debootstrap", "Oven does not know its default mirror")
+    if not doctor.is_root():
+        yield doctor.program("newuidmap")
+    yield doctor.file("Debian's keys", KEYRING, "apt-get install debian-archive-keyring")
+    yield _mirrors(places)
+    yield doctor.user_namespaces()
+    yield doctor.sandbox(places.cache)
+
+
+def _running(places: Places) -> Iterator[Check]:
+    from builder.runtime import engine, firewall
+    from builder.runtime.network import resolvers
+
+    programs = {name: doctor.program(name) for name in RUNNING}
+    yield from programs.values()
+    yield doctor.attempt("OCI runtime", lambda: str(engine.find(places)))
+    yield doctor.control_groups()
+    if doctor.is_root():
+        yield doctor.open_files()
+        yield doctor.container_disk(places.data)
+        if programs["nft"].state == "ok":
+            yield doctor.firewall(firewall.ruleset("10.213.0.0/24", ()))
+            yield doctor.forwarding()
+    else:
+        yield doctor.needs_root("containers")
+    yield _name_servers(resolvers())
+
+
+def _mirrors(places: Places) -> Check:
+    from builder.distros.debian.mirrors import MAIN, find_mirrors
+    from builder.stages.load import load_settings
+    from builder.stages.order import mirror_settings
+
+    def work() -> str:
+        settings = mirror_settings(load_settings(places.settings))
+        return ", ".join(find_mirrors(settings.mirrors)[MAIN])
+
+    return doctor.attempt("mirrors", work)
+
+
+def _name_servers(found: tuple[str, ...]) -> Check:
+    if found:
+        return Check(name="name servers", state="ok", found=", ".join(found))
+    return Check(
+        name="name servers",
+        state="warn",
+        found="the host has none that a container can reach: IPv4, and not on loopback",
+        fix="name one in /etc/resolv.conf",
+    )

@@ -1,0 +1,66 @@
+"""Pack: a tree and its manifest, made into one file that others can fetch."""
+
+from builder.formats import FORMATS
+from builder.formats.frames import LEVEL, compressor_version
+from builder.model.errors import StageError
+from builder.model.manifest import Manifest
+from builder.model.value import Digest, Value
+from builder.stages.stage import Stage
+from builder.stages.tools import Tools
+from builder.store import Store
+
+
+class Packing(Value, frozen=True, kw_only=True):
+    """All that decides the bytes of the file; the epoch is the manifest's."""
+
+    tree: Digest
+    manifest: Manifest
+    format: str = "tar.zst"
+    level: int = LEVEL
+    compressor: str
+    """Another version of the library may compress the same data to other bytes."""
+
+
+class Packed(Value, frozen=True, kw_only=True):
+    """A packed template, in the store."""
+
+    sha256: str
+    """Of the file, which is the blob of this name."""
+    size: int
+    uncompressed: int
+    tree: Digest
+    """What is in it, but for the manifest."""
+
+
+def pack_inputs(tree: Digest, manifest: Manifest, *, level: int = LEVEL) -> Packing:
+    """Gather what decides the bytes; the compressor is this machine's."""
+    return Packing(tree=tree, manifest=manifest, level=level, compressor=compressor_version())
+
+
+def pack(inputs: Packing, tools: Tools) -> Packed:
+    """Write the file and keep it."""
+    tree = tools.store.tree(inputs.tree)
+    if tree is None:
+        raise StageError("the tree to pack is not in the store", hint="build it again")
+    task = tools.report.begin(f"packing {inputs.manifest.name}")
+    with tools.store.draft() as draft:
+        file = draft / "packed"
+        written = FORMATS[inputs.format].pack(
+            tree, inputs.manifest, file, level=inputs.level, jobs=tools.jobs
+        )
+        tools.store.keep_blob(file, written.sha256)
+    task.close(f"{written.size / 1e6:.1f} MB")
+    return Packed(
+        sha256=written.sha256,
+        size=written.size,
+        uncompressed=written.uncompressed,
+        tree=inputs.tree,
+    )
+
+
+def packed_held(result: Packed, store: Store) -> bool:
+    """Tell whether the file is still in the store."""
+    return store.blob(result.sha256) is not None
+
+
+PACK = Stage("pack", 1, pack, Packed, packed_held)

@@ -1,0 +1,93 @@
+"""Local templates from tarballs and from the store, and tarballs from local templates."""
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from builder.formats.frames import LEVEL, Written
+from builder.formats.tarball import pack, suffix
+from builder.formats.unpack import read_manifest, unpack
+from builder.host.files import disk_errors
+from builder.host.overlay import link_tree
+from builder.model.errors import RecipeError, StageError
+from builder.model.manifest import MANIFEST_PATH, Manifest
+from builder.model.value import Digest, canonical
+from builder.runtime.templates import Template, Templates
+from builder.stages.pack import Packed
+from builder.store import Store, remove_tree
+
+
+def import_template(source: Path, templates: Templates, *, name: str | None = None) -> Template:
+    """Unpack a tarball, which may be anybody's, and give it a name: its own, or another one."""
+    with templates.draft() as draft:
+        unpacked = unpack(source, draft / "rootfs")
+        name = name or unpacked.manifest.name
+        return templates.add(draft, unpacked.manifest, unpacked.digest, name)
+
+
+def import_built(packed: Packed, store: Store, templates: Templates) -> Template:
+    """Make a template out of what was packed; `tag` gives it its name once it is found good.
+
+    Where the store is on the same file system, its tree is linked instead of unpacked again.
+    """
+    digest = Digest(f"sha256:{packed.sha256}")
+    if (known := templates.known(digest)) is not None:
+        return known
+    blob, tree = store.blob(packed.sha256), store.tree(packed.tree)
+    if blob is None:
+        raise StageError("the packed template is not in the store", hint="build it again")
+    manifest = read_manifest(blob)
+    with templates.draft() as draft:
+        rootfs = draft / "rootfs"
+        if tree is None or not _link(tree, rootfs, manifest):
+            unpack(blob, rootfs)
+        return templates.add(draft, manifest, digest, None)
+
+
+def export_template(template: Template, folder: Path, *, jobs: int) -> tuple[Path, Written]:
+    """Write a template as NAME_ARCH.tar.zst into a folder, whole or not at all."""
+    manifest = template.manifest
+    name = template.names[0] if template.names else manifest.name
+    if folder.exists() and not folder.is_dir():
+        raise RecipeError(f"`{folder}` is not a folder", hint="-o takes a folder")
+    target = folder / f"{name}_{manifest.arch}{suffix}"
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".oven-", dir=folder) as draft:
+            written = pack(template.rootfs, manifest, Path(draft, "f"), level=LEVEL, jobs=jobs)
+            Path(draft, "f").replace(target)
+    return target, written
+
+
+def _link(tree: Path, rootfs: Path, manifest: Manifest) -> bool:
+    """Make the tree that unpacking would give out of hard links; False where that is impossible.
+
+    The store's files are shared and stay as they are; folders and the manifest are new.
+    """
+    try:
+        link_tree(tree, rootfs)
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EMLINK}:
+            raise
+        remove_tree(rootfs)
+        return False
+    _put_manifest(rootfs, manifest)
+    return True
+
+
+def _put_manifest(rootfs: Path, manifest: Manifest) -> None:
+    """Add the manifest as the tarball has it; packing has seen that its parents are folders."""
+    path = rootfs / MANIFEST_PATH
+    parents = [one for one in reversed(path.parents) if one.is_relative_to(rootfs)]
+    times = {one: one.stat().st_mtime_ns for one in parents if one.exists()}
+    for one in parents:
+        if one not in times:
+            one.mkdir()
+            one.chmod(0o755)
+    path.unlink(missing_ok=True)
+    path.write_bytes(canonical(manifest))
+    path.chmod(0o644)
+    epoch = manifest.epoch * 10**9
+    for one in (path, *parents):
+        os.utime(one, ns=(epoch, times.get(one, epoch)))

@@ -1,0 +1,187 @@
+"""Clean: what a template must not carry is gone, what somebody needs stays."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.distros.debian.clean import FIRST_BOOT, RULES, FirstBoot, Rule
+from builder.host.treeio import TreeIO
+from builder.model.errors import StageError
+from builder.stages.clean import clean, leaks, matches, refuse_leaks
+from tests.support.needs import needs
+
+pytestmark = needs("root")
+
+EPOCH = 100 * 86400
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    return root
+
+
+@pytest.fixture
+def tree(root: Path) -> Iterator[TreeIO]:
+    with TreeIO(root) as tree:
+        yield tree
+
+
+def put(root: Path, path: str, text: str = "something\n") -> Path:
+    # `root / "/etc/x"` would be the host's own file.
+    file = root / path.lstrip("/")
+    assert file.is_relative_to(root)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def sample(pattern: str) -> str:
+    """Make a path that a rule's pattern matches."""
+    return pattern.replace("**", "deep/er/x").replace("*", "x").replace("[0-9]", "1")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.path)
+def test_every_rule_does_what_it_says(root: Path, tree: TreeIO, rule: Rule) -> None:
+    file = put(root, sample(rule.path))
+    shared = root.parent / "shared"
+    os.link(file, shared)
+    clean(tree, epoch=EPOCH)
+    if rule.action == "remove":
+        assert not os.path.lexists(file)
+    else:
+        assert file.read_bytes() == b""
+    assert shared.read_text() == "something\n"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.path)
+def test_what_the_overlay_asks_for_stays(root: Path, tree: TreeIO, rule: Rule) -> None:
+    path = sample(rule.path)
+    put(root, path)
+    clean(tree, epoch=EPOCH, keep={path})
+    assert (root / path).read_text() == "something\n"
+
+
+def test_a_folder_that_holds_something_asked_for_stays(root: Path, tree: TreeIO) -> None:
+    put(root, "root/.cache/mine/kept")
+    clean(tree, epoch=EPOCH, keep={"root/.cache/mine/kept"})
+    assert (root / "root/.cache/mine/kept").exists()
+
+
+def test_no_rule_follows_a_link_out(root: Path, tree: TreeIO, tmp_path: Path) -> None:
+    outside = put(tmp_path, "outside/precious").parent
+    for path in ("tmp", "var/cache/man", "var/log"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).symlink_to(outside)
+    put(root, "run/x")
+    (root / "run/link").symlink_to(outside)
+    clean(tree, epoch=EPOCH)
+    assert os.listdir(outside) == ["precious"]
+    assert os.listdir(root / "run") == []
+
+
+def test_a_tree_that_cannot_be_cleaned_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "etc").symlink_to("nowhere")
+    with TreeIO(tmp_path) as tree, pytest.raises(StageError, match="cannot be cleaned"):
+        clean(tree, epoch=EPOCH)
+
+
+def test_the_machine_id_is_an_empty_file_even_if_there_was_none(root: Path, tree: TreeIO) -> None:
+    clean(tree, epoch=EPOCH)
+    status = (root / "etc/machine-id").stat()
+    assert status.st_size == 0
+    assert stat.S_IMODE(status.st_mode) == 0o444
+    put(root, "etc/machine-id", "c0ffee\n")
+    clean(tree, epoch=EPOCH)
+    assert (root / "etc/machine-id").read_bytes() == b""
+
+
+def test_emptied_logs_keep_owner_and_mode(root: Path, tree: TreeIO) -> None:
+    log = put(root, "var/log/daemon.log")
+    log.chmod(0o640)
+    os.chown(log, 101, 4)
+    clean(tree, epoch=EPOCH)
+    status = log.stat()
+    assert (status.st_size, status.st_uid, status.st_gid) == (0, 101, 4)
+    assert stat.S_IMODE(status.st_mode) == 0o640
+
+
+def test_password_dates_are_no_later_than_the_epoch(root: Path, tree: TreeIO) -> None:
+    shadow = put(root, "etc/shadow", "a:*:20779:0:99999:7:::\nb:!:50:0::::\nc:*:0::::\nd:*:::::\n")
+    shadow.chmod(0o640)
+    os.chown(shadow, 0, 42)
+    clean(tree, epoch=EPOCH)
+    assert shadow.read_text() == "a:*:100:0:99999:7:::\nb:!:50:0::::\nc:*:0::::\nd:*:::::\n"
+    assert (shadow.stat().st_gid, stat.S_IMODE(shadow.stat().st_mode)) == (42, 0o640)
+
+
+@pytest.mark.parametrize("row", FIRST_BOOT, ids=lambda row: row.name)
+def test_a_removed_secret_is_made_again_at_first_boot(
+    root: Path, tree: TreeIO, row: FirstBoot
+) -> None:
+    unit = root / f"usr/lib/systemd/system/oven-{row.name}.service"
+    put(root, row.needs)
+    clean(tree, epoch=EPOCH)
+    assert not unit.exists()  # the program alone, as in openssh-client, is no reason
+    secret = put(root, row.missing[0])
+    clean(tree, epoch=EPOCH)
+    assert not secret.exists()
+    assert f"ExecStart={row.command}\n" in unit.read_text()
+    link = unit.parent / "multi-user.target.wants" / unit.name
+    assert link.resolve() == unit
+
+
+def test_cleaning_twice_changes_nothing_more(root: Path, tree: TreeIO) -> None:
+    for rule in RULES:
+        put(root, sample(rule.path))
+    clean(tree, epoch=EPOCH)
+    before = [path for path, _ in tree.walk()]
+    clean(tree, epoch=EPOCH)
+    assert [path for path, _ in tree.walk()] == before
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "leak"),
+    [
+        ("etc/app/tls.key", KEY, "/etc/app/tls.key holds a private key"),
+        ("home/me/.ssh/id", KEY, "/home/me/.ssh/id holds a private key"),
+        ("usr/local/x.pem", f"junk\n{KEY}", "/usr/local/x.pem holds a private key"),
+        ("etc/machine-id", "c0ffee\n", "/etc/machine-id is not empty"),
+        ("etc/shadow", "root:$y$j9T$x:1::::::\n", "/etc/shadow has a password for `root`"),
+        ("etc/shadow", "root:!$6$x:1::::::\n", "/etc/shadow has a password for `root`"),
+        ("etc/shadow", "me::1::::::\n", "/etc/shadow lets `me` log in without a password"),
+        ("etc/gshadow", "wheel:$6$x::\n", "/etc/gshadow has a password for `wheel`"),
+    ],
+)
+def test_leaks_are_named(root: Path, tree: TreeIO, path: str, text: str, leak: str) -> None:
+    put(root, path, text)
+    assert leaks(tree) == [leak]
+    with pytest.raises(StageError) as caught:
+        refuse_leaks(tree)
+    assert leak in caught.value.output
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("usr/share/doc/app/example.key", KEY),  # as published
+        ("etc/ssl/cert.pem", "-----BEGIN CERTIFICATE-----\n"),
+        ("etc/machine-id", ""),
+        ("etc/machine-id", "uninitialized\n"),
+        ("etc/shadow", "a:*:1::::::\nb:!:1::::::\nc:!*:1::::::\nd:!!:1::::::\n"),
+        ("etc/gshadow", "a:*::\nb:!::\nc:::\n"),
+    ],
+)
+def test_what_is_no_secret_is_no_leak(root: Path, tree: TreeIO, path: str, text: str) -> None:
+    put(root, path, text)
+    assert leaks(tree) == []
+
+
+def test_patterns_name_nothing_where_there_is_nothing(tree: TreeIO) -> None:
+    for rule in RULES:
+        assert list(matches(tree, rule.path)) == []
