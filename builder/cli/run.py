@@ -125,7 +125,7 @@ def passing_status(work: Callable[[], int]) -> int:
         from builder.cli.report import show
 
         show(error)
-        numbers = {NotExecutableError: 126, NoProgramError: 127}
+        numbers: dict[type[OvenError], int] = {NotExecutableError: 126, NoProgramError: 127}
         return numbers.get(type(error), CANNOT_RUN)
 
 

@@ -10,7 +10,7 @@ from builder.host.places import Places
 from builder.host.privilege import require_root
 
 if TYPE_CHECKING:
-    from builder.runtime.container import Container
+    from builder.runtime.show import Summary
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -20,11 +20,9 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
     """List the containers."""
     require_root("oven list")
-    from builder.runtime import storage
-    from builder.runtime.container import load
+    from builder.runtime.show import list_containers
 
-    places = Places.of_user()
-    rows = [_facts(places, load(places, name)) for name in storage.names(places)]
+    rows = [_facts(summary) for summary in list_containers(Places.of_user())]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -44,10 +42,9 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
 def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     """Show one container."""
     require_root("oven show")
-    from builder.runtime.container import load
+    from builder.runtime.show import show as look_at
 
-    places = Places.of_user()
-    facts = _facts(places, load(places, name))
+    facts = _facts(look_at(Places.of_user(), name))
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
@@ -68,18 +65,16 @@ def logs(name: str, follow: bool) -> None:  # noqa: FBT001  # click's way
         click.echo(line)
 
 
-def _facts(places: Places, container: "Container") -> dict[str, object]:
+def _facts(summary: "Summary") -> dict[str, object]:
     """Gather what a person or a script wants to know of a container."""
     from builder.model.value import hex_of
-    from builder.runtime import state
 
-    current = state.read(places, container.name)
-    status = state.status(places, container.name)
-    running = status == "running" and current is not None
+    container = summary.container
     return {
         "name": container.name,
-        "status": status,
-        "address": current.address if running and current else None,
+        "status": summary.status,
+        "ready": summary.ready,
+        "address": summary.address,
         "template": container.template_name,
         "digest": hex_of(container.template),
         "ports": [str(port) for port in container.ports],
@@ -89,9 +84,10 @@ def _facts(places: Places, container: "Container") -> dict[str, object]:
         "pids": container.limits.pids,
         "cpus": container.limits.cpus,
         "first-id": container.first_id,
-        "pid": current.pid if running and current else None,
+        "pid": summary.pid,
+        "exit-code": summary.exit_code,
         "created": _time(container.created),
-        "started": _time(current.since) if running and current else None,
+        "started": _time(summary.since) if summary.since else None,
     }
 
 

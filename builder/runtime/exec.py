@@ -1,0 +1,150 @@
+"""Running commands in a container that runs."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from builder.host import launch
+from builder.host.places import Places
+from builder.host.treeio import TreeIO
+from builder.model.errors import ConflictError, HostError
+from builder.runtime import engine, inside, room, spec, state
+from builder.runtime.container import check_name, load, volatile_of
+from builder.runtime.state import State
+
+_OUTPUT_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command for a running container, and how it is run."""
+
+    argv: tuple[str, ...]
+    user: str = "root"
+    """`NAME`, `UID` or `UID:GID`."""
+    cwd: str = "/"
+    env: tuple[str, ...] = ()
+    """`NAME=value` words."""
+    tty: bool = False
+    """Whether it gets a terminal of its own, joined to ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootReport:
+    """What systemd says of a boot."""
+
+    state: str
+    """`running` when all went well, else `degraded` and the like."""
+    failed: tuple[str, ...]
+    """The units that failed."""
+
+
+def exec_command(places: Places, name: str, call: Call) -> int:
+    """Run a command with our stdin, stdout and stderr; give its exit status."""
+    current = _running(places, name)
+    with _program(places, name, _resolve(current, call)) as program:
+        pid = launch.launch(program, lambda: room.enter_again(places, name, current.monitor))
+        return launch.attend(pid, lambda: None, _forward_to(pid))
+
+
+def enter(places: Places, name: str, user: str = "root") -> int:
+    """Open the user's login shell on our terminal; give its exit status."""
+    current = _running(places, name)
+    with TreeIO(_root_of(current)) as tree:
+        found = inside.find_user(tree, user)
+        home = found.home if tree.is_dir(found.home) else "/"
+    env = [f"HOME={found.home}", f"SHELL={found.shell}"]
+    if found.name:
+        env += [f"USER={found.name}", f"LOGNAME={found.name}"]
+    call = Call(
+        argv=(found.shell, "-l"), user=user, cwd=inside.check_folder(home), env=tuple(env),
+        tty=os.isatty(0) and os.isatty(1),
+    )  # fmt: skip
+    return exec_command(places, name, call)
+
+
+def capture(
+    places: Places, name: str, argv: Sequence[str], *, timeout: float = 60
+) -> tuple[int, str]:
+    """Run a command as root without stdin; give its exit status, and all that it printed."""
+    current = _running(places, name)
+    reading, writing = os.pipe()
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with _program(places, name, _resolve(current, Call(tuple(argv)))) as program:
+            silent = replace(program, streams=(null, writing, writing))
+            try:
+                pid = launch.launch(silent, lambda: room.enter_again(places, name, current.monitor))
+            finally:
+                os.close(writing)
+                os.close(null)
+            code, output = launch.capture(pid, reading, _OUTPUT_LIMIT, timeout)
+    finally:
+        os.close(reading)
+    return code, output.decode(errors="replace")
+
+
+def boot_report(places: Places, name: str, *, timeout: float = 120) -> BootReport:
+    """Ask systemd, once it has nothing left to start, how the boot went."""
+    wait = ("systemctl", "is-system-running", "--wait")
+    _, output = capture(places, name, wait, timeout=timeout)
+    _, units = capture(places, name, ("systemctl", "--failed", "--no-legend", "--plain"))
+    failed = tuple(line.split()[0] for line in units.splitlines() if line.strip())
+    return BootReport(state=output.strip(), failed=failed)
+
+
+def _running(places: Places, name: str) -> State:
+    check_name(name)
+    load(places, name)
+    current = state.read(places, name)
+    if current is None or not state.alive(current):
+        raise ConflictError(f"container `{name}` is not running", hint=f"`oven start {name}` first")
+    return current
+
+
+def _root_of(current: State) -> Path:
+    return Path(f"/proc/{current.pid}/root")
+
+
+def _resolve(current: State, call: Call) -> spec.Process:
+    with TreeIO(_root_of(current)) as tree:
+        user = inside.find_user(tree, call.user)
+        words = dict(word.partition("=")[::2] for word in call.env)
+        inside.check_program(tree, call.argv[0], words.get("PATH", spec.PATH))
+    env = [f"HOME={user.home}", *call.env]
+    if call.tty:
+        env.insert(0, f"TERM={os.environ.get('TERM', 'linux')}")
+    return spec.Process(
+        argv=call.argv, env=tuple(env), terminal=call.tty, uid=user.uid, gid=user.gid,
+        groups=user.groups, cwd=inside.check_folder(call.cwd),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _program(places: Places, name: str, process: spec.Process) -> Iterator[launch.Program]:
+    """Give the call of the runtime; its two files last as long as it may use them."""
+    unique = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
+    file = volatile_of(places, name) / f"{unique}.json"
+    log = file.with_suffix(".log")
+    try:
+        file.write_bytes(msgspec.json.encode(spec.process_part(process, room.open_files())))
+        begin = engine.command(places, name, log)
+        yield launch.Program((*begin, "exec", "--process", str(file), name))
+        complaint = engine.complaint(log)
+        if complaint is not None:
+            raise HostError(f"cannot run a command in container `{name}`: {complaint}")
+    finally:
+        file.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
+
+
+def _forward_to(pid: int) -> Callable[[int, launch.Sender], None]:
+    def pass_on(number: int, sender: launch.Sender) -> None:
+        if sender is launch.Sender.PROGRAM:
+            os.kill(pid, number)
+
+    return pass_on

@@ -1,0 +1,125 @@
+"""Looking into a container's root from outside: who a user is, whether a program is there."""
+
+import stat
+from dataclasses import dataclass
+
+from builder.host.treeio import TreeIO
+from builder.model.errors import HostError, NotFoundError, RecipeError
+from builder.runtime.container import IDS
+from builder.runtime.spec import PATH
+
+# Nothing of the container runs for this and no library of the host reads its files: programs that
+# entered a container to look up a user were tricked into loading its code (CVE-2019-14271).
+
+_MOUNTED = ("/dev/", "/proc/", "/run/", "/sys/")
+"""What lies there is seen only once the container runs."""
+
+
+_LINKS = 40
+"""Links in a row that the kernel follows too (path_resolution(7))."""
+
+
+class NoProgramError(HostError):
+    """The command is not in the container; a shell would end with 127."""
+
+    exit_code = 127
+
+
+class NotExecutableError(HostError):
+    """The command is there, but is no program; a shell would end with 126."""
+
+    exit_code = 126
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody inside a container, in numbers."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    home: str = "/"
+    shell: str = "/bin/sh"
+    name: str = ""
+
+
+def find_user(tree: TreeIO, wanted: str) -> User:
+    """Look up `NAME`, `UID` or `UID:GID`; a number needs no entry in the user table."""
+    uid, _, gid = wanted.partition(":")
+    for fields in _table(tree, "etc/passwd", 7):
+        if (fields[0] == wanted or fields[2] == uid) and _are_ids(fields[2], fields[3]):
+            groups = _groups_of(tree, fields[0])
+            return User(
+                uid=int(fields[2]),
+                gid=_id(gid) if gid else int(fields[3]),
+                groups=() if gid else groups,
+                home=fields[5] if fields[5].startswith("/") else "/",
+                shell=fields[6] if fields[6].startswith("/") else "/bin/sh",
+                name=fields[0],
+            )
+    if uid.isdigit():
+        return User(uid=_id(uid), gid=_id(gid) if gid else 0)
+    raise NotFoundError(f"there is no user `{wanted}` in the container")
+
+
+def check_program(tree: TreeIO, program: str, path: str = PATH) -> None:
+    """Refuse a command that cannot be started, with the error that says how a shell would end."""
+    if "/" in program:
+        if not program.startswith("/") or program.startswith(_MOUNTED):
+            return
+        candidates = [program]
+    else:
+        candidates = [f"{folder}/{program}" for folder in path.split(":")]
+    found = [candidate for candidate in candidates if tree.exists(candidate)]
+    if not found:
+        raise NoProgramError(f"there is no program `{program}` in the container")
+    if not any(_is_executable(tree, candidate) for candidate in found):
+        raise NotExecutableError(f"`{found[0]}` in the container is not executable")
+
+
+def check_folder(path: str) -> str:
+    """Refuse a working folder that the runtime might look up outside (CVE-2024-21626)."""
+    if not path.startswith("/") or ".." in path.split("/") or path.startswith("/proc"):
+        raise RecipeError(
+            f"`{path}` cannot be the working folder", hint="give an absolute path without `..`"
+        )
+    return path
+
+
+def _is_executable(tree: TreeIO, path: str) -> bool:
+    """Tell whether it is a regular file with an execute bit, links followed."""
+    for _ in range(_LINKS):
+        try:
+            mode = tree.lstat(path).st_mode
+            if not stat.S_ISLNK(mode):
+                return stat.S_ISREG(mode) and bool(mode & 0o111)
+            target = tree.readlink(path)
+        except OSError:
+            return False
+        folder = path.rpartition("/")[0]
+        path = target if target.startswith("/") else f"{folder}/{target}"
+    return False
+
+
+def _groups_of(tree: TreeIO, name: str) -> tuple[int, ...]:
+    rows = _table(tree, "etc/group", 4)
+    return tuple(int(row[2]) for row in rows if name in row[3].split(",") and _are_ids(row[2]))
+
+
+def _table(tree: TreeIO, path: str, width: int) -> list[list[str]]:
+    try:
+        text = tree.read_bytes(path).decode(errors="replace")
+    except OSError:
+        return []
+    rows = [line.split(":") for line in text.splitlines()]
+    return [row for row in rows if len(row) == width]
+
+
+def _are_ids(*words: str) -> bool:
+    return all(word.isascii() and word.isdigit() and int(word) < IDS for word in words)
+
+
+def _id(word: str) -> int:
+    if not _are_ids(word):
+        raise RecipeError(f"`{word}` is no id of a user or group", hint=f"give 0 to {IDS - 1}")
+    return int(word)

@@ -1,0 +1,125 @@
+"""Locks, and what is done for a command that died: undone or finished, then forgotten."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from builder.host import cgroups, files, processes
+from builder.host.places import Places
+from builder.model.errors import NotFoundError
+from builder.runtime import state
+from builder.runtime.container import Container, cgroup_of, folder_of, load, volatile_of
+
+# Whoever changes a container holds the lock of its folder, which the kernel frees when the process
+# dies. So under the lock everything half done belongs to a dead command:
+#   start    `state.json` says `starting`, or the volatile folder is there with no live process
+#   create   a folder `new.*`, invisible until it is renamed
+#   destroy  a folder `old.*`, renamed before anything in it is removed
+#   run      a folder `run.*`, whose lock is held as long as the command runs
+# Names of containers hold no dot, so these four never meet one.
+
+DEAD_WITHOUT_LOCK = ("new.", "old.", "run.")
+
+
+@contextlib.contextmanager
+def holding(places: Places, name: str) -> Iterator[Container]:
+    """Lock a container, repair what a dead command left, and give its record."""
+    containers = places.data / "containers"
+    if containers.is_dir():
+        with files.locked(containers / ".lock", wait=False) as got:
+            if got:
+                sweep(places)
+    with _locked_folder(folder_of(places, name), name):
+        container = load(places, name)
+        current = state.read(places, name)
+        if current is None or current.phase == "starting" or not state.alive(current):
+            clean(places, name, networked=container.network is not None)
+        yield container
+
+
+def try_lock(folder: Path) -> int | None:
+    """Lock a folder without waiting; give the descriptor to close, None when it is taken."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def clean(places: Places, name: str, *, networked: bool) -> None:
+    """Take away all that a container has outside its folder; nothing to do is fine too."""
+    if volatile_of(places, name).exists():
+        with processes.undisturbed():
+            _clean(places, name, networked=networked)
+
+
+def sweep(places: Places) -> None:
+    """Remove the folders of commands that died; the caller holds the lock of all containers."""
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.listdir(places.data / "containers"):
+            if entry.startswith(DEAD_WITHOUT_LOCK):
+                folder = places.data / "containers" / entry
+                lock = try_lock(folder)
+                if lock is not None:
+                    # The record may be missing, so the network is asked whether or not it knows.
+                    clean(places, entry, networked=_is_networked(places, entry))
+                    shutil.rmtree(folder)
+                    os.close(lock)
+
+
+def _clean(places: Places, name: str, *, networked: bool) -> None:
+    current = state.read(places, name)
+    monitor = processes.hold(current.monitor, current.monitor_started) if current else None
+    if monitor is not None:
+        # A monitor whose container has ended still writes the last of the console, then goes.
+        if not state.alive(current):
+            processes.wait_end(monitor, 2)
+        os.close(monitor)
+    cgroups.kill(cgroup_of(places, name))
+    if networked:
+        from builder.runtime import network
+
+        network.detach(places, name)
+    cgroups.remove(cgroup_of(places, name))
+    shutil.rmtree(volatile_of(places, name))
+
+
+def _is_networked(places: Places, name: str) -> bool:
+    try:
+        return load(places, name).network is not None
+    except NotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def _locked_folder(folder: Path, name: str) -> Iterator[None]:
+    while True:
+        try:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"there is no container `{name}`", hint="`oven list` shows those that exist"
+            ) from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if _same(fd, folder):
+                yield
+                return
+        finally:
+            os.close(fd)
+
+
+def _same(fd: int, folder: Path) -> bool:
+    """Tell whether the name still leads to what we locked; it may have been destroyed meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(fd), folder.stat())
+    except FileNotFoundError:
+        return False

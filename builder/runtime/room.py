@@ -1,0 +1,139 @@
+"""The room that a container starts in: mounts that only its own processes have."""
+
+import os
+import resource
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.host import cgroups, mounts
+from builder.host.places import Places
+from builder.host.treeio import TreeIO
+from builder.model.errors import HostError
+from builder.runtime.container import IDS, Container, cgroup_of, folder_of, rootfs_of
+
+# All of this happens in a process that is about to become conmon or the OCI runtime. Every room
+# uses the same folder of the host as its mount point, each sees its own mounts there, and nobody
+# else sees any: nothing can be left behind.
+
+POINT = Path("/run/oven/mnt")
+ROOTFS = POINT / "rootfs"
+SHARED = POINT / "host"
+_LOWER = POINT / "lower"
+_OWN = POINT / "own"
+
+_REAL_FOLDERS = ("proc", "sys", "dev", "run", "etc")
+"""The runtime mounts or writes here; a link in place of one leads out (CVE-2021-30465 and kin)."""
+_MARK = b"# written by oven at the start of the container; delete this line to keep your changes\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a container's root is made of."""
+
+    places: Places
+    container: Container
+    volatile: bool = False
+    """Whether it is thrown away afterwards."""
+    shared: Path | None = None
+    """The folder that becomes `/run/host`."""
+    resolvers: tuple[str, ...] = ()
+
+
+def enter(room: Room) -> None:
+    """Move this process into a new room."""
+    container = room.container
+    POINT.mkdir(mode=0o711, parents=True, exist_ok=True)
+    cgroups.join(cgroup_of(room.places, container.name))
+    mounts.private_namespace()
+    # The container's root walks this path without any rights on the host.
+    mounts.mount_tmpfs(POINT, "mode=711")
+    for folder in (ROOTFS, SHARED, _LOWER, _OWN):
+        folder.mkdir()
+    _mount_root(room)
+    if room.shared is not None:
+        mounts.bind(room.shared, SHARED)
+    with TreeIO(ROOTFS) as tree:
+        _check(tree)
+        # Only ids of the container exist in its layer; files of plain root could not be made.
+        with mounts.file_owner(container.first_id):
+            _write_names(tree, room)
+    if cgroups.layout() is cgroups.Layout.LEGACY:
+        cgroups.show_legacy_only(_OWN)
+
+
+def enter_again(places: Places, name: str, monitor: int) -> None:
+    """Move this process into the room of a running container, where its monitor is.
+
+    That is still outside of the container; the runtime takes the last step (CVE-2019-5736).
+    """
+    cgroups.enter(cgroup_of(places, name))
+    mounts.join_namespace(monitor)
+
+
+def _mount_root(room: Room) -> None:
+    first = room.container.first_id
+    with mounts.user_namespace(first, IDS) as namespace:
+        mounts.mount_idmapped(rootfs_of(room.places, room.container), _LOWER, namespace)
+        mounts.mount_idmapped(folder_of(room.places, room.container.name), _OWN, namespace)
+    layers = mounts.Overlay(_LOWER, _OWN / "upper", _OWN / "work", room.volatile)
+    mounts.mount_overlay(layers, ROOTFS, first)
+    mounts.detach(_LOWER)
+    mounts.detach(_OWN)
+
+
+def _check(tree: TreeIO) -> None:
+    """Refuse a root whose mount points are not plain folders, seen through both layers."""
+    for name in _REAL_FOLDERS:
+        try:
+            mode = tree.lstat(name).st_mode
+        except FileNotFoundError:
+            raise HostError(
+                f"`/{name}` is missing in the container's root",
+                hint="a template needs the folders /proc, /sys, /dev, /run and /etc",
+            ) from None
+        if not stat.S_ISDIR(mode):
+            raise HostError(
+                f"`/{name}` is not a folder in the container's root",
+                hint="a link there would lead the runtime out of the container; "
+                "do not use this template",
+            )
+
+
+def _write_names(tree: TreeIO, room: Room) -> None:
+    """Give the container its name and name servers, unless it has its own."""
+    hostname = room.container.hostname
+    owner = (room.container.first_id, room.container.first_id)
+    if not _content(tree, "etc/hostname"):
+        tree.write_bytes("etc/hostname", f"{hostname}\n".encode(), owner=owner)
+    hosts = (
+        f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost ip6-localhost ip6-loopback\n"
+    ).encode()
+    resolv = "".join(f"nameserver {server}\n" for server in room.resolvers).encode()
+    for path, text in (("etc/hosts", hosts), ("etc/resolv.conf", resolv)):
+        old = _content(tree, path)
+        if not old or (_MARK in old and old != _MARK + text):
+            tree.write_bytes(path, _MARK + text, owner=owner)
+
+
+def _content(tree: TreeIO, path: str) -> bytes | None:
+    """Read what is there; None when there is nothing. A link or worse belongs to the container."""
+    try:
+        if not stat.S_ISREG(tree.lstat(path).st_mode):
+            return b"-"
+        return tree.read_bytes(path)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b"-"
+
+
+def open_files() -> int:
+    """Give how many open files a container may have: its own usual limit, or ours if lower."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 524288 if hard == resource.RLIM_INFINITY else min(524288, hard)
+
+
+def machine() -> str:
+    """Give the kind of processor, as uname(2) names it."""
+    return os.uname().machine

@@ -1,0 +1,194 @@
+"""Running one command in a new container that is gone when the command has ended."""
+
+import os
+import shutil
+import signal
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from builder.host import cgroups, launch, processes
+from builder.host.places import Places
+from builder.host.treeio import TreeIO
+from builder.model.errors import HostError
+from builder.runtime import engine, inside, journal, lifecycle, room, spec, storage
+from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
+
+# One call of the runtime, no monitor: our stdin, stdout and stderr are those of the command. The
+# runtime is the first process of a PID namespace, so that a kill -9 of `oven` ends everything; the
+# lock of the container's folder then tells the next command that the rest may be removed.
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command for a new container."""
+
+    argv: tuple[str, ...]
+    user: str = "root"
+    cwd: str = "/"
+    env: tuple[str, ...] = ()
+    tty: bool = False
+
+
+def run_command(places: Places, container: Container, order: Order) -> int:
+    """Run a command in a container made after `container`; give its exit status.
+
+    Name and ids are chosen here. The command is the first process inside, with no init around.
+    """
+    lifecycle.check_limits(container.limits)
+    inside.check_folder(order.cwd)
+    container, lock = storage.make_ephemeral(places, container)
+    try:
+        with _terminal_kept(order.tty):
+            return _run(places, container, order)
+    finally:
+        journal.clean(places, container.name, networked=container.network is not None)
+        shutil.rmtree(folder_of(places, container.name))
+        os.close(lock)
+
+
+def _run(places: Places, container: Container, order: Order) -> int:
+    name = container.name
+    cgroup = cgroup_of(places, name)
+    volatile = volatile_of(places, name)
+    bundle = volatile / "bundle"
+    volatile.mkdir(mode=0o700, parents=True)
+    bundle.mkdir()
+    log = volatile / "oci.log"
+    gate = _Gate(places, container) if container.network is not None else None
+    host = spec.Host(
+        rootfs=str(room.ROOTFS),
+        cgroup=cgroups.path_of(cgroup),
+        unified=cgroups.layout() is cgroups.Layout.UNIFIED,
+        open_files=room.open_files(),
+        machine=room.machine(),
+        hooks=gate.hooks() if gate else {},
+    )
+    servers = lifecycle.resolvers_for(container)
+    here = room.Room(places, container, volatile=True, resolvers=servers)
+
+    def prepare() -> None:
+        room.enter(here)
+        with TreeIO(room.ROOTFS) as tree:
+            process = _process(tree, order)
+        content = spec.configuration(container, process, host)
+        (bundle / "config.json").write_bytes(msgspec.json.encode(content))
+
+    argv = (*engine.command(places, name, log), "run", "--bundle", str(bundle), name)
+    try:
+        pid = launch.launch_isolated(launch.Program(argv), prepare)
+        first = (lambda: gate.open(pid)) if gate else _nothing
+        code = launch.attend(pid, first, lambda number, sender: _signal(cgroup, number, sender))
+    finally:
+        if gate:
+            gate.close()
+    complaint = engine.complaint(log)
+    if complaint is not None:
+        raise HostError(f"cannot run the command: {complaint}")
+    return code
+
+
+def _process(tree: TreeIO, order: Order) -> spec.Process:
+    user = inside.find_user(tree, order.user)
+    words = dict(word.partition("=")[::2] for word in order.env)
+    inside.check_program(tree, order.argv[0], words.get("PATH", spec.PATH))
+    env = [f"HOME={user.home}", *order.env]
+    if order.tty:
+        env.insert(0, f"TERM={os.environ.get('TERM', 'linux')}")
+    return spec.Process(
+        argv=order.argv, env=tuple(env), terminal=order.tty, uid=user.uid, gid=user.gid,
+        groups=user.groups, cwd=order.cwd,
+    )  # fmt: skip
+
+
+def _signal(cgroup: str, number: int, sender: launch.Sender) -> None:
+    """Hand a signal to the command, which dies of it as any process would.
+
+    As the first of its namespace it is immune to what it does not handle (pid_namespaces(7)).
+    What a terminal sends is for all processes of the command; it has reached the runtime too,
+    which told the first.
+    """
+    first, *others = _inside(cgroup) or (None,)
+    if first is None:
+        return
+    if not processes.catches(first, number):
+        os.kill(first, signal.SIGKILL)
+        return
+    targets = others if number in {signal.SIGINT, signal.SIGQUIT} else []
+    if sender is launch.Sender.PROGRAM:
+        targets = [first, *targets]
+    for pid in targets:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _inside(cgroup: str) -> list[int]:
+    """List the command's processes, the first one first: two PID namespaces below ours.
+
+    The one between holds the runtime.
+    """
+    ours = processes.depth_and_inner_pid(os.getpid())[0]
+    inner = {pid: processes.depth_and_inner_pid(pid) for pid in cgroups.members(cgroup)}
+    found = [pid for pid, (depth, _) in inner.items() if depth == ours + 2]
+    return sorted(found, key=lambda pid: inner[pid][1])
+
+
+def _nothing() -> None:
+    """Connect nothing; the container has only the loopback interface."""
+
+
+@contextmanager
+def _terminal_kept(tty: bool) -> Iterator[None]:  # noqa: FBT001  # one thing, said by its name
+    """Give the terminal back as it was; the runtime makes it raw and may be killed."""
+    if not tty:
+        yield
+        return
+    before = termios.tcgetattr(0)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+class _Gate:
+    """Holds the runtime between making the network namespace and starting the command.
+
+    The runtime calls a hook that says so through one fifo and waits at another.
+    """
+
+    def __init__(self, places: Places, container: Container) -> None:
+        self._places = places
+        self._container = container
+        volatile = volatile_of(places, container.name)
+        self._asked = volatile / "asked"
+        self._go = volatile / "go"
+        for fifo in (self._asked, self._go):
+            os.mkfifo(fifo, 0o600)
+        # Opened for both, so that no open waits for the other side (fifo(7)).
+        self._fds = [os.open(f, os.O_RDWR | os.O_CLOEXEC) for f in (self._asked, self._go)]
+
+    def hooks(self) -> dict[str, object]:
+        script = 'echo > "$1"; read -r _ < "$2"'
+        argv = ["sh", "-c", script, "sh", str(self._asked), str(self._go)]
+        return {"createRuntime": [{"path": "/bin/sh", "args": argv}]}
+
+    def open(self, runtime: int) -> None:
+        """Wait for the network namespace, connect it, and let the command start."""
+        asked, go = self._fds
+        if not processes.wait_readable(asked, runtime):
+            return  # the runtime has failed, and says why in its log
+        from builder.runtime import network
+
+        inside_now = _inside(cgroup_of(self._places, self._container.name))
+        if not inside_now:
+            raise HostError("the container ended before it was connected to its network")
+        network.attach(self._places, self._container, inside_now[0])
+        os.write(go, b"\n")
+
+    def close(self) -> None:
+        """Let go of the fifos."""
+        for fd in self._fds:
+            os.close(fd)

@@ -1,0 +1,136 @@
+"""Storage: the folder of a container, and the range of ids that is its own."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from builder.host import files
+from builder.host.places import Places
+from builder.model.errors import ConflictError, HostError, NotFoundError
+from builder.runtime import journal
+from builder.runtime.container import (
+    IDS,
+    Container,
+    check_name,
+    encode,
+    folder_of,
+    rootfs_of,
+)
+
+_FIRST_ID = 524288
+_LAST_ID = (1 << 31) - 1
+"""Some programs keep ids in a signed 32-bit number."""
+
+
+class _OwnIds(msgspec.Struct, rename="kebab"):
+    """The one part of a record that choosing ids needs; damage elsewhere must not hide it."""
+
+    first_id: int
+
+
+def make(places: Places, container: Container) -> Container:
+    """Keep a new container, with ids of its own; it is there whole or not at all."""
+    check_name(container.name)
+    _check_template(places, container)
+    containers = places.data / "containers"
+    with files.disk_errors(containers), files.locked(containers / ".lock"):
+        journal.sweep(places)
+        target = folder_of(places, container.name)
+        if target.exists():
+            raise ConflictError(
+                f"there is a container `{container.name}` already",
+                hint=f"choose another name, or `oven destroy {container.name}`",
+            )
+        container = msgspec.structs.replace(container, first_id=_free_ids(containers))
+        draft = containers / f"new.{container.name}"
+        _fill(draft)
+        files.replace(draft / "container.json", encode(container))
+        draft.rename(target)
+        files.Disk().sync(containers)
+    return container
+
+
+def make_ephemeral(places: Places, container: Container) -> tuple[Container, int]:
+    """Make a folder that lasts as long as the lock whose descriptor is given along with it."""
+    _check_template(places, container)
+    containers = places.data / "containers"
+    with files.disk_errors(containers), files.locked(containers / ".lock"):
+        journal.sweep(places)
+        name = f"run.{os.urandom(4).hex()}"
+        container = msgspec.structs.replace(container, name=name, first_id=_free_ids(containers))
+        folder = folder_of(places, name)
+        _fill(folder)
+        # Not synced: after a crash of the host it is swept anyway.
+        (folder / "container.json").write_bytes(encode(container))
+        lock = journal.try_lock(folder)
+    if lock is None:
+        raise HostError(f"`{folder}` is locked by another program")
+    return container, lock
+
+
+def remove(places: Places, name: str) -> None:
+    """Remove a container's folder; once this has begun, the container is gone for good."""
+    containers = places.data / "containers"
+    grave = containers / f"old.{name}.{os.urandom(4).hex()}"
+    folder_of(places, name).rename(grave)
+    files.Disk().sync(containers)
+    shutil.rmtree(grave)
+
+
+def names(places: Places) -> list[str]:
+    """List the containers by name; drafts and graves hold a dot and are none."""
+    try:
+        entries = os.listdir(places.data / "containers")
+    except FileNotFoundError:
+        return []
+    return sorted(entry for entry in entries if "." not in entry)
+
+
+def _fill(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    # The root folder of the merged view takes its mode and owner from the upper layer.
+    (folder / "upper").mkdir(mode=0o755)
+    (folder / "work").mkdir(mode=0o755)
+    (folder / "upper").chmod(0o755)
+
+
+def _check_template(places: Places, container: Container) -> None:
+    rootfs = rootfs_of(places, container)
+    if not rootfs.is_dir():
+        raise NotFoundError(
+            f"the tree of template `{container.template_name}` is not there", at=rootfs
+        )
+
+
+def _free_ids(containers: Path) -> int:
+    """Find the first block that no container and no user of this host has."""
+    taken = [*_ids_of_containers(containers), *_ids_of_users()]
+    for first in range(_FIRST_ID, _LAST_ID - IDS, IDS):
+        if not any(first < start + count and start < first + IDS for start, count in taken):
+            return first
+    raise HostError("no range of 65536 ids is free", hint="destroy containers that are not needed")
+
+
+def _ids_of_containers(containers: Path) -> Iterator[tuple[int, int]]:
+    for entry in os.scandir(containers):
+        try:
+            data = Path(entry.path, "container.json").read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        yield msgspec.json.decode(data, type=_OwnIds).first_id, IDS
+
+
+def _ids_of_users() -> Iterator[tuple[int, int]]:
+    """Read which ids users may map (subuid(5)): `name:first:count`."""
+    for table in ("/etc/subuid", "/etc/subgid"):
+        try:
+            text = Path(table).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            continue
+        for line in text.splitlines():
+            fields = line.strip().split(":")
+            if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
+                yield int(fields[1]), int(fields[2])

@@ -1,0 +1,277 @@
+"""The life of a container with a small init: each verb, and what a death in its middle leaves."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from builder.model.errors import ConflictError, NotFoundError, RecipeError
+from builder.model.progress import Silent
+from builder.runtime import lifecycle, logs, show, state, storage
+from builder.runtime.exec import Call, capture, exec_command
+from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.needs import needs
+
+pytestmark = needs("root", "program:runc", "program:conmon")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+
+
+@pytest.fixture
+def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path / "home", tree) as rig:
+        yield rig
+    assert rig.leftovers() == []
+
+
+@pytest.fixture
+def running(rig: Rig) -> Rig:
+    lifecycle.create(rig.places, rig.container())
+    lifecycle.start(rig.places, "test", Silent())
+    return rig
+
+
+def test_a_whole_life(rig: Rig) -> None:
+    lifecycle.create(rig.places, rig.container())
+    assert state.status(rig.places, "test") == "stopped"
+    lifecycle.start(rig.places, "test", Silent())
+    assert state.status(rig.places, "test") == "running"
+    assert "uid=0(root)" in capture(rig.places, "test", ("id",))[1]
+    lifecycle.stop(rig.places, "test", timeout=20)
+    assert state.status(rig.places, "test") == "stopped"
+    assert "hello from the console" in logs.console(rig.places, "test")
+    assert "going down" in logs.console(rig.places, "test")
+    lifecycle.destroy(rig.places, "test")
+    assert show.list_containers(rig.places) == ()
+
+
+def test_changes_stay_over_a_restart(running: Rig) -> None:
+    assert capture(running.places, "test", ("touch", "/kept"))[0] == 0
+    lifecycle.stop(running.places, "test", timeout=20)
+    upper = running.places.data / "containers/test/upper"
+    assert (upper / "kept").stat().st_uid == 0, "ids on disk begin at 0"
+    lifecycle.start(running.places, "test", Silent())
+    assert capture(running.places, "test", ("ls", "/kept")) == (0, "/kept\n")
+
+
+def test_names_are_written_unless_changed(running: Rig) -> None:
+    assert "127.0.1.1 test" in capture(running.places, "test", ("cat", "/etc/hosts"))[1]
+    script = "echo mine > /etc/hosts; echo own > /etc/hostname"
+    capture(running.places, "test", ("sh", "-c", script))
+    lifecycle.stop(running.places, "test", timeout=20)
+    lifecycle.start(running.places, "test", Silent())
+    files = ("cat", "/etc/hosts", "/etc/hostname")
+    assert capture(running.places, "test", files)[1] == "mine\nown\n"
+
+
+def test_start_and_stop_twice_are_fine(running: Rig) -> None:
+    first = state.read(running.places, "test")
+    assert lifecycle.start(running.places, "test", Silent()) == first
+    lifecycle.stop(running.places, "test", timeout=20)
+    lifecycle.stop(running.places, "test", timeout=20)
+
+
+def test_refusals(running: Rig) -> None:
+    with pytest.raises(ConflictError, match="there is a container `test` already"):
+        lifecycle.create(running.places, running.container())
+    with pytest.raises(ConflictError, match="is running"):
+        lifecycle.destroy(running.places, "test")
+    with pytest.raises(NotFoundError, match="no container `absent`"):
+        lifecycle.start(running.places, "absent", Silent())
+    with pytest.raises(RecipeError, match="cannot name a container"):
+        lifecycle.create(running.places, running.container("../evil"))
+    with pytest.raises(RecipeError, match="cannot be the working folder"):
+        exec_command(running.places, "test", Call(("true",), cwd="/proc/self/fd/7"))
+
+
+def test_ranges_of_ids_never_meet(rig: Rig) -> None:
+    made = [lifecycle.create(rig.places, rig.container(f"test{n}")) for n in range(3)]
+    starts = sorted(container.first_id for container in made)
+    assert all(b - a >= 65536 for a, b in pairwise(starts))
+    lifecycle.destroy(rig.places, "test1")
+    again = lifecycle.create(rig.places, rig.container("test4"))
+    assert again.first_id == made[1].first_id
+
+
+def test_death_by_itself_is_seen_and_cleaned(running: Rig) -> None:
+    current = state.read(running.places, "test")
+    assert current
+    pidfd = os.pidfd_open(current.pid)
+    monitor = os.pidfd_open(current.monitor)
+    os.kill(current.pid, signal.SIGKILL)
+    for fd in (pidfd, monitor):
+        from builder.host.processes import wait_end
+
+        assert wait_end(fd, 20)
+        os.close(fd)
+    assert show.show(running.places, "test").status == "stopped"
+    assert show.show(running.places, "test").exit_code == 137
+    lifecycle.start(running.places, "test", Silent())
+    assert show.show(running.places, "test").status == "running"
+
+
+def test_stop_kills_what_does_not_listen(rig: Rig, tree: Path) -> None:
+    lifecycle.create(rig.places, rig.container(init="systemd"))
+    # This init knows no SIGRTMIN+3 and never says that it is ready.
+    from builder.model.errors import StageError
+
+    with pytest.raises(StageError, match="is not ready after 1 seconds") as caught:
+        lifecycle.start(rig.places, "test", Silent(), timeout=1)
+    assert "hello from the console" in caught.value.output
+    assert state.status(rig.places, "test") == "running"
+    lifecycle.stop(rig.places, "test", timeout=0.5)
+    assert state.status(rig.places, "test") == "stopped"
+
+
+def test_exec_as_user_and_its_groups(running: Rig) -> None:
+    process = running.call(
+        """
+        import sys
+        from builder.runtime.exec import Call, exec_command
+        call = Call(("sh", "-c", "id; cat; exit 5"), user="ann", env=("A=b",))
+        sys.exit(exec_command(places, "test", call))
+        """
+    )
+    out, err = process.communicate(b"input", timeout=60)
+    assert process.returncode == 5, err
+    assert out == b"uid=1000(ann) gid=1000 groups=1000,50(staff)\ninput"
+
+
+def test_exec_leaks_no_descriptor(running: Rig) -> None:
+    assert capture(running.places, "test", ("ls", "/proc/self/fd"))[1].split() == list("0123")
+    assert set(capture(running.places, "test", ("ls", "/proc/1/fd"))[1].split()) <= {
+        "0", "1", "2", "10",
+    }, "10 is the shell's own script"  # fmt: skip
+
+
+def test_console_is_shown_without_escapes(running: Rig) -> None:
+    script = r"printf 'a\033]0;title\007b\033[31mc\n' > /dev/console"
+    capture(running.places, "test", ("sh", "-c", script))
+    lifecycle.stop(running.places, "test", timeout=20)
+    assert "abc" in logs.console(running.places, "test")
+
+
+START = """
+from builder.runtime import lifecycle
+lifecycle.start(places, "test", Silent())
+"""
+CREATE = """
+from builder.runtime import lifecycle
+import msgspec
+fresh = lifecycle.new_container("test", "sha256:" + "ab" * 32, "tiny")
+lifecycle.create(places, msgspec.structs.replace(fresh, init="other"))
+"""
+DESTROY = """
+from builder.runtime import lifecycle
+lifecycle.destroy(places, "test", force=True)
+"""
+
+
+def at_each_step(verb: str, step: int, number: int) -> str:
+    """Make a process die of a signal when it is about to do its n-th call that changes things."""
+    return f"""
+import os, sys
+left = {step}
+def watch(event, arguments):
+    global left
+    changing = event in {{"os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.fork", "os.chown",
+                          "subprocess.Popen", "shutil.rmtree", "os.chmod"}}
+    if changing or (event == "open" and isinstance(arguments[2], int) and arguments[2] & 3):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), {number})
+sys.addaudithook(watch)
+{verb}
+print("came through")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
+@pytest.mark.parametrize("verb", ["start", "create", "destroy"])
+def test_death_at_any_step_is_repaired(rig: Rig, verb: str, number: signal.Signals) -> None:
+    code = {"start": START, "create": CREATE, "destroy": DESTROY}[verb]
+    steps = 0
+    for step in range(1, 80, 4):
+        _reach(rig, verb)
+        process = rig.call(at_each_step(code, step, number))
+        out, err = process.communicate(timeout=60)
+        steps += 1
+        if b"came through" in out:
+            break
+        assert process.returncode != 0, err
+        # The same command again works, unless the dead one had done all of it already.
+        try:
+            _do(rig, verb)
+        except (ConflictError, NotFoundError):
+            assert verb != "start"
+        _reach(rig, "create")
+        assert rig.leftovers() == [], f"{verb} died at step {step}"
+    assert steps > 2, "the deaths must have hit something"
+
+
+def _do(rig: Rig, verb: str) -> None:
+    if verb == "start":
+        lifecycle.start(rig.places, "test", Silent())
+    elif verb == "create":
+        lifecycle.create(rig.places, rig.container())
+    else:
+        lifecycle.destroy(rig.places, "test", force=True)
+
+
+def _reach(rig: Rig, verb: str) -> None:
+    """Bring the container to where the verb begins."""
+    if "test" in storage.names(rig.places):
+        lifecycle.destroy(rig.places, "test", force=True)
+    if verb != "create":
+        lifecycle.create(rig.places, rig.container())
+    if verb == "destroy":
+        lifecycle.start(rig.places, "test", Silent())
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.15, 0.2, 0.25, 0.3, 0.4])
+def test_kill_9_of_start_at_some_moment(rig: Rig, delay: float) -> None:
+    lifecycle.create(rig.places, rig.container())
+    process = rig.call(START)
+    time.sleep(delay)  # the moment of death is what is varied here, nothing is waited for
+    process.kill()
+    process.communicate(timeout=30)
+    lifecycle.start(rig.places, "test", Silent())
+    assert state.status(rig.places, "test") == "running"
+    lifecycle.stop(rig.places, "test", timeout=20)
+    assert rig.leftovers() == []
+
+
+def test_version_2_host(rig: Rig) -> None:
+    """Run the same code where a version 2 hierarchy is all there is, as on newer hosts."""
+    code = """
+    from builder.runtime import lifecycle
+    from builder.runtime.exec import capture
+    from builder.host import cgroups
+    assert cgroups.layout() is cgroups.Layout.UNIFIED
+    lifecycle.start(places, "test", Silent())
+    print(capture(places, "test", ("cat", "/proc/1/cgroup", "/proc/mounts"))[1])
+    lifecycle.stop(places, "test", timeout=20)
+    """
+    lifecycle.create(rig.places, rig.container())
+    import sys
+    import textwrap
+
+    from tests.support import container as support
+
+    program = support.PREAMBLE.format(home=rig.places.data) + textwrap.dedent(code)
+    mount = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
+    argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh"]
+    done = subprocess.run(
+        [*argv, sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0::/\n" in done.stdout
+    assert " /sys/fs/cgroup cgroup2 rw" in done.stdout

@@ -1,0 +1,133 @@
+"""Small containers for tests: a tree of this machine's own programs, and where to run it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from builder.host.places import Places
+from builder.model.value import Digest
+from builder.runtime import lifecycle
+from builder.runtime.container import Container, Init, Limits, cgroup_of
+
+PROGRAMS = (
+    "cat", "dash", "env", "head", "id", "ls", "mount", "readlink", "sleep", "tail", "touch", "true",
+)  # fmt: skip
+
+INIT = """\
+#!/bin/sh
+echo hello from the console
+trap 'echo going down; exit 0' TERM
+sleep 1000 &
+while :; do wait; done
+"""
+
+DIGEST = Digest("sha256:" + "ab" * 32)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Places of its own, with one template in them."""
+
+    places: Places
+
+    def container(
+        self, name: str = "test", init: Init = "other", limits: Limits | None = None
+    ) -> Container:
+        fresh = lifecycle.new_container(name, DIGEST, "tiny")
+        return msgspec.structs.replace(fresh, init=init, limits=limits or Limits())
+
+    def call(self, code: str, **options: object) -> "subprocess.Popen[bytes]":
+        """Run Python in a process of its own, which can be killed; `places` is known to it."""
+        return subprocess.Popen(
+            [sys.executable, "-c", PREAMBLE.format(home=self.places.data) + textwrap.dedent(code)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def leftovers(self) -> list[str]:
+        """Name all that containers of this rig have left outside of their folders."""
+        found = [str(path) for path in (self.places.runtime / "containers").glob("*")]
+        found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines()
+                  if "/oven" in line or str(self.places.data) in line]  # fmt: skip
+        found += [f"process {pid}" for pid in processes_of(self)]
+        home = cgroup_of(self.places, "")
+        found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/oven/*{home}")]
+        containers = self.places.data / "containers"
+        found += [str(path) for path in containers.glob("*.*") if path.name != ".lock"]
+        return found
+
+
+PREAMBLE = """\
+from pathlib import Path
+from builder.host.places import Places
+from builder.model.progress import Silent
+home = Path("{home}")
+places = Places(data=home, cache=home / "cache", runtime=home / "run", settings=())
+"""
+
+
+def processes_of(rig: Rig) -> list[int]:
+    """Find processes whose command line names a place of the rig, or that run in its range."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(rig.places.runtime).encode() in words and int(entry.name) != os.getpid():
+            found.append(int(entry.name))
+    return found
+
+
+@contextmanager
+def rig_in(folder: Path, rootfs: Path) -> Iterator[Rig]:
+    """Set up places with that tree as the template; destroy its containers in the end."""
+    places = Places(data=folder, cache=folder / "cache", runtime=folder / "run", settings=())
+    template = folder / "templates" / ("ab" * 32)
+    template.mkdir(parents=True)
+    (template / "rootfs").symlink_to(rootfs)
+    rig = Rig(places)
+    try:
+        yield rig
+    finally:
+        from builder.runtime import storage
+
+        for name in storage.names(places):
+            lifecycle.destroy(places, name, force=True)
+
+
+def tiny_tree(root: Path) -> Path:
+    """Make a tree that runs a shell: programs of this machine and the libraries they load."""
+    for folder in ("proc", "sys", "dev", "run", "etc", "usr/bin", "usr/sbin", "usr/lib", "tmp"):
+        (root / folder).mkdir(parents=True)
+    for link in ("bin", "sbin", "lib"):
+        (root / link).symlink_to(f"usr/{link}")
+    (root / "lib64").symlink_to("usr/lib64")
+    (root / "usr/lib64").mkdir()
+    for program in PROGRAMS:
+        path = shutil.which(program, path="/usr/bin:/bin")
+        assert path, program
+        shutil.copy(path, root / "usr/bin" / program)
+        listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+        for library in re.findall(r"(/\S+)", listed):
+            target = root / library.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                shutil.copy(library, target)
+    (root / "usr/bin/sh").symlink_to("dash")
+    (root / "usr/sbin/init").write_text(INIT)
+    (root / "usr/sbin/init").chmod(0o755)
+    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nann:x:1000:1000::/:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\nstaff:x:50:ann\n")
+    return root
