@@ -11,8 +11,6 @@ from builder.model.recipe import Services, System
 from builder.stages.accounts import nearest
 
 UNIT_FOLDERS = ("usr/lib/systemd/system", "lib/systemd/system", "etc/systemd/system")
-GENERATED = (".mount", ".swap", ".device")
-"""Units that generators make at boot, so that no file of theirs is in a tree."""
 BUILTIN_LOCALES = ("C", "POSIX", "C.UTF-8")
 ZONES = "usr/share/zoneinfo"
 SUPPORTED = "usr/share/i18n/SUPPORTED"
@@ -83,14 +81,12 @@ def _generate(locale: str, tree: TreeIO, run: Inside) -> None:
 
 
 def set_services(services: Services, tree: TreeIO, run: Inside) -> None:
-    """Enable, disable and mask systemd units, which must exist."""
-    asked = {*services.enable, *services.disable, *services.mask}
-    if not asked:
-        return
+    """Enable, disable and mask systemd units.
+
+    What is masked need not be there: it may come with a package that an appliance adds later.
+    """
     known = set(unit_names(tree))
-    for unit in sorted(asked):
-        if unit in services.mask and unit.endswith(GENERATED):
-            continue
+    for unit in sorted({*services.enable, *services.disable}):
         if not _exists(unit, known):
             raise RecipeError(
                 f"there is no unit `{unit}` in the tree",
