@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -290,7 +289,7 @@ def _must_be_replaceable(path: str, status: os.stat_result | None) -> None:
 
 
 def _draft_name(name: str) -> str:
-    return f".{name[:200]}.{secrets.token_hex(8)}"
+    return f".{name[:200]}.{os.urandom(8).hex()}"
 
 
 def _of(handle: int) -> str:

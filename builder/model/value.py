@@ -1,6 +1,5 @@
 """Frozen values with one canonical encoding, and digests of them."""
 
-import hashlib
 from typing import NewType
 
 import msgspec
@@ -25,6 +24,8 @@ def digest_of(value: object) -> Digest:
 
 def digest_of_bytes(data: bytes) -> Digest:
     """Hash bytes as they are."""
+    import hashlib  # brings in OpenSSL, which most commands never need
+
     return Digest("sha256:" + hashlib.sha256(data).hexdigest())
 
 

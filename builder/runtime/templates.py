@@ -7,20 +7,17 @@ tree.
 """
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import msgspec
 
-from builder.host.files import Disk, disk_errors, locked, replace
+from builder.host.files import Disk, disk_errors, locked, remove_tree, replace
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.manifest import Manifest
 from builder.model.recipe import Name
 from builder.model.value import Digest, Value, canonical, hex_of
-from builder.store import remove_tree
 
 _SHORTEST = 4
 """How many digits of a digest stand for it at least."""
@@ -121,6 +118,8 @@ class Templates:
     def draft(self) -> Iterator[Path]:
         """Lend an empty folder on the templates' file system; what is left in it is removed."""
         drafts = self._root / "drafts"
+        import tempfile  # slow to import; a container's start does without
+
         with contextlib.ExitStack() as stack:
             with self.lock():
                 drafts.mkdir(exist_ok=True)
@@ -187,6 +186,8 @@ class Templates:
             self._name_path(name).unlink(missing_ok=True)
         drafts = self._root / "drafts"
         drafts.mkdir(exist_ok=True)
+        import tempfile
+
         grave = Path(tempfile.mkdtemp(dir=drafts))
         self._disk.rename(template.folder, grave / "draft")
         remove_tree(grave)
@@ -229,6 +230,8 @@ class Templates:
 
     def _not_found(self, wanted: str, names: dict[str, Digest]) -> NotFoundError:
         hint = f"`oven build {wanted}` makes it when there is such a recipe"
+        from difflib import get_close_matches
+
         if near := get_close_matches(wanted, names, n=3, cutoff=0.5):
             hint = f"did you mean {' or '.join(f'`{name}`' for name in near)}?"
         elif names:

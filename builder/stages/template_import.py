@@ -8,14 +8,14 @@ from pathlib import Path
 from builder.formats.frames import LEVEL, Written
 from builder.formats.tarball import pack, suffix
 from builder.formats.unpack import read_manifest, unpack
-from builder.host.files import disk_errors
+from builder.host.files import disk_errors, remove_tree
 from builder.host.overlay import link_tree
 from builder.model.errors import RecipeError, StageError
 from builder.model.manifest import MANIFEST_PATH, Manifest
 from builder.model.value import Digest, canonical
 from builder.runtime.templates import Template, Templates
 from builder.stages.pack import Packed
-from builder.store import Store, remove_tree
+from builder.store import Store
 
 
 def import_template(source: Path, templates: Templates, *, name: str | None = None) -> Template:

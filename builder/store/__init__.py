@@ -14,12 +14,11 @@ gave which result), `drafts/` (one locked folder for each live process) and `fli
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host.files import Disk, disk_errors, locked, replace
+from builder.host.files import Disk, disk_errors, locked, remove_tree, replace
 from builder.model.value import Digest, hex_of
 from builder.store.manifest import TreeManifest, read_tree
 
@@ -191,23 +190,3 @@ def _use(path: Path) -> bool:
     except PermissionError:
         return path.exists()  # somebody else's store, mounted read-only
     return True
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder and all below it without following links; a missing one is fine."""
-    if folder.is_dir() and not folder.is_symlink():
-        # A folder without write permission stops only an ordinary user, who owns it and may
-        # therefore mend it.
-        shutil.rmtree(folder, onerror=_unlock_and_retry)
-
-
-def _unlock_and_retry(function: object, path: str, info: object) -> None:  # noqa: ARG001  # rmtree's
-    if isinstance(info, tuple) and isinstance(info[1], FileNotFoundError):
-        return
-    parent = Path(path).parent
-    parent.chmod(0o700)
-    if Path(path).is_dir() and not Path(path).is_symlink():
-        Path(path).chmod(0o700)
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)  # noqa: PTH108  # the path may be of any bytes

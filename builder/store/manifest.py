@@ -4,7 +4,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,6 +79,8 @@ class _Seen:
 
 def read_tree(root: Path, *, epoch: int) -> TreeManifest:
     """Look at everything below a folder, hashing files on all cores; follows no link."""
+    from concurrent.futures import ThreadPoolExecutor  # slow to import, and needed only here
+
     seen = sorted(_walk(os.fsencode(root), b""), key=lambda one: one.path)
     first: dict[tuple[int, int], str] = {}
     # Hashing lets go of the interpreter's lock only for what is large; for small files a thread

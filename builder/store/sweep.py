@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.store import Store, remove_tree
+from builder.host.files import remove_tree
+from builder.store import Store
 
 KINDS = {
     "blobs": "downloaded packages, packed templates, overlay files",

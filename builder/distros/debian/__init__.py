@@ -13,12 +13,11 @@ from builder.distros.debian.indexes import (
 )
 from builder.distros.debian.mirrors import SUPPORTED, find_mirrors, pockets
 from builder.distros.debian.solve import Apt, MirrorError
-from builder.host.files import disk_errors, locked
+from builder.host.files import disk_errors, locked, remove_tree
 from builder.host.process import Runner
 from builder.model.errors import RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked, Layer, Lock, Package
 from builder.model.value import digest_of, hex_of
-from builder.store import remove_tree
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
