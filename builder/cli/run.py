@@ -77,7 +77,6 @@ def run(
     if command:
         from builder.runtime.run import Order, run_command
 
-        container = _describe(places, template, name, options)
         order = Order(
             argv=command,
             user=user,
@@ -85,12 +84,13 @@ def run(
             env=env,
             tty=tty or (os.isatty(0) and os.isatty(1)),
         )
-        return passing_status(lambda: run_command(places, container, order))
+        return passing_status(
+            lambda: run_command(places, _describe(places, template, name, options), order)
+        )
     from builder.cli.lifecycle import start_and_tell
     from builder.runtime import lifecycle
 
-    container = _describe(places, template, name, options, remove=remove)
-    lifecycle.create(places, container)
+    container = _create(places, template, name, options, remove=remove)
     try:
         start_and_tell(places, container.name)
     except BaseException:
@@ -107,10 +107,7 @@ def run(
 def create(name: str, template: str, **options: object) -> None:
     """Make a container without starting it."""
     require_root("oven create")
-    from builder.runtime import lifecycle
-
-    places = Places.of_user()
-    lifecycle.create(places, _describe(places, template, name, options))
+    _create(Places.of_user(), template, name, options)
     click.echo(name)
 
 
@@ -127,6 +124,23 @@ def passing_status(work: Callable[[], int]) -> int:
         show(error)
         numbers: dict[type[OvenError], int] = {NotExecutableError: 126, NoProgramError: 127}
         return numbers.get(type(error), CANNOT_RUN)
+
+
+def _create(
+    places: Places,
+    template: str,
+    name: str | None,
+    options: dict[str, object],
+    *,
+    remove: bool = False,
+) -> "Container":
+    """Keep a new container; its template cannot be removed meanwhile."""
+    from builder.runtime import lifecycle
+    from builder.runtime.templates import Templates
+
+    with Templates(places.data).lock():
+        container = _describe(places, template, name, options, remove=remove)
+        return lifecycle.create(places, container)
 
 
 def _describe(

@@ -56,10 +56,13 @@ def checkout() -> Path | None:
 
 
 def checkout_cache() -> Path | None:
-    """Give the checkout's `cache/`, or None when there is none that we may write to."""
+    """Give the checkout's `cache/`; None when there is none, or when it is somebody else's.
+
+    What root left in a user's checkout would be in that user's way later.
+    """
     root = checkout()
     cache = root / "cache" if root else None
-    return cache if cache and os.access(cache, os.W_OK) else None
+    return cache if cache and cache.is_dir() and cache.stat().st_uid == os.geteuid() else None
 
 
 def shipped(kind: str) -> Path:

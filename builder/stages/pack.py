@@ -2,6 +2,7 @@
 
 from builder.formats import FORMATS
 from builder.formats.frames import LEVEL, compressor_version
+from builder.host.files import disk_errors
 from builder.model.errors import StageError
 from builder.model.manifest import Manifest
 from builder.model.value import Digest, Value
@@ -43,7 +44,7 @@ def pack(inputs: Packing, tools: Tools) -> Packed:
     if tree is None:
         raise StageError("the tree to pack is not in the store", hint="build it again")
     task = tools.report.begin(f"packing {inputs.manifest.name}")
-    with tools.store.draft() as draft:
+    with disk_errors(tools.store.root), tools.store.draft() as draft:
         file = draft / "packed"
         written = FORMATS[inputs.format].pack(
             tree, inputs.manifest, file, level=inputs.level, jobs=tools.jobs

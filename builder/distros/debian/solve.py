@@ -177,6 +177,12 @@ def _update_error(done: Done) -> OvenError:
     """Sort what apt says by who must act."""
     text = done.stderr.decode(errors="replace")
     lines = [line[3:].strip() for line in text.splitlines() if line[:3] in {"E: ", "W: "}]
+    if "No space left on device" in text:
+        # apt tells this like a fault of the mirror; a partial index then also fails its signature.
+        return HostError(
+            "no space left on the disk that holds the cache of indexes",
+            hint="free some, or `oven cache prune`, then run the same command again",
+        )
     problem = next((line for line in lines if "GPG error" in line), None)
     if problem:
         problem = re.sub(r"^GPG error: ", "", problem)

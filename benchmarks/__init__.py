@@ -1,0 +1,1 @@
+"""Whole commands measured side by side with those of peers, as ratios within one run."""

@@ -1,0 +1,66 @@
+"""What system tests share: one home with templates that are built once."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.needs import require
+from tests.support.oven import Oven
+from tests.support.traces import Traces, left_over
+
+
+@pytest.fixture(scope="session")
+def disk() -> Iterator[Path]:
+    """A folder on a real disk: /tmp may be a tmpfs, which has other limits."""
+    folder = Path(tempfile.mkdtemp(prefix="oven-test.", dir="/var/tmp"))
+    # Ordinary users of some tests have to come through here.
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def oven(disk: Path) -> Iterator[Oven]:
+    """The command, with a home that all tests share."""
+    home = disk / "home"
+    oven = Oven(home)
+    yield oven
+    containers = home / "containers"
+    names = sorted(path.name for path in containers.glob("*") if "." not in path.name)
+    if names:
+        oven("destroy", "--force", *names)
+
+
+Built = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def built(oven: Oven) -> Built:
+    """Give a function that builds a shipped template, once, and gives its hash."""
+    known: dict[str, str] = {}
+
+    def build(name: str) -> str:
+        require("root", "archive")
+        if name not in known:
+            known[name] = oven.sha256(name)
+        return known[name]
+
+    return build
+
+
+@pytest.fixture
+def nothing_left(oven: Oven) -> Iterator[None]:
+    """Fail a test that leaves anything on the machine beyond what it asked for."""
+    before = Traces.of(oven.home)
+    yield
+    assert left_over(oven.home, before) == {}
+
+
+@pytest.fixture
+def fresh_name() -> str:
+    """A container's name that nobody else on this machine has: cgroups know no homes."""
+    return f"t-{os.urandom(4).hex()}"
