@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from builder import __version__
+from builder.cli.verbose import verbose
 from builder.model.errors import OvenError
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -69,13 +70,9 @@ class Verbs(click.Group):
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="oven %(version)s")
-@click.option("-v", "--verbose", is_flag=True, help="Show every command that is run.")
-def oven(verbose: bool) -> None:  # noqa: FBT001  # click's way
+@verbose
+def oven() -> None:
     """Build OS templates and appliances from recipes, and run them as containers."""
-    if verbose:
-        from builder.host.process import watch_commands
-
-        watch_commands(lambda command: click.echo(f"+ {command}", err=True))
 
 
 def run(arguments: Sequence[str]) -> int:

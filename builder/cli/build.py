@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.verbose import verbose
 from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Options:
     help="What makes the base tree.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
+@verbose
 def build(  # one for each option
     names: tuple[str, ...],
     output: Path | None,

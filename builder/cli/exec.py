@@ -5,6 +5,7 @@ import os
 import click
 
 from builder.cli.run import passing_status
+from builder.cli.verbose import verbose
 from builder.host.places import Places
 from builder.host.privilege import require_root
 
@@ -16,6 +17,7 @@ from builder.host.privilege import require_root
 @click.option("-u", "--user", default="root", help="Run CMD as this user (name, or uid:gid).")
 @click.option("-w", "--workdir", default="/", help="Run CMD in this folder.")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for CMD.")
+@verbose
 def exec_(
     name: str,
     command: tuple[str, ...],

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from builder.cli.verbose import verbose
 from builder.host.places import Places
 from builder.host.privilege import require_root
 
@@ -12,6 +13,7 @@ NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True)
 
 @click.command()
 @NAMES
+@verbose
 def start(names: tuple[str, ...]) -> None:
     """Start containers and wait until each is ready."""
     require_root("oven start")
@@ -24,6 +26,7 @@ def start(names: tuple[str, ...]) -> None:
 @click.option(
     "-t", "--time", "seconds", default=90.0, show_default=True, help="Kill it after so long."
 )
+@verbose
 def stop(names: tuple[str, ...], seconds: float) -> None:
     """Stop containers: their init shuts down in its own way, and is killed if it takes too long."""
     require_root("oven stop")
@@ -37,6 +40,7 @@ def stop(names: tuple[str, ...], seconds: float) -> None:
 @click.command()
 @NAMES
 @click.option("-f", "--force", is_flag=True, help="Do not ask, and kill one that runs.")
+@verbose
 def destroy(names: tuple[str, ...], force: bool) -> None:  # noqa: FBT001  # click's way
     """Remove containers and all that is in them."""
     require_root("oven destroy")

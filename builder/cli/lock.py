@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from builder.cli.verbose import verbose
 from builder.model.errors import RecipeError
 
 
@@ -13,6 +14,7 @@ from builder.model.errors import RecipeError
 @click.option("--update", is_flag=True, help="Take the newest versions, also when it still fits.")
 @click.option("--arch", help="Lock for this architecture instead of the host's.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the lock there.")
+@verbose
 def lock(name: str, check: bool, update: bool, arch: str | None, output: Path | None) -> None:  # noqa: FBT001
     """Resolve a recipe against the signed archive and write its lock file.
 

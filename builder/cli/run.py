@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from builder.cli.verbose import verbose
 from builder.host.places import Places
 from builder.host.privilege import require_root
-from builder.model.errors import RecipeError
+from builder.model.errors import RecipeError, StageError
 from builder.model.network import PortMapping, parse_port
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def container_options(command: F) -> F:
 @click.option("-w", "--workdir", default="/", help="Run CMD in this folder.")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for CMD.")
 @container_options
+@verbose
 def run(
     template: str,
     command: tuple[str, ...],
@@ -93,9 +95,14 @@ def run(
     container = _create(places, template, name, options, remove=remove)
     try:
         start_and_tell(places, container.name)
-    except BaseException:
+    except StageError:
+        # It did not come up as it should: one may want to look at what is there.
         if remove:
             lifecycle.destroy(places, container.name, force=True)
+        raise
+    except BaseException:
+        # A port that is taken, Ctrl-C: the same command can be given again.
+        lifecycle.destroy(places, container.name, force=True)
         raise
     return 0
 
@@ -104,6 +111,7 @@ def run(
 @click.argument("name")
 @click.argument("template")
 @container_options
+@verbose
 def create(name: str, template: str, **options: object) -> None:
     """Make a container without starting it."""
     require_root("oven create")

@@ -64,8 +64,8 @@ _traces: list[Trace] = []
 
 
 def watch_commands(trace: Trace) -> None:
-    """Have every command told to `trace`, for the rest of the process."""
-    _traces.append(trace)
+    """Have every command told to `trace`, for the rest of the process; a second one replaces it."""
+    _traces[:] = [trace]
 
 
 def announce(command: Command) -> None:
