@@ -42,21 +42,17 @@ def build(
     `debootstrap`.
     """
     fetch(order.lock.packages, mirrors, tools, recipe=order.name)
-    tree = make(
-        BOOTSTRAP,
-        bootstrap_inputs(order.lock, driver, tools.run),
-        tools,
-        slot=f"{order.slot}/bootstrap",
-    ).tree
+    inputs = bootstrap_inputs(order.lock, driver, tools.run)
+    tree = make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
     inherited: tuple[str, ...] = ()
     for layer, loaded in zip(LAYERS, layers(order.loaded), strict=False):
         with errors_below(loaded.folder):
-            inputs = customization(tree, layer, loaded, order, tools)
-            inputs = msgspec.structs.replace(inputs, inherited=inherited)
-            tree = make(CUSTOMIZE, inputs, tools, slot=f"{order.slot}/{layer}").tree
-        inherited += tuple(entry.path for entry in inputs.overlay)
+            added = customization(tree, layer, loaded, order, tools)
+            added = msgspec.structs.replace(added, inherited=inherited)
+            tree = make(CUSTOMIZE, added, tools, slot=f"{order.slot}/{loaded.name}").tree
+        inherited += tuple(entry.path for entry in added.overlay)
     manifest = describe(order)
-    packed = make(PACK, pack_inputs(tree, manifest), tools, slot=f"{order.slot}/pack")
+    packed = make(PACK, pack_inputs(tree, manifest), tools, slot=f"{order.slot}/{order.name}")
     return Built(manifest=manifest, packed=packed)
 
 

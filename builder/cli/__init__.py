@@ -1,6 +1,8 @@
 """Words and colors: what a person types and reads."""
 
+import contextlib
 import gc
+import os
 import sys
 
 
@@ -16,4 +18,9 @@ def main() -> None:
     gc.set_threshold(20_000, 20, 20)
     from builder.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # Taking the interpreter apart takes longer than many a verb; the kernel does it at once.
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)

@@ -32,7 +32,7 @@ class Progressing:
         self._explain = explain
         self._bars = Progress(
             SpinnerColumn(style="yellow"),
-            TextColumn("{task.description}", table_column=Column(min_width=24)),
+            TextColumn("{task.description}", table_column=Column(min_width=26)),
             BarColumn(bar_width=28, complete_style="yellow"),
             _Amount(),
             TimeElapsedColumn(),
@@ -59,9 +59,9 @@ class Progressing:
     def stage(self, name: str, outcome: str, reason: str, /) -> None:
         """Print why a stage runs or was kept, when `--explain` asks for it."""
         if self._explain:
-            mark = "[green]kept[/]" if outcome == "kept" else "[yellow]runs[/]"
-            self._console.print(f"  {name:<12} {mark}  ", end="", highlight=False)
-            self._console.print(reason, style="dim", markup=False, highlight=False)
+            style = "green" if outcome == "kept" else "yellow"
+            line = Text.assemble(f"  {name:<27} ", (outcome, style), "  ", (reason, "dim"))
+            self._console.print(line)
 
     def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> Task:
         """Show a bar, or a spinner when the total is unknown."""
@@ -84,7 +84,7 @@ class _Bar:
     def close(self, outcome: str = "", /) -> None:
         self._bars.remove_task(self._id)
         seconds = time.monotonic() - self._started
-        line = Text.assemble(("✓ ", "green"), f"{self._label:<24} ", (outcome, "dim"))
+        line = Text.assemble(("✓ ", "green"), f"{self._label:<26} ", (outcome, "dim"))
         self._console.print(line, Text(f" {seconds:.1f} s", style="dim"), sep="")
 
 
@@ -127,7 +127,7 @@ class Lines:
     def stage(self, name: str, outcome: str, reason: str, /) -> None:
         """Print why a stage runs or was kept, when `--explain` asks for it."""
         if self._explain:
-            self._print(f"  {name:<12} {outcome}  {reason}")
+            self._print(f"  {name:<27} {outcome}  {reason}")
 
     def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> Task:
         """Print that the work begins; its end is printed too when there is something to say."""

@@ -71,9 +71,7 @@ def plan(name: str, arch: str | None, work: Workplace) -> Planned:
     return Planned(
         loaded=loaded,
         asked=asked,
-        files=LockFiles(
-            name=loaded.recipe.template.name, committed=loaded.lock, cache=work.places.cache
-        ),
+        files=LockFiles(name=loaded.name, committed=loaded.lock, cache=work.places.cache),
         sources=distro(asked.distro).sources(mirror_settings(work.settings), work.places.cache),
         tools=work.tools,
     )

@@ -51,8 +51,8 @@ def controllers() -> frozenset[str]:
     return frozenset(word for words in _legacy_hierarchies().values() for word in words)
 
 
-def join(name: str) -> None:
-    """Put this process where the runtime and its container belong.
+def join(name: str, pid: int) -> None:
+    """Put a process where the runtime and its container belong; the kernel takes 10 to 20 ms.
 
     On a version 1 host the OCI runtime never touches version 2, so the container is made where
     this process is: in `guest`. On a version 2 host the runtime moves the container there itself.
@@ -64,7 +64,7 @@ def join(name: str) -> None:
     part = "monitor" if layout() is Layout.UNIFIED else "guest"
     with _unified() as root:
         _make(root, f"{_PARENT}/{name}/{part}")
-        _write(root, f"{_PARENT}/{name}/{part}/cgroup.procs", b"0")
+        _write(root, f"{_PARENT}/{name}/{part}/cgroup.procs", str(pid).encode())
 
 
 def delegate(name: str, owner: int) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from builder.host import mounts, process
@@ -40,23 +41,28 @@ class Program:
     """Other descriptors that it inherits."""
 
 
-def launch(program: Program, prepare: Callable[[], None]) -> int:
+def launch(
+    program: Program, prepare: Callable[[], None], beside: Callable[[int], None] | None = None
+) -> int:
     """Fork, do `prepare` in the child, become the program; give its pid once it has begun.
 
+    `beside` is given that pid and done in this process meanwhile; the program begins after it.
     What goes wrong before that is raised here. The child dies with this process.
     """
-    ready = _tied(os.getpid(), prepare)
-    return _fork(lambda report: _become(program, ready, report), program.argv)
+    work = partial(_become, program)
+    return _fork(work, prepare, program.argv, beside)
 
 
-def launch_isolated(program: Program, prepare: Callable[[], None]) -> int:
+def launch_isolated(
+    program: Program, prepare: Callable[[], None], beside: Callable[[int], None] | None = None
+) -> int:
     """Launch a program as the first of a PID namespace, so that nothing outlives it.
 
     The pid given is that of a go-between with the same exit status. When this process is killed,
     the kernel kills the go-between, then the program, then all in its namespace.
     """
-    ready = _tied(os.getpid(), prepare)
-    return _fork(lambda report: _go_between(program, ready, report), program.argv)
+    work = partial(_go_between, program)
+    return _fork(work, prepare, program.argv, beside)
 
 
 def attend(pid: int, first: Callable[[], None], pass_on: Callable[[int, Sender], None]) -> int:
@@ -109,16 +115,31 @@ def wait(pid: int) -> int:
     return _shell_status(os.waitpid(pid, 0)[1])
 
 
-def _fork(child_work: Callable[[int], None], argv: Sequence[str]) -> int:
+def _fork(
+    work: Callable[[Callable[[], None], int], None],
+    prepare: Callable[[], None],
+    argv: Sequence[str],
+    beside: Callable[[int], None] | None,
+) -> int:
     process.announce(Command(tuple(argv)))
+    parent = os.getpid()
     trouble, report = os.pipe()
+    waiting, go = os.pipe()
     pid = os.fork()
     if pid == 0:
+        os.close(go)
         with contextlib.suppress(BaseException):
-            child_work(report)
+            work(_tied(parent, prepare, waiting), report)
         os._exit(125)
     os.close(report)
+    os.close(waiting)
     try:
+        try:
+            if beside is not None:
+                beside(pid)
+            os.write(go, b"g")
+        finally:
+            os.close(go)
         with open(trouble, "rb") as file:  # noqa: PTH123  # opened by descriptor
             message = file.read()
     except BaseException:
@@ -136,8 +157,8 @@ def _kill(pid: int) -> None:
         os.waitpid(pid, 0)
 
 
-def _tied(parent: int, prepare: Callable[[], None]) -> Callable[[], None]:
-    """Make the preparing process die with the one that forked it, before and after."""
+def _tied(parent: int, prepare: Callable[[], None], waiting: int) -> Callable[[], None]:
+    """Make the preparing process die with the one that forked it, and wait for that one's part."""
 
     def tie() -> None:
         mounts.die_with_parent()
@@ -149,6 +170,9 @@ def _tied(parent: int, prepare: Callable[[], None]) -> Callable[[], None]:
         prepare()
         # Once more, since a change of the ids that reach files unties it (prctl(2)).
         tie()
+        if not os.read(waiting, 1):
+            os._exit(125)  # that one has died, which the kernel may be about to tell us
+        os.close(waiting)
 
     return both
 

@@ -238,6 +238,7 @@ def _create(places: Places, container: Container) -> int:
         monitor = launch.launch(
             launch.Program(argv, environment, (null, null, null), (tell,)),
             lambda: room.enter(here),
+            lambda child: cgroups.join(cgroup_of(places, name), child),
         )
     finally:
         os.close(tell)

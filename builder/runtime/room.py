@@ -41,10 +41,9 @@ class Room:
 
 
 def enter(room: Room) -> None:
-    """Move this process into a new room."""
+    """Move this process into a new room; `cgroups.join` is the caller's part."""
     container = room.container
     POINT.mkdir(mode=0o711, parents=True, exist_ok=True)
-    cgroups.join(cgroup_of(room.places, container.name))
     mounts.private_namespace()
     # The container's root walks this path without any rights on the host.
     mounts.mount_tmpfs(POINT, "mode=711")

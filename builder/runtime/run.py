@@ -79,7 +79,8 @@ def _run(places: Places, container: Container, order: Order) -> int:
 
     argv = (*engine.command(places, name, log), "run", "--bundle", str(bundle), name)
     try:
-        pid = launch.launch_isolated(launch.Program(argv), prepare)
+        program = launch.Program(argv)
+        pid = launch.launch_isolated(program, prepare, lambda child: cgroups.join(cgroup, child))
         first = (lambda: gate.open(pid)) if gate else _nothing
         code = launch.attend(pid, first, lambda number, sender: _signal(cgroup, number, sender))
     finally:

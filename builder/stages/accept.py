@@ -27,7 +27,7 @@ def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: 
     elif probing:
         runtime = program_version(tools.run, (str(engine.find(places)), "--version"))
         inputs = Probing(template=template.digest, runtime=runtime)
-        make(probe_stage(template, places), inputs, tools, slot=f"{slot}/probe")
+        make(probe_stage(template, places), inputs, tools, slot=f"{slot}/{template.manifest.name}")
     templates.tag(template.manifest.name, template.digest)
     templates.prune_untagged()
 

@@ -29,6 +29,11 @@ class LoadedRecipe:
     """The OS recipe that an appliance stands on."""
 
     @property
+    def name(self) -> str:
+        """The name of the template that it makes."""
+        return self.recipe.template.name
+
+    @property
     def path(self) -> Path:
         """Its TOML file."""
         return self.source.path

@@ -32,7 +32,7 @@ class Order:
     @property
     def name(self) -> str:
         """The template's name."""
-        return self.loaded.recipe.template.name
+        return self.loaded.name
 
     @property
     def slot(self) -> str:
@@ -68,7 +68,7 @@ def choose_arch(loaded: LoadedRecipe, wanted: str | None) -> Arch:
     offered = base_of(loaded).arch
     arch = Arch(wanted) if wanted else host_arch()
     if arch not in offered:
-        name = layers(loaded)[0].recipe.template.name
+        name = layers(loaded)[0].name
         raise RecipeError(
             f"`{name}` is not made for `{arch}`",
             at=layers(loaded)[0].source.value("base", "arch"),

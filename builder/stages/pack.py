@@ -43,14 +43,12 @@ def pack(inputs: Packing, tools: Tools) -> Packed:
     tree = tools.store.tree(inputs.tree)
     if tree is None:
         raise StageError("the tree to pack is not in the store", hint="build it again")
-    task = tools.report.begin(f"packing {inputs.manifest.name}")
     with disk_errors(tools.store.root), tools.store.draft() as draft:
         file = draft / "packed"
         written = FORMATS[inputs.format].pack(
             tree, inputs.manifest, file, level=inputs.level, jobs=tools.jobs
         )
         tools.store.keep_blob(file, written.sha256)
-    task.close(f"{written.size / 1e6:.1f} MB")
     return Packed(
         sha256=written.sha256,
         size=written.size,
@@ -64,4 +62,4 @@ def packed_held(result: Packed, store: Store) -> bool:
     return store.blob(result.sha256) is not None
 
 
-PACK = Stage("pack", 1, pack, Packed, packed_held)
+PACK = Stage("pack", 1, pack, Packed, packed_held, lambda it: f"{it.size / 1e6:.1f} MB")

@@ -34,17 +34,10 @@ class Probed(Value, frozen=True, kw_only=True):
 def probe_stage(template: Template, places: Places) -> Stage[Probing, Probed]:
     """Give the stage for one template; a report needs no object to stay true."""
 
-    def work(inputs: Probing, tools: Tools) -> Probed:
-        task = tools.report.begin(f"probe {template.manifest.name}")
-        try:
-            probed = _probe(inputs, template, places)
-        except BaseException:
-            task.close("failed")
-            raise
-        task.close(probed.state)
-        return probed
+    def work(inputs: Probing, _: Tools) -> Probed:
+        return _probe(inputs, template, places)
 
-    return Stage("probe", 1, work, Probed, lambda *_: True)
+    return Stage("probe", 1, work, Probed, lambda *_: True, lambda probed: probed.state)
 
 
 def _probe(inputs: Probing, template: Template, places: Places) -> Probed:

@@ -28,6 +28,8 @@ class Stage(Generic[In, Out]):
     work: Callable[[In, Tools], Out]
     result: type[Out]
     held: Callable[[Out, Store], bool]
+    outcome: Callable[[Out], str] = lambda _: ""
+    """A word or two for people on what came out."""
 
     def key(self, inputs: In) -> Digest:
         """Equal keys mean equal results."""
@@ -48,24 +50,37 @@ def tree_held(result: Tree, store: Store) -> bool:
 def make(stage: Stage[In, Out], inputs: In, tools: Tools, *, slot: str) -> Out:
     """Give the result of a stage: remembered if it was made before, else made now.
 
-    `slot` names the place in a build, such as `debian-bookworm/amd64/pack`, so that the inputs can
-    be compared with the last ones there and the reason told.
+    `slot` names the place in a build, such as `web/amd64/debian-bookworm`, so that the inputs can
+    be compared with the last ones there and the reason told; people are shown its last part.
     """
     key = stage.key(inputs)
+    label = f"{stage.name} {slot.rpartition('/')[2]}"
     if (kept := _recall(stage, key, tools.store)) is not None:
-        tools.report.stage(stage.name, "kept", "nothing changed")
-        _note(inputs, tools.store, slot)
+        tools.report.stage(label, "kept", "nothing changed")
+        _note(stage, inputs, tools.store, slot)
         return kept
     reason = _reason(stage, inputs, tools.store, slot)
     with tools.store.flight(key):
         # Another process may have made it while this one waited.
         if (kept := _recall(stage, key, tools.store)) is not None:
-            tools.report.stage(stage.name, "kept", "made by another build just now")
+            tools.report.stage(label, "kept", "made by another build just now")
             return kept
-        tools.report.stage(stage.name, "runs", reason)
-        result = stage.work(inputs, tools)
+        tools.report.stage(label, "runs", reason)
+        result = _work(stage, inputs, tools, label)
         tools.store.remember(key, canonical(result))
-    _note(inputs, tools.store, slot)
+    _note(stage, inputs, tools.store, slot)
+    return result
+
+
+def _work(stage: Stage[In, Out], inputs: In, tools: Tools, label: str) -> Out:
+    """Do the work, and show that it goes on."""
+    task = tools.report.begin(label)
+    try:
+        result = stage.work(inputs, tools)
+    except BaseException:
+        task.close("failed")
+        raise
+    task.close(stage.outcome(result))
     return result
 
 
@@ -80,19 +95,19 @@ def _recall(stage: Stage[In, Out], key: Digest, store: Store) -> Out | None:
     return result if stage.held(result, store) else None
 
 
-def _slot_key(slot: str) -> Digest:
-    return digest_of(["slot", slot])
+def _slot_key(stage: Stage[In, Out], slot: str) -> Digest:
+    return digest_of(["slot", stage.name, slot])
 
 
-def _note(inputs: Value, store: Store, slot: str) -> None:
+def _note(stage: Stage[In, Out], inputs: In, store: Store, slot: str) -> None:
     """Remember the inputs last used in a slot, only so that the next build can explain itself."""
     encoded = canonical(inputs)
-    if store.recall(_slot_key(slot)) != encoded:
-        store.remember(_slot_key(slot), encoded)
+    if store.recall(_slot_key(stage, slot)) != encoded:
+        store.remember(_slot_key(stage, slot), encoded)
 
 
 def _reason(stage: Stage[In, Out], inputs: In, store: Store, slot: str) -> str:
-    before = store.recall(_slot_key(slot))
+    before = store.recall(_slot_key(stage, slot))
     if before is None:
         return "first time"
     try:
