@@ -21,12 +21,19 @@ def lock(name: str, check: bool, update: bool, arch: str | None, output: Path | 
     The file lies beside the recipe; commit it, and everybody builds from the same bytes.
     """
     from builder.cli.workplace import open_workplace, plan
+    from builder.host.places import is_installed
     from builder.stages.resolve import committed_lock, read_lock, stale_keys, write_lock
 
     with open_workplace() as work:
         planned = plan(name, arch, work)
         report = work.tools.report
         path = output or planned.files.committed
+        if output is None and not check and is_installed(planned.loaded.path):
+            raise RecipeError(
+                f"`{name}` comes with oven, and is not yours to lock",
+                at=planned.loaded.path,
+                hint="copy it into `recipes/` of a folder of yours, and lock it there",
+            )
         if check:
             committed_lock(planned.asked, planned.files)
             report.say(f"{path}: fits the recipe")

@@ -10,10 +10,11 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import Literal
+
+import msgspec
 
 from builder.host.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import OvenError, RecipeError, Span
@@ -95,7 +96,7 @@ def errors_below(folder: Path) -> Iterator[None]:
         yield
     except OvenError as error:
         if error.at is not None and not error.at.path.is_absolute():
-            error.at = replace(error.at, path=folder / error.at.path)
+            error.at = msgspec.structs.replace(error.at, path=folder / error.at.path)
         raise
 
 

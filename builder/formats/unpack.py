@@ -22,7 +22,8 @@ from builder.formats.headers import Member
 from builder.formats.inflate import Hashing, inflate
 from builder.formats.policy import Limits, Parts, RefusedError, check, parts_of, shown
 from builder.formats.tarstream import TarStream
-from builder.host.files import disk_errors, remove_tree
+from builder.host.files import disk_errors
+from builder.host.removal import remove_tree
 from builder.model.errors import HostError, RecipeError, TrustError
 from builder.model.manifest import MANIFEST_PATH, Manifest
 from builder.model.recipe import Name

@@ -5,7 +5,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,23 +99,3 @@ def disk_errors(path: Path) -> Iterator[None]:
                 hint="set OVEN_HOME to a folder that you may write to",
             ) from error
         raise
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder and all below it without following links; a missing one is fine."""
-    if folder.is_dir() and not folder.is_symlink():
-        # A folder without write permission stops only an ordinary user, who owns it and may
-        # therefore mend it.
-        shutil.rmtree(folder, onerror=_unlock_and_retry)
-
-
-def _unlock_and_retry(function: object, path: str, info: object) -> None:  # noqa: ARG001  # rmtree's
-    if isinstance(info, tuple) and isinstance(info[1], FileNotFoundError):
-        return
-    parent = Path(path).parent
-    parent.chmod(0o700)
-    if Path(path).is_dir() and not Path(path).is_symlink():
-        Path(path).chmod(0o700)
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)  # noqa: PTH108  # the path may be of any bytes

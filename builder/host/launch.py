@@ -6,10 +6,11 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from builder.host import mounts, process
 from builder.host.process import CLEAN_ENVIRONMENT, Command, missing_program
@@ -29,12 +30,11 @@ class Sender(Enum):
     PROGRAM = "program"
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(msgspec.Struct, frozen=True):
     """What to start: argv, its environment beyond the clean one, and the descriptors it gets."""
 
     argv: Sequence[str]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = {}
     streams: tuple[int, int, int] = (0, 1, 2)
     """What becomes its stdin, stdout and stderr."""
     keep: tuple[int, ...] = ()
@@ -137,7 +137,8 @@ def _fork(
         try:
             if beside is not None:
                 beside(pid)
-            os.write(go, b"g")
+            with contextlib.suppress(BrokenPipeError):  # it has failed, and reports that
+                os.write(go, b"g")
         finally:
             os.close(go)
         with open(trouble, "rb") as file:  # noqa: PTH123  # opened by descriptor

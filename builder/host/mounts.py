@@ -7,8 +7,9 @@ import os
 import signal
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from builder.model.errors import HostError
 
@@ -52,8 +53,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-@dataclass(frozen=True, slots=True)
-class Overlay:
+class Overlay(msgspec.Struct, frozen=True):
     """A file system of two layers: a shared one below, and one that takes all changes."""
 
     lower: Path

@@ -1,14 +1,14 @@
 """Where things lie on this machine: what is kept, what may be deleted, what ends with the boot."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(msgspec.Struct, frozen=True):
     """The folders that Oven uses; none of them needs to exist yet."""
 
     data: Path
@@ -69,3 +69,8 @@ def shipped(kind: str) -> Path:
     """Give the folder of the recipes or appliances that come with Oven."""
     root = checkout()
     return root / kind if root else PACKAGE / "shipped" / kind
+
+
+def is_installed(path: Path) -> bool:
+    """Tell whether a file is part of an installed Oven, which an upgrade replaces."""
+    return checkout() is None and path.resolve().is_relative_to(PACKAGE)

@@ -8,11 +8,11 @@ import contextlib
 import ctypes
 import os
 import pwd
-import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from builder.host.process import missing_program
 from builder.model.errors import HostError
@@ -31,8 +31,7 @@ _USERNS_HINT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Privilege:
+class Privilege(msgspec.Struct, frozen=True):
     """What this process may do."""
 
     unprivileged: bool
@@ -164,6 +163,8 @@ def _help_from_outside(
     wait: int, tell: int, pid: int, maps: tuple[tuple[str, int, int], ...]
 ) -> None:
     """Run newuidmap and newgidmap when told to, report, and end; never returns."""
+    import subprocess  # needed only here
+
     said = "the helper died"
     try:
         if os.read(wait, 1):

@@ -2,13 +2,16 @@
 
 import os
 import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
+
+import msgspec
 
 from builder.model.errors import HostError, StageError
+
+if TYPE_CHECKING:
+    import subprocess
 
 CLEAN_ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -18,13 +21,12 @@ CLEAN_ENVIRONMENT: Mapping[str, str] = {
 """What a program sees unless its command says more; nothing is inherited."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A program to run: argv, what it reads, and the environment beyond the clean one."""
 
     argv: tuple[str, ...]
     stdin: bytes = b""
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = {}
     cwd: Path | None = None
     pass_fds: tuple[int, ...] = ()
 
@@ -32,8 +34,7 @@ class Command:
         return shlex.join(self.argv)
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """How a program ended: its exit status, and what it printed."""
 
     code: int
@@ -76,6 +77,8 @@ def announce(command: Command) -> None:
 
 def on_host(command: Command) -> Done:
     """Run a command on this machine with a clean environment; wait for it; kill it on Ctrl-C."""
+    import subprocess  # a container can be started without
+
     announce(command)
     try:
         process = subprocess.Popen(
@@ -102,6 +105,8 @@ def on_host(command: Command) -> Done:
 
 def stream(command: Command, *, stdin: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
     """Start a command whose output is read while it runs; the caller waits for it."""
+    import subprocess
+
     announce(command)
     try:
         return subprocess.Popen(

@@ -4,12 +4,13 @@ import contextlib
 import ctypes
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
+
+from builder.host.removal import remove_below
 
 # Every path is resolved by openat2(2) as chroot(2) would do it: absolute links and `..` end at the
 # tree's own root, and the magic links of /proc are refused. The kernel does this atomically, so a
@@ -191,11 +192,7 @@ class TreeIO:
     def remove(self, path: str) -> None:
         """Remove a file, a link or a whole folder; one that is not there is fine."""
         with contextlib.suppress(FileNotFoundError), self._parent(path) as (folder, name):
-            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                # Safe against folders becoming links meanwhile: rmtree.avoids_symlink_attacks.
-                shutil.rmtree(name, dir_fd=folder)
-            else:
-                os.unlink(name, dir_fd=folder)
+            remove_below(folder, name)
 
     def chmod(self, path: str, mode: int) -> None:
         """Set the mode of a file or a folder; a link is refused."""

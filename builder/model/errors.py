@@ -1,12 +1,12 @@
 """Errors, sorted by who must act; each says what is wrong, where, and what to do."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Span:
+
+class Span(msgspec.Struct, frozen=True):
     """A place in a file that a person wrote.
 
     `line` and `column` count from 1; `length` is the number of characters to underline;

@@ -1,7 +1,8 @@
 """Containers: what is kept of each one on disk, and where."""
 
-import hashlib
+import os
 import re
+import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -84,8 +85,8 @@ def volatile_of(places: Places, name: str) -> Path:
 
 def cgroup_of(places: Places, name: str) -> str:
     """Give the name of a container's cgroup, which all homes of Oven on this host share."""
-    home = hashlib.sha256(str(places.data).encode()).hexdigest()[:8]
-    return f"{name}.{home}"
+    home = zlib.crc32(os.fsencode(places.data))
+    return f"{name}.{home:08x}"
 
 
 def rootfs_of(places: Places, container: Container) -> Path:

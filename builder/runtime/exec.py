@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -19,8 +18,7 @@ from builder.runtime.state import State
 _OUTPUT_LIMIT = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A command for a running container, and how it is run."""
 
     argv: tuple[str, ...]
@@ -33,8 +31,7 @@ class Call:
     """Whether it gets a terminal of its own, joined to ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class BootReport:
+class BootReport(msgspec.Struct, frozen=True):
     """What systemd says of a boot."""
 
     state: str
@@ -76,7 +73,7 @@ def capture(
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with _program(places, name, _resolve(current, Call(tuple(argv)))) as program:
-            silent = replace(program, streams=(null, writing, writing))
+            silent = msgspec.structs.replace(program, streams=(null, writing, writing))
             try:
                 pid = launch.launch(silent, lambda: room.enter_again(places, name, current.monitor))
             finally:

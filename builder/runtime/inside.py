@@ -1,7 +1,8 @@
 """Looking into a container's root from outside: who a user is, whether a program is there."""
 
 import stat
-from dataclasses import dataclass
+
+import msgspec
 
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError, NotFoundError, RecipeError
@@ -31,8 +32,7 @@ class NotExecutableError(HostError):
     exit_code = 126
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """Somebody inside a container, in numbers."""
 
     uid: int

@@ -3,12 +3,12 @@
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from builder.host import cgroups, files, processes
 from builder.host.places import Places
+from builder.host.removal import remove_tree
 from builder.model.errors import NotFoundError
 from builder.runtime import state
 from builder.runtime.container import Container, cgroup_of, folder_of, load, volatile_of
@@ -71,7 +71,7 @@ def sweep(places: Places) -> None:
                 if lock is not None:
                     # The record may be missing, so the network is asked whether or not it knows.
                     clean(places, entry, networked=_is_networked(places, entry))
-                    shutil.rmtree(folder)
+                    remove_tree(folder)
                     os.close(lock)
 
 
@@ -89,7 +89,7 @@ def _clean(places: Places, name: str, *, networked: bool) -> None:
 
         network.detach(places, name)
     cgroups.remove(cgroup_of(places, name))
-    shutil.rmtree(volatile_of(places, name))
+    remove_tree(volatile_of(places, name))
 
 
 def _is_networked(places: Places, name: str) -> bool:

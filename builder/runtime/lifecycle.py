@@ -243,7 +243,12 @@ def _create(places: Places, container: Container) -> int:
     finally:
         os.close(tell)
         os.close(null)
-    with open(answer, "rb") as file:  # noqa: PTH123  # opened by descriptor
+    return _first_pid(places, name, monitor, answer)
+
+
+def _first_pid(places: Places, name: str, monitor: int, answer: int) -> int:
+    """Read what conmon says of the container that it had made."""
+    with open(answer, "rb") as file:  # opened by descriptor
         line = file.readline()
     # This one only begins the real monitor, which is told of in `conmon.pid`.
     launch.wait(monitor)

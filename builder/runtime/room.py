@@ -3,8 +3,9 @@
 import os
 import resource
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from builder.host import cgroups, mounts
 from builder.host.places import Places
@@ -27,8 +28,7 @@ _REAL_FOLDERS = ("proc", "sys", "dev", "run", "etc")
 _MARK = b"# written by oven at the start of the container; delete this line to keep your changes\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """What a container's root is made of."""
 
     places: Places

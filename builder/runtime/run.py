@@ -1,17 +1,16 @@
 """Running one command in a new container that is gone when the command has ended."""
 
 import os
-import shutil
 import signal
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 import msgspec
 
 from builder.host import cgroups, launch, processes
 from builder.host.places import Places
+from builder.host.removal import remove_tree
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.runtime import engine, inside, journal, lifecycle, room, spec, storage
@@ -22,8 +21,7 @@ from builder.runtime.container import Container, cgroup_of, folder_of, volatile_
 # lock of the container's folder then tells the next command that the rest may be removed.
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """A command for a new container."""
 
     argv: tuple[str, ...]
@@ -46,7 +44,7 @@ def run_command(places: Places, container: Container, order: Order) -> int:
             return _run(places, container, order)
     finally:
         journal.clean(places, container.name, networked=container.network is not None)
-        shutil.rmtree(folder_of(places, container.name))
+        remove_tree(folder_of(places, container.name))
         os.close(lock)
 
 

@@ -1,6 +1,6 @@
 """The OCI configuration of a container: a value in, the content of `config.json` out."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from builder.runtime.container import IDS, Container, Limits
 from builder.runtime.seccomp import CAPABILITIES, profile
@@ -19,8 +19,7 @@ _MASKED = (
 _READ_ONLY = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq")
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """A process inside: what it runs, as whom, where, and whether it has a terminal."""
 
     argv: tuple[str, ...]
@@ -33,8 +32,7 @@ class Process:
     cwd: str = "/"
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(msgspec.Struct, frozen=True):
     """What a configuration takes from the host."""
 
     rootfs: str
@@ -49,7 +47,7 @@ class Host:
     """As uname(2) names it."""
     shared: str = ""
     """The folder that becomes `/run/host`; empty for none."""
-    hooks: dict[str, object] = field(default_factory=dict)
+    hooks: dict[str, object] = {}
 
 
 def configuration(container: Container, process: Process, host: Host) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """Storage: the folder of a container, and the range of ids that is its own."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import msgspec
 
 from builder.host import files
 from builder.host.places import Places
+from builder.host.removal import remove_tree
 from builder.model.errors import ConflictError, HostError, NotFoundError
 from builder.runtime import journal
 from builder.runtime.container import (
@@ -77,7 +77,7 @@ def remove(places: Places, name: str) -> None:
     grave = containers / f"old.{name}.{os.urandom(4).hex()}"
     folder_of(places, name).rename(grave)
     files.Disk().sync(containers)
-    shutil.rmtree(grave)
+    remove_tree(grave)
 
 
 def names(places: Places) -> list[str]:

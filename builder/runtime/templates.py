@@ -8,12 +8,12 @@ tree.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from builder.host.files import Disk, disk_errors, locked, remove_tree, replace
+from builder.host.files import Disk, disk_errors, locked, replace
+from builder.host.removal import remove_tree
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.manifest import Manifest
 from builder.model.recipe import Name
@@ -37,8 +37,7 @@ class _Use(msgspec.Struct):
     template: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(msgspec.Struct, frozen=True):
     """A template on this machine."""
 
     digest: Digest

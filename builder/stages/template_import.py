@@ -8,8 +8,9 @@ from pathlib import Path
 from builder.formats.frames import LEVEL, Written
 from builder.formats.tarball import pack, suffix
 from builder.formats.unpack import read_manifest, unpack
-from builder.host.files import disk_errors, remove_tree
+from builder.host.files import disk_errors
 from builder.host.overlay import link_tree
+from builder.host.removal import remove_tree
 from builder.model.errors import RecipeError, StageError
 from builder.model.manifest import MANIFEST_PATH, Manifest
 from builder.model.value import Digest, canonical

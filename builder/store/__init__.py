@@ -18,7 +18,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host.files import Disk, disk_errors, locked, remove_tree, replace
+from builder.host.files import Disk, disk_errors, locked, replace
+from builder.host.removal import remove_tree
 from builder.model.value import Digest, hex_of
 from builder.store.manifest import TreeManifest, read_tree
 

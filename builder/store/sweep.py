@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.host.files import remove_tree
+from builder.host.removal import remove_tree
 from builder.store import Store
 
 KINDS = {

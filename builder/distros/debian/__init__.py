@@ -13,8 +13,9 @@ from builder.distros.debian.indexes import (
 )
 from builder.distros.debian.mirrors import SUPPORTED, find_mirrors, pockets
 from builder.distros.debian.solve import Apt, MirrorError
-from builder.host.files import disk_errors, locked, remove_tree
+from builder.host.files import disk_errors, locked
 from builder.host.process import Runner
+from builder.host.removal import remove_tree
 from builder.model.errors import RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked, Layer, Lock, Package
 from builder.model.value import digest_of, hex_of

@@ -23,9 +23,9 @@ from builder.distros.debian.database import (
 from builder.distros.debian.install import STAND_INS
 from builder.distros.debian.link import UnlinkableError, link_packages, merge_usr
 from builder.distros.debian.unpack import Expanded, blob_of
-from builder.host.files import remove_tree
 from builder.host.overlay import apply_upper, overlay, stand_ins
 from builder.host.process import Command
+from builder.host.removal import remove_tree
 from builder.host.sandbox import Bind, Inside, Sandbox, inside
 from builder.model.errors import StageError
 from builder.store import Store
