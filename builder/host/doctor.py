@@ -69,14 +69,6 @@ def program(name: str) -> Check:
     return attempt(name, work)
 
 
-def optional_program(name: str, without: str) -> Check:
-    """Look for a program that makes something better."""
-    check = program(name)
-    if check.state == "ok":
-        return check
-    return Check(name=name, state="warn", found=f"{check.found}: {without}", fix=check.fix)
-
-
 def file(name: str, path: Path, fix: str) -> Check:
     """Look for a file."""
     if path.is_file():

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from builder.distros.debian.bootstrap import Kitchen, bootstrap
 from builder.distros.debian.debootstrap import debootstrap
+from builder.distros.debian.mirrors import default_mirrors
+from builder.distros.debian.sources import PATH as SOURCES
+from builder.distros.debian.sources import apt_sources
 from builder.distros.debian.unpack import expand
 from builder.host.process import Runner, program_version
 from builder.host.treeio import TreeIO
@@ -35,6 +38,8 @@ class BaseInputs(Value, frozen=True, kw_only=True):
     """Versions of the host's programs, as they tell them."""
     epoch: int
     """Seconds since 1970 that no time in the tree exceeds."""
+    sources: str = ""
+    """What the tree's own apt is told of where packages come from; nothing if it is empty."""
 
 
 def bootstrap_inputs(lock: Lock, driver: str, run: Runner) -> BaseInputs:
@@ -48,6 +53,7 @@ def bootstrap_inputs(lock: Lock, driver: str, run: Runner) -> BaseInputs:
         driver=driver,
         programs=tuple(program_version(run, argv) for argv in PROGRAMS[driver]),
         epoch=lock.epoch,
+        sources=apt_sources(lock.asked.suite, lock.asked.components, default_mirrors()),
     )
 
 
@@ -63,6 +69,8 @@ def make_base(inputs: BaseInputs, tools: Tools) -> Tree:
             root = debootstrap(packages, kitchen, inputs.suite)
         with TreeIO(root) as tree:
             clean(tree, epoch=inputs.epoch)
+            if inputs.sources:
+                tree.write_bytes(SOURCES, inputs.sources.encode())
         return Tree(store.keep_tree(root, epoch=inputs.epoch))
 
 

@@ -6,7 +6,7 @@ from builder.host import doctor
 from builder.host.doctor import Check
 from builder.host.places import Places
 
-BUILDING = ("bwrap", "apt-get", "dpkg-deb", "gpgv", "tar")
+BUILDING = ("bwrap", "apt-get", "dpkg-deb", "gpgv", "tar", "debootstrap")
 RUNNING = ("conmon", "ip", "nft", "nsenter")
 
 
@@ -24,7 +24,6 @@ def _building(places: Places) -> Iterator[Check]:
 
     for name in BUILDING:
         yield doctor.program(name)
-    yield doctor.optional_program("debootstrap", "Oven does not know its default mirror")
     if not doctor.is_root():
         yield doctor.program("newuidmap")
     yield doctor.file("Debian's keys", KEYRING, "apt-get install debian-archive-keyring")

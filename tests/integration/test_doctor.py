@@ -198,12 +198,3 @@ def test_settings_that_forbid_namespaces_are_named(tmp_path: Path) -> None:
     (tmp_path / "user/max_user_namespaces").write_text("0\n")
     check = doctor.user_namespaces(tmp_path)
     assert (check.state, check.fix) == ("fail", "sysctl -w user.max_user_namespaces=65536")
-
-
-def test_missing_optional_program_is_a_warning() -> None:
-    check = doctor.optional_program("no-such-program", "it goes slower")
-    assert (check.state, check.found) == (
-        "warn",
-        "the program `no-such-program` is not installed: it goes slower",
-    )
-    assert check.fix

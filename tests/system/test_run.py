@@ -206,3 +206,10 @@ def test_limits_are_seen_inside(bookworm: Oven, fresh_name: str) -> None:
 def test_trixie_boots_with_no_failed_unit(oven: Oven, built: Built) -> None:
     built("debian-trixie")  # the build's last stage boots it, and refuses it when a unit fails
     assert "debian-trixie" in text(oven("template", "list").stdout)
+
+
+def test_apt_inside_installs_from_the_archive(bookworm: Oven) -> None:
+    """Name servers, the way out, and the sources that a template carries."""
+    script = "apt-get -qq update && apt-get -qq install hello >/dev/null 2>&1 && hello"
+    done = bookworm("run", "--rm", "debian-bookworm", "--", "sh", "-c", script)
+    assert text(done.stdout) == "Hello, world!\n"

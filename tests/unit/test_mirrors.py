@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.distros.debian.mirrors import find_mirrors, of_apt, pockets
+from builder.distros.debian.mirrors import default_mirrors, find_mirrors, of_apt, pockets
+from builder.distros.debian.sources import apt_sources
 from builder.model.errors import HostError
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -117,3 +118,25 @@ def test_pockets() -> None:
         ("debian-security", "bookworm-security"),
     )
     assert pockets("sid") == (("debian", "sid"),)
+
+
+def test_a_template_is_told_of_every_pocket_at_the_default_mirror(tmp_path: Path) -> None:
+    script = tmp_path / "debootstrap"
+    script.write_text('DEF_MIRROR="http://127.0.0.9/debian"\n')
+    assert (
+        apt_sources("bookworm", ("main", "contrib"), default_mirrors(script))
+        == f"""\
+Types: deb
+URIs: http://127.0.0.9/debian
+Suites: bookworm bookworm-updates
+Components: main contrib
+Signed-By: {KEYRING}
+
+Types: deb
+URIs: http://127.0.0.9/debian-security
+Suites: bookworm-security
+Components: main contrib
+Signed-By: {KEYRING}
+"""
+    )
+    assert "security" not in apt_sources("sid", ("main",), default_mirrors(script))

@@ -53,6 +53,15 @@ def find_mirrors(
     return {name: known[name] for name in ARCHIVES}
 
 
+def default_mirrors(debootstrap: Path | None = None) -> dict[str, str]:
+    """Give the mirrors that a template's own apt uses: the same on every machine that builds it.
+
+    A mirror of the builder's may be private, and would make the bytes depend on who builds.
+    """
+    main = _default(debootstrap or find_program("debootstrap"))
+    return {MAIN: main, SECURITY: _beside((main,))[0]}
+
+
 def _tidy(url: str) -> str:
     return url.rstrip("/")
 
@@ -68,8 +77,8 @@ def _default(debootstrap: Path | None) -> str:
         if found := re.search(r'^DEF_MIRROR="?(https?://[^"\s]+)"?$', script, re.MULTILINE):
             return _tidy(found[1])
     raise HostError(
-        "no mirror of Debian is known: neither settings nor apt's sources name one",
-        hint="apt-get install debootstrap, which knows one",
+        "no mirror of Debian is known: debootstrap, which has one built in, is not installed",
+        hint="apt-get install debootstrap",
     )
 
 
