@@ -46,9 +46,9 @@ def build(
     tree = make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
     inherited: tuple[str, ...] = ()
     for layer, loaded in zip(LAYERS, layers(order.loaded), strict=False):
+        added = customization(tree, layer, loaded, order, tools)
+        added = msgspec.structs.replace(added, inherited=inherited)
         with errors_below(loaded.folder):
-            added = customization(tree, layer, loaded, order, tools)
-            added = msgspec.structs.replace(added, inherited=inherited)
             tree = make(CUSTOMIZE, added, tools, slot=f"{order.slot}/{loaded.name}").tree
         inherited += tuple(entry.path for entry in added.overlay)
     manifest = describe(order)

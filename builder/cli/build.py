@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.verbose import verbose
-from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
     from builder.build import Built
-    from builder.cli.workplace import Workplace
+    from builder.cli.workplace import Planned, Workplace
+    from builder.stages.order import Order
     from builder.stages.tools import Tools
 
 
@@ -71,22 +71,26 @@ def build(  # one for each option
 
 def _build(name: str, options: Options, work: "Workplace") -> dict[str, object]:
     """Build one; give what a script would want to know."""
-    from builder.build import build as build_template
     from builder.cli.workplace import plan
     from builder.stages.accept import accept
-    from builder.stages.order import Order
-    from builder.stages.resolve import committed_lock, lock_for
+    from builder.stages.fetch import SupersededError
+    from builder.stages.resolve import forget
+    from builder.stages.template_import import output_folder
 
     started, tools = time.monotonic(), work.tools
     planned = plan(name, options.arch, work)
-    if options.locked:
-        lock = committed_lock(planned.asked, planned.files)
-    else:
-        lock = lock_for(
-            planned.asked, planned.files, planned.resolve, tools.report, now=time.time()
-        )
-    order = Order(loaded=planned.loaded, arch=planned.asked.arch, lock=lock)
-    built = build_template(order, planned.sources.mirrors, tools, driver=options.driver)
+    if options.output:
+        output_folder(options.output)  # now: after minutes of building is too late
+    order = _order(planned, options)
+    try:
+        built = _make(order, planned, options)
+    except SupersededError as error:
+        # The mirrors have moved on since the last build; nobody has asked to keep its versions.
+        if options.locked or not forget(order.lock, planned.files):
+            raise
+        tools.report.say(error.problem)
+        order = _order(planned, options)
+        built = _make(order, planned, options)
     accept(built.packed, work.places, tools, slot=order.slot, probing=options.probe)
     path = _copy_out(built, options.output, tools) if options.output else None
     packed = built.packed
@@ -100,23 +104,39 @@ def _build(name: str, options: Options, work: "Workplace") -> dict[str, object]:
         "arch": order.arch,
         "sha256": packed.sha256,
         "size": packed.size,
-        "packages": len(lock.packages),
+        "packages": len(order.lock.packages),
         "path": str(path or tools.store.blob(packed.sha256)),
     }
+
+
+def _order(planned: "Planned", options: Options) -> "Order":
+    """Add the lock to what was asked for."""
+    from builder.stages.order import Order
+    from builder.stages.resolve import committed_lock, lock_for
+
+    asked, files = planned.asked, planned.files
+    if options.locked:
+        lock = committed_lock(asked, files)
+    else:
+        lock = lock_for(asked, files, planned.resolve, planned.tools.report, now=time.time())
+    return Order(loaded=planned.loaded, arch=asked.arch, lock=lock)
+
+
+def _make(order: "Order", planned: "Planned", options: Options) -> "Built":
+    from builder.build import build as build_template
+
+    return build_template(order, planned.sources.mirrors, planned.tools, driver=options.driver)
 
 
 def _copy_out(built: "Built", folder: Path, tools: "Tools") -> Path:
     """Copy the tarball to where the user wants it, whole or not at all."""
     blob = tools.store.blob(built.packed.sha256)
     assert blob is not None  # it was packed just now, or found there
-    if folder.exists() and not folder.is_dir():
-        raise RecipeError(f"`{folder}` is not a folder", hint="-o takes a folder")
     target = folder / f"{built.manifest.name}_{built.manifest.arch}.tar.zst"
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     from builder.host.files import disk_errors
 
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copyfile(blob, draft)
             draft.rename(target)

@@ -34,7 +34,13 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's way
 
 
 @cache.command()
-@click.option("--days", default=30.0, show_default=True, help="Remove what is unused so long.")
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Remove what is unused so long.",
+)
 def prune(days: float) -> None:
     """Remove what no build has used for a while."""
     places = Places.of_user()

@@ -1,11 +1,17 @@
 """`oven lock`: write down exactly which packages a recipe means."""
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from builder.cli.verbose import verbose
 from builder.model.errors import RecipeError
+
+if TYPE_CHECKING:
+    from builder.model.lock import Lock
 
 
 @click.command()
@@ -20,6 +26,8 @@ def lock(name: str, check: bool, update: bool, arch: str | None, output: Path | 
 
     The file lies beside the recipe; commit it, and everybody builds from the same bytes.
     """
+    if check and update:
+        raise click.UsageError("--check changes nothing, so --update cannot go with it")
     from builder.cli.workplace import open_workplace, plan
     from builder.host.places import is_installed
     from builder.stages.resolve import committed_lock, read_lock, stale_keys, write_lock
@@ -28,30 +36,33 @@ def lock(name: str, check: bool, update: bool, arch: str | None, output: Path | 
         planned = plan(name, arch, work)
         report = work.tools.report
         path = output or planned.files.committed
-        if output is None and not check and is_installed(planned.loaded.path):
+        if check:
+            committed_lock(planned.asked, dataclasses.replace(planned.files, committed=path))
+            report.say(f"{path}: fits the recipe")
+            return
+        if output is None and is_installed(planned.loaded.path):
             raise RecipeError(
                 f"`{name}` comes with oven, and is not yours to lock",
                 at=planned.loaded.path,
                 hint="copy it into `recipes/` of a folder of yours, and lock it there",
             )
-        if check:
-            committed_lock(planned.asked, planned.files)
-            report.say(f"{path}: fits the recipe")
-            return
+        if not path.parent.is_dir():
+            raise RecipeError(f"there is no folder `{path.parent}`")
         old = read_lock(path) if path.exists() else None
         if old is not None and not update and not stale_keys(old, planned.asked):
             report.say(f"{path}: fits the recipe; --update takes newer versions")
             return
         new = planned.resolve()
-        if not path.parent.is_dir():
-            raise RecipeError(f"there is no folder `{path.parent}`")
         write_lock(path, new)
-        before = {one.name: one.version for one in old.packages} if old else {}
-        after = {one.name: one.version for one in new.packages}
-        for package in sorted(before.keys() | after.keys()) if old else ():
-            if before.get(package) != after.get(package):
-                report.say(
-                    f"  {package}: {before.get(package, 'absent')} -> "
-                    f"{after.get(package, 'removed')}"
-                )
+        for line in _changes(old, new) if old else ():
+            report.say(f"  {line}")
         report.say(f"{path}: {len(new.packages)} packages")
+
+
+def _changes(old: "Lock", new: "Lock") -> Iterator[str]:
+    """Say which packages have another version, or come, or go."""
+    before = {one.name: one.version for one in old.packages}
+    after = {one.name: one.version for one in new.packages}
+    for package in sorted(before.keys() | after.keys()):
+        if before.get(package) != after.get(package):
+            yield (f"{package}: {before.get(package, 'absent')} -> {after.get(package, 'removed')}")

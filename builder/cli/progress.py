@@ -84,7 +84,8 @@ class _Bar:
     def close(self, outcome: str = "", /) -> None:
         self._bars.remove_task(self._id)
         seconds = time.monotonic() - self._started
-        line = Text.assemble(("✓ ", "green"), f"{self._label:<26} ", (outcome, "dim"))
+        sign = ("✗ ", "red") if outcome == "failed" else ("✓ ", "green")
+        line = Text.assemble(sign, f"{self._label:<26} ", (outcome, "dim"))
         self._console.print(line, Text(f" {seconds:.1f} s", style="dim"), sep="")
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from builder.host.files import disk_errors
 from builder.host.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import OvenError, RecipeError, Span
 from builder.model.value import Value
@@ -79,6 +80,8 @@ def read_overlay(folder: Path, store: Store) -> tuple[OverlayEntry, ...]:
     """
     if not folder.exists():
         return ()
+    if not folder.is_dir():
+        raise RecipeError("an overlay is a folder, not a file", at=folder)
     with store.draft() as draft, errors_below(folder.parent):
         found = [_entry(folder, path, store, draft) for path in _listing(folder, "")]
     found.sort(key=lambda entry: entry.path)
@@ -103,7 +106,9 @@ def errors_below(folder: Path) -> Iterator[None]:
 def keep_file(file: Path, store: Store, draft: Path) -> str:
     """Copy a file of the author's into the store and give its sha256."""
     copy = draft / "copy"
-    with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW), "rb") as source, copy.open("wb") as to:  # noqa: PTH123  # Path.open follows links
+    with unreadable(file):
+        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    with open(fd, "rb") as source, disk_errors(draft), copy.open("wb") as to:  # noqa: PTH123  # opened by descriptor
         shutil.copyfileobj(source, to)
     with copy.open("rb") as data:
         sha256 = hashlib.file_digest(data, "sha256").hexdigest()
@@ -112,8 +117,20 @@ def keep_file(file: Path, store: Store, draft: Path) -> str:
     return sha256
 
 
+@contextmanager
+def unreadable(path: Path) -> Iterator[None]:
+    """Turn what keeps an author's file from being read into a RecipeError."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"this cannot be read: {(error.strerror or str(error)).lower()}"
+        raise RecipeError(problem, at=path.absolute()) from error
+
+
 def _listing(folder: Path, prefix: str) -> Iterator[str]:
-    for one in sorted(folder.iterdir()):
+    with unreadable(folder):
+        found = sorted(folder.iterdir())
+    for one in found:
         path = f"{prefix}{one.name}"
         yield path
         if one.is_dir() and not one.is_symlink():

@@ -10,6 +10,10 @@ from builder.model.lock import Package
 from builder.stages.tools import Tools
 
 
+class SupersededError(UpstreamError):
+    """A lock names a package that its mirrors have no more."""
+
+
 def fetch(
     packages: Iterable[Package],
     mirrors: Mapping[str, tuple[str, ...]],
@@ -19,18 +23,18 @@ def fetch(
 ) -> None:
     """Download what the store does not have yet; `mirrors` has the URLs of each archive.
 
-    Raises UpstreamError; one that names `recipe` in its hint when a package is no longer there.
+    Raises UpstreamError; SupersededError, with `recipe` in its hint, when a package is gone.
     """
     wanted = {package.sha256: package for package in packages}
     if not _missing(wanted, tools):
         return
     # One process downloads at a time: two would write to the same unfinished file.
-    with disk_errors(tools.store.partial), locked(tools.store.partial / "lock"):
+    with disk_errors(tools.store.partial), locked(tools.store.downloading):
         items = [_item(package, mirrors, tools) for package in _missing(wanted, tools)]
         try:
             tools.net.fetch_all(items, then=lambda item: _keep(item, tools))
         except GoneError as error:
-            raise UpstreamError(
+            raise SupersededError(
                 f"the mirror no longer has {error.item.label}: {error.problem}",
                 hint=f"`oven lock {recipe} --update` takes the versions that it has now",
             ) from error

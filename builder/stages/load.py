@@ -117,13 +117,19 @@ def _check_scripts(loaded: LoadedRecipe) -> None:
             raise RecipeError(
                 f"there is no script `{script.path}`", at=at, hint=f"it belongs in `{file}`"
             )
-        with file.open("rb") as opened:
-            if opened.read(2) != b"#!":
-                raise RecipeError(
-                    f"the script `{script.path}` does not say what runs it",
-                    at=at,
-                    hint="start it with a line such as `#!/bin/sh`",
-                )
+        try:
+            with file.open("rb") as opened:
+                first = opened.read(2)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            problem = f"the script `{script.path}` cannot be read: {reason}"
+            raise RecipeError(problem, at=at) from error
+        if first != b"#!":
+            raise RecipeError(
+                f"the script `{script.path}` does not say what runs it",
+                at=at,
+                hint="start it with a line such as `#!/bin/sh`",
+            )
 
 
 def _load_base(appliance: LoadedRecipe, name: str) -> LoadedRecipe:

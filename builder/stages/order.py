@@ -66,7 +66,7 @@ def host_arch() -> Arch:
 def choose_arch(loaded: LoadedRecipe, wanted: str | None) -> Arch:
     """Take the wanted architecture, else the host's; it must be one that the recipe names."""
     offered = base_of(loaded).arch
-    arch = Arch(wanted) if wanted else host_arch()
+    arch = wanted or host_arch()
     if arch not in offered:
         name = layers(loaded)[0].name
         raise RecipeError(
@@ -74,7 +74,7 @@ def choose_arch(loaded: LoadedRecipe, wanted: str | None) -> Arch:
             at=layers(loaded)[0].source.value("base", "arch"),
             hint=f"it is made for: {', '.join(offered)}",
         )
-    return arch
+    return Arch(arch)
 
 
 def asked_for(loaded: LoadedRecipe, arch: Arch) -> Asked:

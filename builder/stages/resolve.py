@@ -68,24 +68,45 @@ def lock_for(
     """Give the lock to build with, making it with `make` when there is none that fits.
 
     A lock beside the recipe counts before all else, and is written anew when the recipe changed.
-    Without one, the lock that the last build made is used again for a day.
+    Without one, or with one for another architecture, the lock that the last build made is used
+    again for a day.
     """
     if files.committed.exists():
         lock = read_lock(files.committed)
         keys = stale_keys(lock, asked)
         if not keys:
             return lock
-        report.say(f"the lock of {files.name} is stale ({_listed(keys)}): resolving anew")
-        path = files.committed
+        if lock.asked.arch == asked.arch:
+            report.say(f"the lock of {files.name} is stale ({_listed(keys)}): resolving anew")
+            return _made(files.committed, make)
+        # Somebody's reviewed lock is not the place for what another architecture needs.
+        missing = f"the lock file is for {lock.asked.arch}, not {asked.arch}"
     else:
-        path = files.implicit(asked)
-        if (kept := _recent(path, asked, now)) is not None:
-            report.say(f"{files.name}: package versions as of the last build; no lock file")
-            return kept
-        report.say(f"{files.name}: newest package versions; no lock file")
+        missing = "no lock file"
+    path = files.implicit(asked)
+    if (kept := _recent(path, asked, now)) is not None:
+        report.say(f"{files.name}: package versions as of the last build; {missing}")
+        return kept
+    report.say(f"{files.name}: newest package versions; {missing}")
+    return _made(path, make)
+
+
+def _made(path: Path, make: Callable[[], Lock]) -> Lock:
     lock = make()
     write_lock(path, lock)
     return lock
+
+
+def forget(lock: Lock, files: LockFiles) -> bool:
+    """Remove a lock if nobody asked for it; False for one that a person keeps."""
+    path = files.implicit(lock.asked)
+    try:
+        if read_lock(path) != lock:
+            return False
+    except (FileNotFoundError, RecipeError):
+        return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 def stale_keys(lock: Lock, asked: Asked) -> tuple[str, ...]:
@@ -112,6 +133,9 @@ def read_lock(path: Path) -> Lock:
     hint = "take it from version control again, or delete it"
     try:
         lock = msgspec.json.decode(path.read_bytes(), type=Lock)
+    except (IsADirectoryError, PermissionError) as error:
+        problem = f"the lock file cannot be read: {(error.strerror or '').lower()}"
+        raise RecipeError(problem, at=path) from error
     except msgspec.DecodeError as error:
         raise RecipeError(
             f"the lock file is damaged: {_lower(error)}", at=path, hint=hint

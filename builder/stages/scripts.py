@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from builder.formats.overlay import keep_file
+from builder.formats.overlay import keep_file, unreadable
 from builder.host.process import Command
 from builder.host.sandbox import Inside
 from builder.model.errors import RecipeError, Span
@@ -35,7 +35,9 @@ def read_scripts(scripts: tuple[Script, ...], folder: Path, store: Store) -> tup
                 raise RecipeError(
                     f"there is no script `{script.path}`", hint=f"its file would be `{file}`"
                 )
-            _interpreter(file.read_bytes(), file)
+            with unreadable(file):
+                data = file.read_bytes()
+            _interpreter(data, file)
             found.append(ScriptFile(script.path, keep_file(file.resolve(), store, draft)))
     return tuple(found)
 

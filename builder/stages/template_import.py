@@ -11,7 +11,7 @@ from builder.formats.unpack import read_manifest, unpack
 from builder.host.files import disk_errors
 from builder.host.overlay import link_tree
 from builder.host.removal import remove_tree
-from builder.model.errors import RecipeError, StageError
+from builder.model.errors import HostError, RecipeError, StageError
 from builder.model.manifest import MANIFEST_PATH, Manifest
 from builder.model.value import Digest, canonical
 from builder.runtime.templates import Template, Templates
@@ -46,18 +46,30 @@ def import_built(packed: Packed, store: Store, templates: Templates) -> Template
         return templates.add(draft, manifest, digest, None)
 
 
+def output_folder(folder: Path) -> None:
+    """See to it that the folder that `-o` names is there and takes files; before the work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RecipeError(f"`{folder}` is not a folder", hint="-o takes a folder") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise HostError(
+            f"cannot make the folder `{folder}`: {reason}", hint="name another one with -o"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise HostError(f"cannot write to `{folder}`", hint="name another folder with -o")
+
+
 def export_template(template: Template, folder: Path, *, jobs: int) -> tuple[Path, Written]:
     """Write a template as NAME_ARCH.tar.zst into a folder, whole or not at all."""
     manifest = template.manifest
     name = template.names[0] if template.names else manifest.name
-    if folder.exists() and not folder.is_dir():
-        raise RecipeError(f"`{folder}` is not a folder", hint="-o takes a folder")
+    output_folder(folder)
     target = folder / f"{name}_{manifest.arch}{suffix}"
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".oven-", dir=folder) as draft:
-            written = pack(template.rootfs, manifest, Path(draft, "f"), level=LEVEL, jobs=jobs)
-            Path(draft, "f").replace(target)
+    with disk_errors(folder), tempfile.TemporaryDirectory(prefix=".oven-", dir=folder) as draft:
+        written = pack(template.rootfs, manifest, Path(draft, "f"), level=LEVEL, jobs=jobs)
+        Path(draft, "f").replace(target)
     return target, written
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from builder.host.files import Disk, disk_errors, locked, replace
 from builder.host.removal import remove_tree
 from builder.model.value import Digest, hex_of
-from builder.store.manifest import TreeManifest, read_tree
+from builder.store.manifest import TreeManifest, clamp_times, read_tree
 
 LAYOUT = "v1"
 """Raised when the layout changes, so that an older store is left alone."""
@@ -42,6 +42,11 @@ class Store:
     def partial(self) -> Path:
         """The folder of downloads that are not whole yet, named by their sha256."""
         return self.root / "partial"
+
+    @property
+    def downloading(self) -> Path:
+        """The lock of whoever downloads into `partial`."""
+        return self.partial / "lock"
 
     # Objects
 
@@ -69,13 +74,14 @@ class Store:
         return TreeManifest.decode((self._tree_path(digest) / "manifest.json").read_bytes())
 
     def keep_tree(self, draft: Path, *, epoch: int) -> Digest:
-        """Move a draft folder in as a tree; file times count as at most `epoch`."""
+        """Move a draft folder in as a tree, in which no time exceeds `epoch`."""
         with disk_errors(self.root):
+            clamp_times(draft, epoch=epoch)
             manifest = read_tree(draft, epoch=epoch)
             data = manifest.encode()
             digest = manifest.digest(data)
             path = self._tree_path(digest)
-            if path.exists():
+            if _use(path):
                 remove_tree(draft)
                 return digest
             with self.draft() as folder:
@@ -105,8 +111,9 @@ class Store:
 
     def recall(self, key: Digest) -> bytes | None:
         """Give what was remembered under a key, or None."""
+        path = self._action_path(key)
         try:
-            return self._action_path(key).read_bytes()
+            return path.read_bytes() if _use(path) else None
         except FileNotFoundError:
             return None
 
@@ -141,7 +148,7 @@ class Store:
         if not folders:
             return
         # Under the lock, nobody is between making a folder and locking it.
-        with locked(self._drafts_lock):
+        with disk_errors(self.root), locked(self._drafts_lock):
             for folder in folders:
                 with contextlib.suppress(FileNotFoundError), _free(folder / "lock") as free:
                     if free:

@@ -104,6 +104,19 @@ def read_tree(root: Path, *, epoch: int) -> TreeManifest:
     return TreeManifest(entries=entries)
 
 
+def clamp_times(root: Path, *, epoch: int) -> None:
+    """Take back to `epoch` what was changed after it, as every copy of the tree will have it.
+
+    A file that has several names may be part of another tree and stays as it is.
+    """
+    top = os.fsencode(root)
+    os.utime(top, (epoch, epoch))
+    for one in _walk(top, b""):
+        alone = one.status.st_nlink == 1 or stat.S_ISDIR(one.status.st_mode)
+        if alone and one.status.st_mtime > epoch:
+            os.utime(top + b"/" + one.path, (epoch, epoch), follow_symlinks=False)
+
+
 def _walk(folder: bytes, prefix: bytes) -> Iterator[_Seen]:
     with os.scandir(folder) as found:
         for one in found:

@@ -18,7 +18,7 @@ from builder.host.process import on_host
 from builder.model.errors import UpstreamError
 from builder.model.lock import Package
 from builder.model.progress import Silent, Task
-from builder.stages.fetch import fetch
+from builder.stages.fetch import SupersededError, fetch
 from builder.stages.tools import Tools
 from builder.store import Store
 from tests.support.archive import Fault, Mirror, dead_url, serve
@@ -231,7 +231,7 @@ def test_locked_package_is_gone(
     mirror: Mirror, packages: tuple[Package, ...], tools: Tools
 ) -> None:
     mirror.faults["small3_1+b1_all.deb"] = Fault(status=404)
-    with pytest.raises(UpstreamError, match=r"the mirror no longer has small3 1:1\+b1") as caught:
+    with pytest.raises(SupersededError, match=r"the mirror no longer has small3 1:1\+b1") as caught:
         fetch(packages, mirror.urls, tools, recipe="debian-bookworm")
     hint = "`oven lock debian-bookworm --update` takes the versions that it has now"
     assert caught.value.hint == hint

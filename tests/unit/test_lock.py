@@ -16,6 +16,7 @@ from builder.stages.resolve import (
     FRESH,
     LockFiles,
     committed_lock,
+    forget,
     format_lock,
     lock_for,
     read_lock,
@@ -204,3 +205,30 @@ def test_unfit_implicit_lock_is_made_anew(files: LockFiles, damage: str) -> None
     now = 0 if damage == "future" else 1001
     assert lock_for(ASKED, files, make, Notes(), now=now) == lock()
     assert make.calls == 1
+
+
+def test_another_architecture_leaves_the_committed_lock_alone(files: LockFiles) -> None:
+    write_lock(files.committed, lock())
+    asked = msgspec.structs.replace(ASKED, arch=Arch.ARM64)
+    make, notes = Maker(lock(asked)), Notes()
+    assert lock_for(asked, files, make, notes, now=0) == lock(asked)
+    assert read_lock(files.committed) == lock()
+    assert read_lock(files.implicit(asked)) == lock(asked)
+    assert notes.lines == [
+        "debian-bookworm: newest package versions; the lock file is for amd64, not arm64"
+    ]
+
+
+def test_only_a_lock_that_nobody_asked_for_is_forgotten(files: LockFiles) -> None:
+    write_lock(files.committed, lock())
+    assert not forget(lock(), files)
+    write_lock(files.implicit(ASKED), lock(version="2.0"))
+    assert not forget(lock(), files)
+    assert forget(lock(version="2.0"), files)
+    assert not files.implicit(ASKED).exists()
+    assert read_lock(files.committed) == lock()
+
+
+def test_a_folder_in_the_place_of_a_lock(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="the lock file cannot be read: is a directory"):
+        read_lock(tmp_path)

@@ -1,5 +1,6 @@
 """Overlays: what is read, what is refused, what a template sees."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -242,3 +243,25 @@ def test_a_folder_in_the_way_is_the_authors_to_mend(tmp_path: Path, store: Store
         pytest.raises(RecipeError, match="cannot put `/etc/motd` into the tree: not a regular"),
     ):
         apply_overlay(tree, (link,), {}, store)
+
+
+def test_an_overlay_that_is_a_file(folder: Path, store: Store) -> None:
+    folder.rmdir()
+    folder.touch()
+    with pytest.raises(RecipeError, match="an overlay is a folder") as caught:
+        read_overlay(folder, store)
+    assert caught.value.at == Span(folder)
+
+
+def test_a_file_that_may_not_be_read(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, flags: int) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (folder / "secret").touch()
+    monkeypatch.setattr("builder.formats.overlay.os.open", refuse)
+    monkeypatch.setattr(store, "draft", lambda: contextlib.nullcontext(folder.parent))
+    with pytest.raises(RecipeError, match="this cannot be read: permission denied") as caught:
+        read_overlay(folder, store)
+    assert caught.value.at == Span(folder / "secret")

@@ -3,16 +3,18 @@
 import hashlib
 import os
 import threading
+import time
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from builder.host.files import Disk
+from builder.host.files import Disk, locked
 from builder.model.errors import HostError
 from builder.model.value import Digest, digest_of
 from builder.store import Store
 from builder.store.manifest import TreeManifest
+from builder.store.sweep import prune, usage
 from tests.support.disks import FailingDisk, PowerCut
 
 DATA = b"bread"
@@ -143,3 +145,46 @@ def test_drafts_of_a_live_process_are_left_alone(tmp_path: Path) -> None:
         Store(tmp_path)
         assert (draft / "mine").exists()
     assert list((store.root / "drafts").iterdir()) == []
+
+
+def test_no_time_in_a_tree_exceeds_its_epoch(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.draft() as draft:
+        tree = make_tree(draft / "tree")
+        os.utime(tree / "etc/issue", (5, 5), follow_symlinks=False)
+        digest = store.keep_tree(tree, epoch=10)
+    kept = store.tree(digest)
+    assert kept is not None
+    assert (kept / "etc").stat().st_mtime == 10
+    assert (kept / "etc/issue").lstat().st_mtime == 5
+
+
+def test_what_is_recalled_counts_as_used(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.remember(KEY, b"{}")
+    for file in (store.root / "actions").glob("*/*"):
+        os.utime(file, (1000, 1000))
+    assert store.recall(KEY) == b"{}"
+    assert prune(store, unused_since=2000) == 0
+    assert store.recall(KEY) == b"{}"
+
+
+def test_prune_leaves_a_download_and_its_lock_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    part = store.partial / ("0" * 64 + ".part")
+    part.write_text("x")
+    with locked(store.downloading):
+        assert prune(store, unused_since=time.time() + 60) == 0
+        assert part.exists()
+    assert prune(store, unused_since=time.time() + 60) == 1
+    assert list(store.partial.iterdir()) == [store.downloading]
+    assert {row.kind: row.count for row in usage(store)}["partial"] == 0
+
+
+def test_prune_leaves_what_is_being_written(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    draft = store.root / "actions" / "00" / ".00.json.1"
+    draft.parent.mkdir()
+    draft.write_text("{")
+    assert prune(store, unused_since=time.time() + 60) == 0
+    assert prune(store, unused_since=time.time() + 100_000) == 1
