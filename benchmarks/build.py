@@ -3,12 +3,11 @@
 import argparse
 import os
 import subprocess
-import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.bench import FOLDER, OVEN, empty, minimum, needs
+from benchmarks.bench import FOLDER, OVEN, PYTHON, empty, install, minimum, needs
 from benchmarks.runner import Comparison, Contender, compare, main
 from builder.distros.debian.mirrors import find_mirrors, pockets
 
@@ -21,6 +20,7 @@ MERGED = ("--include=usr-is-merged", "--hook-dir=/usr/share/mmdebstrap/hooks/mer
 def run(arguments: argparse.Namespace) -> Sequence[Comparison]:
     """Compare whole builds; every cold one downloads all it needs from the same mirror."""
     needs("mmdebstrap")
+    install()
     recipe, out = str(minimum()), empty("out")
     again = (OVEN, "build", "--no-probe", recipe)
     build = (*again, "-o", str(out))
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> Sequence[Comparison]:
             Contender("oven build", build, cold, before=_forget),
         ],
         "build again, nothing changed": [
-            Contender("python -c pass", (sys.executable, "-c", "pass")),
+            Contender("python -c pass", (PYTHON, "-c", "pass")),
             Contender("oven build", again, warm),
         ],
         "lock against the archive": [Contender("oven lock --update", lock, warm)],

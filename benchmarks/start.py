@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.bench import FOLDER, OVEN, empty, needs
+from benchmarks.bench import FOLDER, OVEN, PYTHON, empty, install, needs
 from benchmarks.runner import Comparison, Contender, compare, main
 
 TEMPLATE = "debian-bookworm"
@@ -19,6 +19,7 @@ NAME = f"benchmark-{os.getpid()}"
 def run(arguments: argparse.Namespace) -> Sequence[Comparison]:
     """Compare with bare Python, and with the OCI runtime on the same tree."""
     needs("runc")
+    install()
     rootfs = template()
     once = ("run", "--rm", "--network", "none", TEMPLATE, "--", "true")
     boot = ("run", "--network", "none", "--name", NAME, TEMPLATE)
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> Sequence[Comparison]:
         compare(
             "start of the command",
             [
-                Contender("python -c pass", (sys.executable, "-c", "pass")),
+                Contender("python -c pass", (PYTHON, "-c", "pass")),
                 Contender("oven --version", (OVEN, "--version")),
                 Contender("oven --help", (OVEN, "--help")),
             ],
