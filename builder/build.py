@@ -4,19 +4,20 @@ Above the lock, Oven may ask the network what there is; below it, a stage uses o
 lock names. Each `make` is one remembered step, and what it is given is all that it depends on.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from builder import __version__
+from builder.distros import Sources, distro
 from builder.formats.overlay import Variables, errors_below, read_overlay
-from builder.model.lock import Layer, Package
+from builder.model.lock import Lock, Package
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.value import Digest, digest_of
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
 from builder.stages.customize import CUSTOMIZE, Customization
 from builder.stages.fetch import fetch
+from builder.stages.install import INSTALL, Installation
 from builder.stages.load import LoadedRecipe
 from builder.stages.order import Order, base_of, layers
 from builder.stages.pack import PACK, Packed, pack_inputs
@@ -33,41 +34,57 @@ class Built:
     packed: Packed
 
 
-def build(
-    order: Order, mirrors: Mapping[str, tuple[str, ...]], tools: Tools, *, driver: str
-) -> Built:
+def build(order: Order, sources: Sources, tools: Tools, *, driver: str) -> Built:
     """Turn a locked recipe into a packed template; what was made before is kept.
 
-    `mirrors` has the URLs of each archive, and `driver` is the bootstrap's: `native` or
-    `debootstrap`.
+    `driver` is what makes the base tree, a key of `sources.programs`.
     """
-    fetch(order.lock.packages, mirrors, tools, recipe=order.name)
-    inputs = bootstrap_inputs(order.lock, driver, tools.run)
+    lock = order.lock
+    fetch(lock.packages, sources.mirrors, tools, recipe=order.name)
+    inputs = bootstrap_inputs(lock, sources, driver, tools.run)
     tree = make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
     inherited: tuple[str, ...] = ()
-    for layer, loaded in zip(LAYERS, layers(order.loaded), strict=False):
-        added = customization(tree, layer, loaded, order, tools)
-        added = msgspec.structs.replace(added, inherited=inherited)
-        with errors_below(loaded.folder):
-            tree = make(CUSTOMIZE, added, tools, slot=f"{order.slot}/{loaded.name}").tree
-        inherited += tuple(entry.path for entry in added.overlay)
+    for loaded in layers(order.loaded):
+        slot = f"{order.slot}/{loaded.name}"
+        for part, batch in enumerate(_batches(lock, loaded.name, tools)):
+            added = installation(tree, batch, lock, inherited)
+            tree = make(INSTALL, added, tools, slot=f"{slot}/{part}").tree
+        changes = customization(tree, loaded, order, tools)
+        changes = msgspec.structs.replace(changes, inherited=inherited)
+        if not changes.nothing:
+            with errors_below(loaded.folder):
+                tree = make(CUSTOMIZE, changes, tools, slot=slot).tree
+        inherited += tuple(entry.path for entry in changes.overlay)
     manifest = describe(order)
     packed = make(PACK, pack_inputs(tree, manifest), tools, slot=f"{order.slot}/{order.name}")
     return Built(manifest=manifest, packed=packed)
 
 
-LAYERS: tuple[Layer, ...] = ("template", "appliance")
-"""What is laid on the base: first the OS recipe's own, then the appliance's."""
+def _batches(lock: Lock, layer: str, tools: Tools) -> tuple[tuple[Package, ...], ...]:
+    packages = tuple(package for package in lock.packages if package.layer == layer)
+    return distro(lock.asked.distro).batches(packages, tools.store)
 
 
-def customization(
-    tree: Digest, layer: Layer, loaded: LoadedRecipe, order: Order, tools: Tools
-) -> Customization:
-    """Gather all that decides what a layer makes of the tree below it."""
+def installation(
+    tree: Digest, batch: tuple[Package, ...], lock: Lock, inherited: tuple[str, ...]
+) -> Installation:
+    """Gather all that decides what packages make of the tree below them."""
+    return Installation(
+        tree=tree,
+        distro=lock.asked.distro,
+        suite=lock.asked.suite,
+        arch=lock.asked.arch,
+        packages=batch,
+        inherited=inherited,
+        epoch=lock.epoch,
+    )
+
+
+def customization(tree: Digest, loaded: LoadedRecipe, order: Order, tools: Tools) -> Customization:
+    """Gather all that decides what a recipe makes of the tree below it."""
     recipe, base = loaded.recipe, base_of(loaded)
     return Customization(
         tree=tree,
-        packages=_of_layer(order.lock.packages, layer),
         overlay=read_overlay(loaded.overlay, tools.store),
         users=recipe.user,
         services=recipe.services,
@@ -102,7 +119,3 @@ def describe(order: Order) -> Manifest:
         ports=recipe.port,
         oven=__version__,
     )
-
-
-def _of_layer(packages: tuple[Package, ...], layer: Layer) -> tuple[Package, ...]:
-    return tuple(package for package in packages if package.layer == layer)

@@ -125,7 +125,7 @@ def _order(planned: "Planned", options: Options) -> "Order":
 def _make(order: "Order", planned: "Planned", options: Options) -> "Built":
     from builder.build import build as build_template
 
-    return build_template(order, planned.sources.mirrors, planned.tools, driver=options.driver)
+    return build_template(order, planned.sources, planned.tools, driver=options.driver)
 
 
 def _copy_out(built: "Built", folder: Path, tools: "Tools") -> Path:

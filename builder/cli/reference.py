@@ -21,9 +21,9 @@ from msgspec.inspect import (
 
 from builder.cli.report import render
 from builder.cli.schema import attribute_docs, structs_of
+from builder.distros import SUITES
 from builder.model import errors
 from builder.model.recipe import Recipe
-from builder.model.rules import SUITES
 from builder.model.settings import Settings
 from builder.model.source import decode
 

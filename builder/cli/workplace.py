@@ -68,10 +68,11 @@ def plan(name: str, arch: str | None, work: Workplace) -> Planned:
     """Find and read a recipe, and find the mirrors of its distribution."""
     loaded = load(name)
     asked = asked_for(loaded, choose_arch(loaded, arch))
+    settings, cache = mirror_settings(work.settings), work.places.cache
     return Planned(
         loaded=loaded,
         asked=asked,
-        files=LockFiles(name=loaded.name, committed=loaded.lock, cache=work.places.cache),
-        sources=distro(asked.distro).sources(mirror_settings(work.settings), work.places.cache),
+        files=LockFiles(name=loaded.name, committed=loaded.lock, cache=cache),
+        sources=distro(asked.distro).sources(asked, settings, cache),
         tools=work.tools,
     )

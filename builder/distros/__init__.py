@@ -1,14 +1,39 @@
 """Distributions: what Oven must know to turn an asking into a lock, and a lock into a tree."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from builder.distros.kitchen import Kitchen
 from builder.host.process import Runner
 from builder.model.errors import RecipeError
-from builder.model.lock import Asked, Lock
+from builder.model.lock import Asked, Lock, Package
 from builder.model.value import Value
+from builder.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Where a distribution is; it is imported when a command needs it, and not before."""
+
+    module: str
+    kind: str
+    """The class in it, which is made without arguments."""
+    suites: tuple[str, ...]
+    """What `base.suite` may say."""
+
+
+TABLE: Mapping[str, Row] = {
+    "debian": Row(
+        "builder.distros.debian", "Debian", ("bullseye", "bookworm", "trixie", "forky", "sid")
+    ),
+}
+"""The distributions, by the names that `base.distro` takes."""
+
+SUITES = {name: row.suites for name, row in TABLE.items()}
+"""The suites of each distribution that recipes can be built for."""
 
 
 class MirrorSettings(Value, frozen=True, kw_only=True):
@@ -29,6 +54,12 @@ class Sources:
     keyring: Path
     cache: Path
     """Where indexes may be kept, so that they are not downloaded twice."""
+    programs: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    """For each bootstrap driver, commands that tell the versions of those host programs whose
+    version may show in a tree; others run inside it."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Text files of the base tree, by path: what its own package manager is told of mirrors. They
+    must be the same on every machine."""
 
 
 class UnknownPackageError(RecipeError):
@@ -42,18 +73,34 @@ class UnknownPackageError(RecipeError):
 class Distro(Protocol):
     """A distribution, or a family of them."""
 
-    def sources(self, settings: MirrorSettings, cache: Path) -> Sources:
+    def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> Sources:
         """Find the mirrors and the keys on this machine."""
 
     def resolve(self, asked: Asked, sources: Sources, run: Runner) -> Lock:
         """Decide which packages an asking means now, from signed indexes only."""
 
+    def batches(
+        self, packages: tuple[Package, ...], store: Store
+    ) -> tuple[tuple[Package, ...], ...]:
+        """Cut what a layer installs into batches that are installed one after the other.
+
+        The second one, if there is any, is plain: its packages may be added in any order, and some
+        of them later than others, and the tree is the same.
+        """
+
+    def install(self, packages: tuple[Package, ...], kitchen: Kitchen) -> None:
+        """Install packages whose files the store has, and nothing else, on `kitchen.base`.
+
+        Without a base they become `kitchen.tree`; with one, what comes over it `kitchen.upper`.
+        """
+
 
 def distro(name: str) -> Distro:
     """Give a distribution by its name in recipes; raises RecipeError for an unknown one."""
-    # Modules are imported here so that a command that needs no distribution does not pay for any.
-    if name == "debian":
-        from builder.distros.debian import Debian
-
-        return Debian()
-    raise RecipeError(f"unknown distribution `{name}`", hint="there is: debian")
+    if name not in TABLE:
+        raise RecipeError(
+            f"unknown distribution `{name}`", hint=f"there is: {', '.join(sorted(TABLE))}"
+        )
+    row = TABLE[name]
+    made: Distro = getattr(import_module(row.module), row.kind)()
+    return made

@@ -1,6 +1,6 @@
 """Locks: exactly which bytes a recipe means."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -9,8 +9,17 @@ from builder.model.value import Digest, Value
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
-Layer = Literal["base", "template", "appliance"]
-"""Who asked for a package: the distribution's minimum, the OS recipe, or the appliance on it."""
+BASE: Final = "base"
+"""The layer of the distribution's minimum; no recipe may have this name."""
+
+
+class AskedLayer(Value, frozen=True, kw_only=True):
+    """What one recipe wants to have installed on what it stands on."""
+
+    recipe: str
+    """Its name, which is the layer's."""
+    install: tuple[str, ...] = ()
+    recommends: bool = False
 
 
 class Asked(Value, frozen=True, kw_only=True):
@@ -20,10 +29,8 @@ class Asked(Value, frozen=True, kw_only=True):
     suite: str
     arch: Arch
     components: tuple[str, ...]
-    template_install: tuple[str, ...]
-    template_recommends: bool
-    appliance_install: tuple[str, ...] = ()
-    appliance_recommends: bool = False
+    layers: tuple[AskedLayer, ...]
+    """The recipe and all that it stands on, the lowest first."""
 
 
 class Release(Value, frozen=True, kw_only=True):
@@ -55,7 +62,8 @@ class Package(Value, frozen=True, kw_only=True):
     """Which of the distribution's archives it is in."""
     path: Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$)).+\Z")]
     """Below the archive's root: `pool/main/b/bash/bash_5.2.15-2_amd64.deb`."""
-    layer: Layer
+    layer: str
+    """Who brought it: `BASE`, or the name of a recipe."""
     requested: bool = False
     """Whether somebody asked for it by name; the others are dependencies."""
 
@@ -63,7 +71,7 @@ class Package(Value, frozen=True, kw_only=True):
 class Lock(Value, frozen=True, kw_only=True):
     """Everything that a build may use."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     recipe: Digest
     """Of `asked`."""
     asked: Asked
@@ -76,17 +84,15 @@ class Lock(Value, frozen=True, kw_only=True):
 
 def changed_keys(old: Asked, new: Asked) -> tuple[str, ...]:
     """Name the keys in which two askings differ, as dotted recipe keys."""
-    names = {
-        "distro": "base.distro",
-        "suite": "base.suite",
-        "arch": "base.arch",
-        "components": "base.components",
-        "template_install": "packages.install",
-        "template_recommends": "packages.recommends",
-        "appliance_install": "packages.install",
-        "appliance_recommends": "packages.recommends",
-    }
     changed = [
-        label for field, label in names.items() if getattr(old, field) != getattr(new, field)
+        f"base.{field}"
+        for field in ("distro", "suite", "arch", "components")
+        if getattr(old, field) != getattr(new, field)
     ]
-    return tuple(dict.fromkeys(changed))
+    if [layer.recipe for layer in old.layers] != [layer.recipe for layer in new.layers]:
+        return (*changed, "from")
+    for field in ("install", "recommends"):
+        pairs = zip(old.layers, new.layers, strict=True)
+        if any(getattr(before, field) != getattr(after, field) for before, after in pairs):
+            changed.append(f"packages.{field}")
+    return tuple(changed)

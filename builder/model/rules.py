@@ -3,14 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from builder.model.errors import RecipeError
+from builder.model.lock import BASE
 from builder.model.recipe import Base, Recipe
 from builder.model.source import Source
 from builder.model.toml_spans import Where
-
-SUITES: Mapping[str, Sequence[str]] = {
-    "debian": ("bullseye", "bookworm", "trixie", "forky", "sid"),
-}
-"""The suites of each distribution that recipes can be built for."""
 
 MOVING = {
     "oldoldstable": "bullseye",
@@ -26,11 +22,17 @@ MOVING = {
 """What people write for a Debian suite; the same alias means another suite after each release."""
 
 
-def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]] = SUITES) -> None:
+def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]]) -> None:
     """Hold a recipe against the rules; `suites` are those of each known distribution.
 
     Raises RecipeError with the place of the first thing that breaks one.
     """
+    if recipe.template.name == BASE:
+        raise RecipeError(
+            f"no recipe can be called `{BASE}`",
+            at=source.value("template", "name"),
+            hint="a lock calls the distribution's minimum so",
+        )
     if recipe.base and recipe.from_:
         raise RecipeError(
             "a recipe has either `[base]` or `from`, not both",

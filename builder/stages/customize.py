@@ -1,21 +1,18 @@
-"""Customize: a base tree and what a recipe adds to it, made into a new tree."""
+"""Customize: a tree and what a recipe adds to it besides packages, made into a new tree."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
-from builder.distros.debian.install import DEBS, STAND_INS, install, lay_out
+from builder.distros.kitchen import Kitchen, opened
 from builder.formats.overlay import OverlayEntry, Variables, apply_overlay, render_overlay
 from builder.host.files import disk_errors
-from builder.host.overlay import fold, overlay, stand_ins
-from builder.host.sandbox import Bind, Inside, Sandbox, inside
+from builder.host.overlay import fold
+from builder.host.sandbox import Bind
 from builder.host.treeio import TreeIO
-from builder.model.errors import StageError
-from builder.model.lock import Package
 from builder.model.recipe import Services, System, User
 from builder.model.value import Digest, Value
 from builder.stages.accounts import add_users
 from builder.stages.clean import clean, refuse_leaks
+from builder.stages.install import tree_of
 from builder.stages.scripts import (
     SCRIPTS,
     ScriptFile,
@@ -27,18 +24,12 @@ from builder.stages.settings import set_services, set_system
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
 
-# The base tree is the lower folder of an overlay mount and never changes. Packages, files, users
-# and scripts land in the upper one; at the end both are folded into a new tree, in which unchanged
-# files are hard links to the base's. A step that fails leaves nothing, for all is in a draft.
-
 
 class Customization(Value, frozen=True, kw_only=True):
     """All that decides what the new tree is."""
 
     tree: Digest
-    """The base."""
-    packages: tuple[Package, ...] = ()
-    """What to install: the lock's packages of this layer."""
+    """What to add to."""
     overlay: tuple[OverlayEntry, ...] = ()
     """From `read_overlay`."""
     inherited: tuple[str, ...] = ()
@@ -53,23 +44,35 @@ class Customization(Value, frozen=True, kw_only=True):
     epoch: int
     """Seconds since 1970 that no time in the tree exceeds."""
 
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (
+            self.overlay or self.users or self.system or self.scripts or self.services != Services()
+        )
+
 
 def customize(inputs: Customization, tools: Tools) -> Tree:
     """Make the tree; errors about the overlay name files relative to the recipe's folder."""
     store = tools.store
-    lower = store.tree(inputs.tree)
-    if lower is None:
-        raise StageError("the base tree is gone", hint="run the same command again")
+    lower = tree_of(inputs.tree, store)
     rendered = render_overlay(inputs.overlay, inputs.variables, store)
     with disk_errors(store.root), store.draft() as draft:
-        for name in ("debs", "scripts"):
-            (draft / name).mkdir()
-        lay_out(inputs.packages, store, draft / "debs")
+        base = inputs.variables.base
+        kitchen = Kitchen(
+            draft=draft,
+            store=store,
+            arch=base["arch"],
+            suite=base["suite"],
+            epoch=inputs.epoch,
+            base=lower,
+        )
+        (draft / "scripts").mkdir()
         lay_out_scripts(inputs.scripts, store, draft / "scripts")
-        with _opened(lower, draft, inputs.epoch) as (tree, run):
-            # Before as well: a package may write down a host name that debootstrap left.
-            clean(tree, epoch=inputs.epoch, keep=inputs.inherited)
-            install(inputs.packages, run)
+        with (
+            opened(lower, kitchen, Bind(draft / "scripts", SCRIPTS)) as (view, run),
+            TreeIO(view) as tree,
+        ):
             apply_overlay(tree, inputs.overlay, rendered, store)
             add_users(inputs.users, tree, run)
             set_system(inputs.system, tree, run)
@@ -77,29 +80,12 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
             run_scripts(inputs.scripts, run, _environment(inputs.variables))
             clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
             refuse_leaks(tree)
-        fold(lower, draft / "upper", draft / "tree")
-        return Tree(store.keep_tree(draft / "tree", epoch=inputs.epoch))
+        fold(lower, kitchen.upper, kitchen.tree)
+        return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch))
 
 
 def _asked_for(inputs: Customization) -> set[str]:
     return {*inputs.inherited, *(entry.path for entry in inputs.overlay)}
-
-
-@contextmanager
-def _opened(lower: Path, draft: Path, epoch: int) -> Iterator[tuple[TreeIO, Inside]]:
-    """Mount the base with an empty layer on top; give a way to its files and one to run in it."""
-    root = draft / "merged"
-    sandbox = Sandbox(
-        root=root,
-        binds=(Bind(draft / "debs", DEBS), Bind(draft / "scripts", SCRIPTS)),
-        epoch=epoch,
-    )
-    over = stand_ins(lower, draft / "over", STAND_INS)
-    with (
-        overlay(lower, draft / "upper", draft / "work", root, over=over),
-        TreeIO(root) as tree,
-    ):
-        yield tree, inside(sandbox)
 
 
 def _environment(variables: Variables) -> dict[str, str]:
@@ -111,4 +97,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 1, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 2, customize, Tree, tree_held)

@@ -1,9 +1,11 @@
 """Reading recipes, appliances and settings from disk into checked values."""
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.distros import SUITES
 from builder.model import rules, settings
 from builder.model.errors import NotFoundError, RecipeError
 from builder.model.recipe import Recipe
@@ -51,16 +53,16 @@ def load(name: str, kinds: tuple[Kind, ...] = KINDS) -> LoadedRecipe:
 
 def load_file(path: Path) -> LoadedRecipe:
     """Read and check the recipe in a file with all that it stands on."""
+    return _load_chain(path, ())
+
+
+def _load_chain(path: Path, above: tuple[LoadedRecipe, ...]) -> LoadedRecipe:
+    """Read a recipe and all below it; `above` are those that stand on it."""
     loaded = _load_alone(path)
     if loaded.recipe.from_ is None:
         return loaded
-    return LoadedRecipe(
-        recipe=loaded.recipe,
-        source=loaded.source,
-        folder=loaded.folder,
-        lock=loaded.lock,
-        base=_load_base(loaded, loaded.recipe.from_),
-    )
+    base = _load_base(loaded, loaded.recipe.from_, above)
+    return dataclasses.replace(loaded, base=base)
 
 
 def load_settings(paths: Iterable[Path]) -> Settings:
@@ -97,7 +99,7 @@ def read_source(path: Path) -> Source:
 def _load_alone(path: Path) -> LoadedRecipe:
     source = read_source(path)
     recipe = decode_source(source, Recipe)
-    rules.check(recipe, source)
+    rules.check(recipe, source, suites=SUITES)
     of_appliance = path.name == "appliance.toml"
     loaded = LoadedRecipe(
         recipe=recipe,
@@ -132,19 +134,15 @@ def _check_scripts(loaded: LoadedRecipe) -> None:
             )
 
 
-def _load_base(appliance: LoadedRecipe, name: str) -> LoadedRecipe:
-    """Load what an appliance stands on: an OS recipe, which stands on nothing itself."""
-    at = appliance.source.value("from")
+def _load_base(loaded: LoadedRecipe, name: str, above: tuple[LoadedRecipe, ...]) -> LoadedRecipe:
+    """Load what a recipe stands on; nothing may stand on itself."""
+    at = loaded.source.value("from")
     try:
-        base = _load_alone(find(name, beside=appliance.path))
+        path = find(name, beside=loaded.path)
     except NotFoundError as error:
         raise RecipeError(error.problem, at=at, hint=error.hint) from error
-    if base.path.resolve() == appliance.path.resolve():
-        raise RecipeError(f"`{name}` stands on itself", at=at, hint="name an OS recipe here")
-    if base.recipe.base is None:
-        raise RecipeError(
-            f"`{name}` is itself an appliance",
-            at=at,
-            hint=f'an appliance stands on an OS recipe: write `from = "{base.recipe.from_}"`',
-        )
-    return base
+    chain = (*above, loaded)
+    if path.resolve() in {one.path.resolve() for one in chain}:
+        way = " -> ".join([one.name for one in chain] + [name])
+        raise RecipeError(f"`{name}` stands on itself", at=at, hint=f"the way is: {way}")
+    return _load_chain(path, chain)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from builder.distros import MirrorSettings, UnknownPackageError
 from builder.model.errors import RecipeError
-from builder.model.lock import Asked, Lock
-from builder.model.recipe import Arch, Base, Recipe
+from builder.model.lock import Asked, AskedLayer, Lock
+from builder.model.recipe import Arch, Base
 from builder.model.settings import Settings
 from builder.stages.load import LoadedRecipe
 
@@ -41,8 +41,8 @@ class Order:
 
 
 def layers(loaded: LoadedRecipe) -> tuple[LoadedRecipe, ...]:
-    """Give the recipes whose work is laid on the base, in order: the OS recipe comes first."""
-    return (loaded,) if loaded.base is None else (loaded.base, loaded)
+    """Give the recipes whose work is laid on the base, in order: the lowest comes first."""
+    return (loaded,) if loaded.base is None else (*layers(loaded.base), loaded)
 
 
 def base_of(loaded: LoadedRecipe) -> Base:
@@ -79,17 +79,20 @@ def choose_arch(loaded: LoadedRecipe, wanted: str | None) -> Arch:
 
 def asked_for(loaded: LoadedRecipe, arch: Arch) -> Asked:
     """Give the part of a recipe that decides which packages are locked."""
-    base, (template, *rest) = base_of(loaded), layers(loaded)
-    appliance: Recipe | None = rest[0].recipe if rest else None
+    base = base_of(loaded)
     return Asked(
         distro=base.distro,
         suite=base.suite,
         arch=arch,
         components=base.components,
-        template_install=template.recipe.packages.install,
-        template_recommends=template.recipe.packages.recommends,
-        appliance_install=appliance.packages.install if appliance else (),
-        appliance_recommends=appliance.packages.recommends if appliance else False,
+        layers=tuple(
+            AskedLayer(
+                recipe=layer.name,
+                install=layer.recipe.packages.install,
+                recommends=layer.recipe.packages.recommends,
+            )
+            for layer in layers(loaded)
+        ),
     )
 
 

@@ -114,7 +114,13 @@ def bake(
     """Run the stage as the command would, in a namespace."""
     tools = Tools(store, on_host, Net(Silent()), Silent(), 2)
     inputs = BaseInputs(
-        packages=packages, suite=suite, arch=Arch.AMD64, driver=driver, programs=(), epoch=EPOCH
+        distro="debian",
+        packages=packages,
+        suite=suite,
+        arch=Arch.AMD64,
+        driver=driver,
+        programs=(),
+        epoch=EPOCH,
     )
     return in_namespace(lambda: make_base(inputs, tools).tree, user=user)
 

@@ -13,9 +13,10 @@ from builder.host.process import on_host
 from builder.model.errors import OvenError, RecipeError, StageError
 from builder.model.lock import Package
 from builder.model.progress import Silent
-from builder.model.recipe import Script, Services, System, User
+from builder.model.recipe import Arch, Script, Services, System, User
 from builder.model.value import Digest
 from builder.stages.customize import Customization, customize
+from builder.stages.install import Installation, install
 from builder.stages.scripts import read_scripts
 from builder.stages.tools import Tools
 from builder.store import Store
@@ -86,15 +87,30 @@ class Kitchen:
         )
         return msgspec.structs.replace(inputs, **more)
 
-    def cook(self, *scripts: str, **more: object) -> Path:
+    def install(self, *packages: Package) -> Digest:
+        inputs = Installation(
+            tree=self.base,
+            distro="debian",
+            suite="bookworm",
+            arch=Arch.AMD64,
+            packages=packages,
+            epoch=EPOCH,
+        )
+        return install(inputs, self.tools).tree
+
+    def cook(self, *scripts: str, packages: tuple[Package, ...] = (), **more: object) -> Path:
+        if packages:
+            more["tree"] = self.install(*packages)
         tree = self.store.tree(customize(self.inputs(*scripts, **more), self.tools).tree)
         assert tree is not None
         return tree
 
-    def refused(self, *scripts: str, **more: object) -> OvenError:
+    def refused(
+        self, *scripts: str, packages: tuple[Package, ...] = (), **more: object
+    ) -> OvenError:
         before = set((self.store.root / "trees").iterdir())
         with pytest.raises(OvenError) as caught:
-            self.cook(*scripts, **more)
+            self.cook(*scripts, packages=packages, **more)
         assert set((self.store.root / "trees").iterdir()) == before
         assert list((self.store.root / "drafts").iterdir()) == []
         assert str(self.store.root) not in Path("/proc/self/mounts").read_text()
@@ -339,7 +355,7 @@ def test_a_secret_in_the_overlay(kitchen: Kitchen) -> None:
 def test_mistakes_are_the_authors_to_mend(
     kitchen: Kitchen, more: dict[str, object], problem: str, hint: str | None
 ) -> None:
-    error = kitchen.refused(**more)
+    error = kitchen.refused(packages=(), **more)
     assert isinstance(error, RecipeError)
     assert error.problem == problem
     assert error.hint == hint or (hint and error.hint and error.hint.startswith(hint))
@@ -364,4 +380,4 @@ def test_scripts_that_cannot_run_are_refused_before_the_build(
 
 def test_a_base_that_is_gone_is_said_so(kitchen: Kitchen) -> None:
     gone = Digest("sha256:" + "0" * 64)
-    assert kitchen.refused(tree=gone).problem == "the base tree is gone"
+    assert kitchen.refused(tree=gone).problem == "the tree to work on is gone"

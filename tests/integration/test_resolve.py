@@ -14,7 +14,7 @@ from builder.distros.debian.indexes import Index, Pocket
 from builder.host.net import Net
 from builder.host.process import on_host
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
-from builder.model.lock import Asked, Layer, Lock
+from builder.model.lock import Asked, AskedLayer, Lock
 from builder.model.progress import Silent
 from builder.model.recipe import Arch
 from builder.model.value import digest_of
@@ -54,13 +54,14 @@ def asked(*install: str, recommends: bool = False, appliance: tuple[str, ...] = 
         suite="bookworm",
         arch=Arch.AMD64,
         components=("main",),
-        template_install=install,
-        template_recommends=recommends,
-        appliance_install=appliance,
+        layers=(
+            AskedLayer(recipe="template", install=install, recommends=recommends),
+            AskedLayer(recipe="appliance", install=appliance),
+        ),
     )
 
 
-def names(lock: Lock, layer: Layer) -> list[str]:
+def names(lock: Lock, layer: str) -> list[str]:
     return [package.name for package in lock.packages if package.layer == layer]
 
 
@@ -199,8 +200,7 @@ def test_bad_base(
         "suite": "bookworm",
         "arch": "amd64",
         "components": ("main",),
-        "template-install": (),
-        "template-recommends": False,
+        "layers": (),
     }
     with pytest.raises(RecipeError, match=problem) as caught:
         resolve(msgspec.convert({**base, **change}, Asked), sources, tools)
@@ -323,7 +323,7 @@ def test_keyring_is_missing(sources: Sources, tools: Tools, tmp_path: Path) -> N
 @needs("archive")
 def test_real_bookworm(tools: Tools, tmp_path: Path) -> None:
     """The layers are those of one big simulation over the whole suite, by the host's apt."""
-    found = distro("debian").sources(MirrorSettings(), tmp_path / "cache")
+    found = distro("debian").sources(asked(), MirrorSettings(), tmp_path / "cache")
     lock = resolve(asked("systemd-sysv", "dbus", appliance=("nginx",)), found, tools)
     assert {"dpkg", "bash", "apt", "libc6", "usr-is-merged"} <= set(names(lock, "base"))
     assert "nginx" in names(lock, "appliance")

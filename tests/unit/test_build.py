@@ -9,6 +9,7 @@ from rich.console import Console
 from builder import build
 from builder.cli.app import run
 from builder.cli.progress import Progressing
+from builder.distros import Sources
 from builder.host.net import Net
 from builder.host.process import on_host
 from builder.model.errors import HostError, RecipeError
@@ -43,7 +44,7 @@ def test_a_mistake_beside_a_recipe_is_named_by_its_path(
     tools = Tools(store=Store(tmp_path), run=on_host, net=Net(Silent()), report=Silent(), jobs=1)
     order = Order(loaded=load("tiny"), arch=Arch.AMD64, lock=lock())
     with pytest.raises(RecipeError) as caught:
-        build.build(order, {}, tools, driver="native")
+        build.build(order, Sources({}, tmp_path, tmp_path, {"native": ()}), tools, driver="native")
     assert caught.value.at is not None
     assert caught.value.at.path == Path(at)
 

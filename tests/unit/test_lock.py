@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from builder.model.errors import RecipeError
-from builder.model.lock import Asked, Lock, Package, Release
+from builder.model.lock import Asked, AskedLayer, Lock, Package, Release
 from builder.model.progress import Silent
 from builder.model.recipe import Arch
 from builder.model.value import digest_of
@@ -29,8 +29,7 @@ ASKED = Asked(
     suite="bookworm",
     arch=Arch.AMD64,
     components=("main",),
-    template_install=("systemd-sysv",),
-    template_recommends=False,
+    layers=(AskedLayer(recipe="debian-bookworm", install=("systemd-sysv",)),),
 )
 
 
@@ -127,8 +126,11 @@ def test_damage_is_told(tmp_path: Path, old: str, new: str, problem: str) -> Non
 
 
 def test_stale_keys() -> None:
-    asked = msgspec.structs.replace(ASKED, suite="trixie", appliance_install=("nginx",))
-    assert stale_keys(lock(), asked) == ("base.suite", "packages.install")
+    more = AskedLayer(recipe="debian-bookworm", install=("nginx",), recommends=True)
+    asked = msgspec.structs.replace(ASKED, suite="trixie", layers=(more,))
+    assert stale_keys(lock(), asked) == ("base.suite", "packages.install", "packages.recommends")
+    higher = msgspec.structs.replace(ASKED, layers=(*ASKED.layers, AskedLayer(recipe="web")))
+    assert stale_keys(lock(), higher) == ("from",)
     assert stale_keys(lock(), ASKED) == ()
 
 
@@ -142,7 +144,8 @@ def test_committed_lock_is_used(files: LockFiles) -> None:
 
 def test_stale_lock_is_made_anew(files: LockFiles) -> None:
     write_lock(files.committed, lock())
-    asked = msgspec.structs.replace(ASKED, template_install=("dbus",))
+    other = AskedLayer(recipe="debian-bookworm", install=("dbus",))
+    asked = msgspec.structs.replace(ASKED, layers=(other,))
     make, notes = Maker(lock(asked)), Notes()
     assert lock_for(asked, files, make, notes, now=0) == lock(asked)
     assert read_lock(files.committed) == lock(asked)

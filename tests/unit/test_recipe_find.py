@@ -9,6 +9,7 @@ from builder.cli.report import render
 from builder.model.errors import NotFoundError, OvenError, RecipeError
 from builder.stages.find import find, known
 from builder.stages.load import LIMIT, load, load_file, read_source
+from builder.stages.order import base_of, layers
 from tests.unit.test_recipe_mistakes import GOOD
 
 
@@ -105,12 +106,7 @@ def test_only_recipes_are_offered_where_only_recipes_count(project: Path) -> Non
     ("base", "problem", "hint"),
     [
         ("mien", "there is no recipe or appliance `mien`", "did you mean `mine`?"),
-        ("shop", "`shop` stands on itself", "name an OS recipe here"),
-        (
-            "web",
-            "`web` is itself an appliance",
-            'an appliance stands on an OS recipe: write `from = "debian-bookworm"`',
-        ),
+        ("shop", "`shop` stands on itself", "the way is: shop -> shop"),
     ],
 )
 def test_what_an_appliance_cannot_stand_on(
@@ -129,8 +125,15 @@ def test_what_an_appliance_cannot_stand_on(
 def test_two_appliances_that_stand_on_each_other(project: Path) -> None:
     for name, other in (("a", "b"), ("b", "a")):
         Path(f"recipes/{name}.toml").write_text(f'from = "{other}"\n[template]\nname = "{name}"\n')
-    with pytest.raises(RecipeError, match=r"^`b` is itself an appliance$"):
+    with pytest.raises(RecipeError, match=r"^`a` stands on itself$") as caught:
         load("a")
+    assert caught.value.hint == "the way is: a -> b -> a"
+
+
+def test_a_chain(project: Path) -> None:
+    Path("recipes/top.toml").write_text('from = "shop"\n[template]\nname = "top"\n')
+    assert [layer.name for layer in layers(load("top"))] == ["x", "shop", "top"]
+    assert base_of(load("top")) == base_of(load("mine"))
 
 
 def test_a_mistake_in_the_base_is_shown_there(project: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from builder.cli.report import render
+from builder.distros import SUITES
 from builder.model import rules
 from builder.model.errors import RecipeError
 from builder.model.recipe import Arch, Recipe
@@ -24,7 +25,7 @@ suite = "bookworm"
 def read(text: str) -> Recipe:
     source = source_of(text, Path("r.toml"))
     recipe = decode_source(source, Recipe)
-    rules.check(recipe, source)
+    rules.check(recipe, source, suites=SUITES)
     return recipe
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.distros import SUITES
 from builder.model import rules
 from builder.model.errors import RecipeError
 from builder.model.recipe import Recipe
@@ -141,7 +142,7 @@ def test_unknown_distro_names_those_that_are_known() -> None:
     source = source_of(text, Path("r.toml"))
     recipe = decode_source(source, Recipe)
     with pytest.raises(RecipeError) as caught:
-        rules.check(recipe, source)
+        rules.check(recipe, source, suites=SUITES)
     assert caught.value.hint == "known: debian"
     rules.check(recipe, source, suites={"plan9": ("bookworm",)})
 

@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from builder.distros import MirrorSettings, Sources, UnknownPackageError
+from builder.distros.debian import bootstrap, install
 from builder.distros.debian.indexes import (
     Index,
     epoch_of,
@@ -11,14 +12,17 @@ from builder.distros.debian.indexes import (
     read_release,
     release_field,
 )
-from builder.distros.debian.mirrors import SUPPORTED, find_mirrors, pockets
+from builder.distros.debian.mirrors import SUPPORTED, default_mirrors, find_mirrors, pockets
 from builder.distros.debian.solve import Apt, MirrorError
+from builder.distros.debian.sources import PATH, apt_sources
+from builder.distros.kitchen import Kitchen
 from builder.host.files import disk_errors, locked
 from builder.host.process import Runner
 from builder.host.removal import remove_tree
 from builder.model.errors import RecipeError, TrustError, UpstreamError
-from builder.model.lock import Asked, Layer, Lock, Package
+from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package
 from builder.model.value import digest_of, hex_of
+from builder.store import Store
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -26,12 +30,14 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 class Debian:
     """Debian, through its own apt and dpkg."""
 
-    def sources(self, settings: MirrorSettings, cache: Path) -> Sources:
+    def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> Sources:
         """Find the mirrors and the keys on this machine."""
         return Sources(
             mirrors=find_mirrors(settings.mirrors),
             keyring=Path(settings.keyrings.get("debian", KEYRING)),
             cache=cache,
+            programs=bootstrap.PROGRAMS,
+            files={PATH: apt_sources(asked.suite, asked.components, default_mirrors())},
         )
 
     def resolve(self, asked: Asked, sources: Sources, run: Runner) -> Lock:
@@ -47,6 +53,20 @@ class Debian:
             except TrustError:
                 remove_tree(folder)
                 raise
+
+    def batches(
+        self, packages: tuple[Package, ...], store: Store
+    ) -> tuple[tuple[Package, ...], ...]:
+        """Cut what a layer installs into batches that are installed one after the other."""
+        del store
+        return (packages,) if packages else ()
+
+    def install(self, packages: tuple[Package, ...], kitchen: Kitchen) -> None:
+        """Install packages with the tree's own tools; without a tree, make one of them."""
+        if kitchen.base is None:
+            bootstrap.bootstrap(packages, kitchen)
+        else:
+            install.install(packages, kitchen.base, kitchen)
 
 
 def check_suite(suite: str) -> None:
@@ -89,23 +109,19 @@ def _lock(apt: Apt, asked: Asked, sources: Sources, run: Runner) -> Lock:
     _check_offer(asked, found[0].in_release.read_bytes())
     index = Index(found)
     seeds = _minimum(index)
-    layers: tuple[tuple[Layer, tuple[str, ...], bool], ...] = (
-        ("base", seeds, False),
-        ("template", asked.template_install, asked.template_recommends),
-        ("appliance", asked.appliance_install, asked.appliance_recommends),
-    )
-    asked_for = [name for _, names, _ in layers for name in names]
+    layers = (AskedLayer(recipe=BASE, install=seeds), *asked.layers)
+    asked_for = [name for layer in layers for name in layer.install]
     for name in asked_for:
         _check_name(name, index, asked)
-    wide = any(recommends for _, _, recommends in layers)
+    wide = any(layer.recommends for layer in layers)
     apt.offer(index.reachable(asked_for, recommends=wide))
     packages: list[Package] = []
-    for layer, names, recommends in layers:
-        if names:
+    for layer in layers:
+        if layer.install:
             there = [index.stanza(package.name, package.version)[1] for package in packages]
-            chosen = apt.install(names, on=there, recommends=recommends)
+            chosen = apt.install(layer.install, on=there, recommends=layer.recommends)
             packages += [
-                index.package(name, version, layer, requested=name in names)
+                index.package(name, version, layer.recipe, requested=name in layer.install)
                 for name, version in chosen
             ]
     return Lock(

@@ -4,9 +4,8 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from builder.distros.debian.database import (
@@ -20,15 +19,16 @@ from builder.distros.debian.database import (
     preinst_order,
     write_database,
 )
-from builder.distros.debian.install import STAND_INS
+from builder.distros.debian.debootstrap import debootstrap
 from builder.distros.debian.link import UnlinkableError, link_packages, merge_usr
-from builder.distros.debian.unpack import Expanded, blob_of
-from builder.host.overlay import apply_upper, overlay, stand_ins
+from builder.distros.debian.unpack import blob_of, expand
+from builder.distros.kitchen import Kitchen, opened
+from builder.host.overlay import apply_upper
 from builder.host.process import Command
 from builder.host.removal import remove_tree
-from builder.host.sandbox import Bind, Inside, Sandbox, inside
+from builder.host.sandbox import Bind, Inside
 from builder.model.errors import StageError
-from builder.store import Store
+from builder.model.lock import Package
 
 # dpkg does two things for a package that take time: it writes the files, and it runs the scripts.
 # The files are in the store already, so the tree is made of hard links, and dpkg is told that it
@@ -45,34 +45,32 @@ DEBS = "/mnt"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Kitchen:
-    """What a bootstrap is done with."""
-
-    draft: Path
-    """A folder that the store has lent: everything lies in it, the tree as `tree`."""
-    store: Store
-    arch: str
-    epoch: int
-
-    @property
-    def tree(self) -> Path:
-        """The tree in the making."""
-        return self.draft / "tree"
+PROGRAMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "native": (("dpkg-deb", "--version"), ("tar", "--version")),
+    "debootstrap": (("debootstrap", "--version"), ("dpkg", "--version"), ("tar", "--version")),
+}
+"""For each driver the host's programs whose version may show in the tree; others run inside."""
 
 
-def bootstrap(packages: Sequence[Expanded], kitchen: Kitchen) -> Path:
-    """Make the tree of packages that depend on nothing else; gives `kitchen.tree`."""
-    unpacked = [Unpacked(package) for package in packages]
+def bootstrap(packages: Sequence[Package], kitchen: Kitchen) -> None:
+    """Make `kitchen.tree` of packages that depend on nothing else."""
+    expanded = expand(packages, kitchen.store, jobs=kitchen.jobs)
+    unpacked = [Unpacked(package) for package in expanded]
+    if kitchen.driver == "debootstrap":
+        debootstrap(unpacked, kitchen)
+    else:
+        _bootstrap(unpacked, kitchen)
+    _check_installed(kitchen.tree)
+
+
+def _bootstrap(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
     try:
-        _linked(unpacked, kitchen)
+        _linked(packages, kitchen)
     except UnlinkableError as reason:
         log.info("dpkg unpacks the base itself: %s", reason)
         for name in ("tree", "upper", "work", "over", "view"):
             remove_tree(kitchen.draft / name)
-        _by_dpkg(unpacked, kitchen)
-    check_installed(kitchen.tree)
-    return kitchen.tree
+        _by_dpkg(packages, kitchen)
 
 
 def _linked(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
@@ -95,13 +93,11 @@ _PROBLEM = "the base packages could not be configured"
 
 @contextmanager
 def _opened(kitchen: Kitchen, *binds: Bind) -> Iterator[tuple[Path, Inside]]:
-    """Mount the tree with an empty layer on top; what lands in that becomes part of the tree."""
-    draft, view = kitchen.draft, kitchen.draft / "view"
-    over = stand_ins(kitchen.tree, draft / "over", STAND_INS)
-    with overlay(kitchen.tree, draft / "upper", draft / "work", view, over=over):
-        yield view, inside(Sandbox(root=view, binds=binds, epoch=kitchen.epoch))
+    """Show the tree with an empty layer on top; what lands in that becomes part of the tree."""
+    with opened(kitchen.tree, kitchen, *binds) as view_and_run:
+        yield view_and_run
     # The tree is this bootstrap's own draft, so it need not be linked once more as `fold` does.
-    apply_upper(draft / "upper", kitchen.tree)
+    apply_upper(kitchen.upper, kitchen.tree)
 
 
 def _dpkg(*arguments: str) -> Command:
@@ -223,7 +219,7 @@ def _lay_over(source: Path, target: Path) -> None:
                 os.link(one.path, there, follow_symlinks=False)
 
 
-def check_installed(tree: Path) -> None:
+def _check_installed(tree: Path) -> None:
     """Raise StageError unless dpkg holds every package for installed."""
     broken = not_installed(tree)
     if broken:

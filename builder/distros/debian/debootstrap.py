@@ -5,9 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder.distros.debian.bootstrap import Kitchen, check_installed
 from builder.distros.debian.database import Unpacked, closure
-from builder.distros.debian.unpack import Expanded, blob_of
+from builder.distros.debian.unpack import blob_of
+from builder.distros.kitchen import Kitchen
 from builder.host.privilege import current
 from builder.host.process import Command, failed
 from builder.host.sandbox import secluded
@@ -20,18 +20,17 @@ LEFTOVERS = ("etc/apt/sources.list", "debootstrap")
 """What names the repository, whose place differs from build to build."""
 
 
-def debootstrap(packages: Sequence[Expanded], kitchen: Kitchen, suite: str) -> Path:
-    """Make the tree of packages that depend on nothing else; gives `kitchen.tree`."""
+def debootstrap(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
+    """Make `kitchen.tree` of packages that depend on nothing else."""
     if current().unprivileged:
         raise HostError(
             "debootstrap makes device nodes, which only real root may",
             hint="leave out `--bootstrap debootstrap`; Oven's own bootstrap needs no root",
         )
-    unpacked = [Unpacked(package) for package in packages]
     repository = kitchen.draft / "repository"
-    _lay_out(unpacked, repository, suite, kitchen)
+    _lay_out(packages, repository, kitchen)
     script = kitchen.draft / "suite"
-    script.write_text(_script(unpacked))
+    script.write_text(_script(packages))
     command = Command(
         (
             "debootstrap", "--variant=minbase", f"--arch={kitchen.arch}", "--merged-usr",
@@ -39,7 +38,7 @@ def debootstrap(packages: Sequence[Expanded], kitchen: Kitchen, suite: str) -> P
             # store under a sha256 of the lock is that very file.
             "--no-check-gpg",
             "--no-resolve-deps",
-            suite, str(kitchen.tree), f"file://{repository}", str(script),
+            kitchen.suite, str(kitchen.tree), f"file://{repository}", str(script),
         ),
         env={"SOURCE_DATE_EPOCH": str(kitchen.epoch)},
     )  # fmt: skip
@@ -50,8 +49,6 @@ def debootstrap(packages: Sequence[Expanded], kitchen: Kitchen, suite: str) -> P
         error.output += log.read_text(errors="replace") if log.exists() else ""
         raise error
     _tidy(kitchen.tree)
-    check_installed(kitchen.tree)
-    return kitchen.tree
 
 
 def _script(packages: Sequence[Unpacked]) -> str:
@@ -71,9 +68,9 @@ def _script(packages: Sequence[Unpacked]) -> str:
     )
 
 
-def _lay_out(packages: Sequence[Unpacked], repository: Path, suite: str, kitchen: Kitchen) -> None:
+def _lay_out(packages: Sequence[Unpacked], repository: Path, kitchen: Kitchen) -> None:
     """Make a repository with one suite and one component (DebianRepository/Format)."""
-    pool = repository / "pool"
+    pool, suite = repository / "pool", kitchen.suite
     index_name = f"main/binary-{kitchen.arch}/Packages"
     index_file = repository / "dists" / suite / index_name
     pool.mkdir(parents=True)

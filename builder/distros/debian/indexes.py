@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder.host.process import Command, Runner
 from builder.model.errors import TrustError, UpstreamError
-from builder.model.lock import Layer, Package, Release
+from builder.model.lock import Package, Release
 
 RELATION = re.compile(rb"^(?:Pre-Depends|Depends): *(.*)$", re.MULTILINE)
 WIDE_RELATION = re.compile(rb"^(?:Pre-Depends|Depends|Recommends): *(.*)$", re.MULTILINE)
@@ -149,7 +149,7 @@ class Index:
                 return archive, stanza
         raise UpstreamError(f"the index has no {name} {version}, which apt has just chosen")
 
-    def package(self, name: str, version: str, layer: Layer, *, requested: bool) -> Package:
+    def package(self, name: str, version: str, layer: str, *, requested: bool) -> Package:
         """Describe one version as it goes into a lock."""
         archive, stanza = self.stanza(name, version)
         size, sha256 = _field(stanza, b"Size"), _field(stanza, b"SHA256")
