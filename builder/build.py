@@ -6,10 +6,10 @@ lock names. Each `make` is one remembered step, and what it is given is all that
 
 from dataclasses import dataclass
 
-import msgspec
+from msgspec.structs import replace
 
 from builder import __version__
-from builder.distros import Sources, distro
+from builder.distros import Sources
 from builder.formats.overlay import Variables, errors_below, read_overlay
 from builder.model.lock import Lock, Package
 from builder.model.manifest import InstalledPackage, Manifest
@@ -17,7 +17,7 @@ from builder.model.value import Digest, digest_of
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
 from builder.stages.customize import CUSTOMIZE, Customization
 from builder.stages.fetch import fetch
-from builder.stages.install import INSTALL, Installation
+from builder.stages.install import INSTALL, Installation, batches
 from builder.stages.load import LoadedRecipe
 from builder.stages.order import Order, base_of, layers
 from builder.stages.pack import PACK, Packed, pack_inputs
@@ -46,11 +46,13 @@ def build(order: Order, sources: Sources, tools: Tools, *, driver: str) -> Built
     inherited: tuple[str, ...] = ()
     for loaded in layers(order.loaded):
         slot = f"{order.slot}/{loaded.name}"
-        for part, batch in enumerate(_batches(lock, loaded.name, tools)):
-            added = installation(tree, batch, lock, inherited)
-            tree = make(INSTALL, added, tools, slot=f"{slot}/{part}").tree
+        for part, batch in enumerate(batches(lock, loaded.name, tools.store)):
+            if batch:
+                added = installation(tree, batch, lock)
+                added = replace(added, plain=part == 1, inherited=inherited)
+                tree = make(INSTALL, added, tools, slot=f"{slot}/{loaded.name} {part + 1}").tree
         changes = customization(tree, loaded, order, tools)
-        changes = msgspec.structs.replace(changes, inherited=inherited)
+        changes = replace(changes, inherited=inherited)
         if not changes.nothing:
             with errors_below(loaded.folder):
                 tree = make(CUSTOMIZE, changes, tools, slot=slot).tree
@@ -60,14 +62,7 @@ def build(order: Order, sources: Sources, tools: Tools, *, driver: str) -> Built
     return Built(manifest=manifest, packed=packed)
 
 
-def _batches(lock: Lock, layer: str, tools: Tools) -> tuple[tuple[Package, ...], ...]:
-    packages = tuple(package for package in lock.packages if package.layer == layer)
-    return distro(lock.asked.distro).batches(packages, tools.store)
-
-
-def installation(
-    tree: Digest, batch: tuple[Package, ...], lock: Lock, inherited: tuple[str, ...]
-) -> Installation:
+def installation(tree: Digest, batch: tuple[Package, ...], lock: Lock) -> Installation:
     """Gather all that decides what packages make of the tree below them."""
     return Installation(
         tree=tree,
@@ -75,7 +70,6 @@ def installation(
         suite=lock.asked.suite,
         arch=lock.asked.arch,
         packages=batch,
-        inherited=inherited,
         epoch=lock.epoch,
     )
 

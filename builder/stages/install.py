@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import msgspec
+
 from builder.distros import distro
 from builder.distros.kitchen import Kitchen, opened
 from builder.host.files import disk_errors
 from builder.host.overlay import fold
 from builder.host.treeio import TreeIO
 from builder.model.errors import StageError
-from builder.model.lock import Package
+from builder.model.lock import Lock, Package
 from builder.model.recipe import Arch
-from builder.model.value import Digest, Value
+from builder.model.value import Digest, Value, canonical, digest_of
 from builder.stages.clean import clean, refuse_leaks
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
@@ -27,16 +29,45 @@ class Installation(Value, frozen=True, kw_only=True):
     arch: Arch
     packages: tuple[Package, ...]
     """A batch of one layer of the lock."""
+    plain: bool = False
+    """Whether the tree is the same when some of the packages are added after others."""
     inherited: tuple[str, ...] = ()
     """The overlay paths of the layers below, which cleaning must leave alone."""
     epoch: int
     """Seconds since 1970 that no time in the tree exceeds."""
 
 
+class Batches(Value, frozen=True):
+    """How a distribution cuts what a layer installs."""
+
+    batches: tuple[tuple[Package, ...], ...]
+
+
+BATCHES_VERSION = 1
+"""Raised when the same packages come to be cut in another way."""
+
+
+def batches(lock: Lock, layer: str, store: Store) -> tuple[tuple[Package, ...], ...]:
+    """Cut what a layer installs into batches; what was cut before is remembered."""
+    packages = tuple(package for package in lock.packages if package.layer == layer)
+    if not packages:
+        return ()
+    key = digest_of(["batches", BATCHES_VERSION, lock.asked.distro, packages])
+    if (kept := store.recall(key)) is not None:
+        return msgspec.json.decode(kept, type=Batches).batches
+    made = distro(lock.asked.distro).batches(packages, store)
+    store.remember(key, canonical(Batches(made)))
+    return made
+
+
 def install(inputs: Installation, tools: Tools) -> Tree:
-    """Make the tree; unchanged files are hard links to those of the tree below."""
+    """Make the tree; unchanged files are hard links to those of the tree below.
+
+    Of a plain batch only those packages are installed that no remembered tree has yet.
+    """
     store = tools.store
-    lower = tree_of(inputs.tree, store)
+    start, left = _nearest(inputs, store) if inputs.plain else (inputs.tree, inputs.packages)
+    lower = tree_of(start, store)
     with disk_errors(store.root), store.draft() as draft:
         kitchen = Kitchen(
             draft=draft,
@@ -47,12 +78,61 @@ def install(inputs: Installation, tools: Tools) -> Tree:
             base=lower,
             jobs=tools.jobs,
         )
-        distro(inputs.distro).install(inputs.packages, kitchen)
+        distro(inputs.distro).install(left, kitchen)
         with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
             clean(tree, epoch=inputs.epoch, keep=inputs.inherited)
             refuse_leaks(tree)
         fold(lower, kitchen.upper, kitchen.tree)
-        return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch))
+        made = Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch))
+    if inputs.plain:
+        _note(inputs, made, store)
+    return made
+
+
+class _Known(Value, frozen=True):
+    """A tree that was made of some plain packages."""
+
+    packages: frozenset[str]
+    """Their sha256."""
+    tree: Digest
+
+
+_MOST_KNOWN = 8
+"""So many trees are remembered for one that they all stand on; the oldest go."""
+
+
+def _nearest(inputs: Installation, store: Store) -> tuple[Digest, tuple[Package, ...]]:
+    """Give the remembered tree that has the most of the packages, and those that it lacks."""
+    wanted = {_identity(package): package for package in inputs.packages}
+    start = _Known(frozenset(), inputs.tree)
+    for known in _known(inputs, store):
+        if start.packages < known.packages < wanted.keys() and store.tree(known.tree):
+            start = known
+    left = (package for identity, package in wanted.items() if identity not in start.packages)
+    return start.tree, tuple(left)
+
+
+def _note(inputs: Installation, made: Tree, store: Store) -> None:
+    new = _Known(frozenset(map(_identity, inputs.packages)), made.tree)
+    older = [known for known in _known(inputs, store) if known.packages != new.packages]
+    store.remember(_known_key(inputs), canonical((*older, new)[-_MOST_KNOWN:]))
+
+
+def _known(inputs: Installation, store: Store) -> tuple[_Known, ...]:
+    noted = store.recall(_known_key(inputs))
+    try:
+        return msgspec.json.decode(noted, type=tuple[_Known, ...]) if noted else ()
+    except msgspec.DecodeError:
+        return ()  # a damaged note loses time, not truth
+
+
+def _known_key(inputs: Installation) -> Digest:
+    return digest_of(["plain", INSTALL.version, msgspec.structs.replace(inputs, packages=())])
+
+
+def _identity(package: Package) -> str:
+    """Tell packages apart by all that the tree shows of them."""
+    return f"{package.sha256}{'' if package.requested else ' auto'}"
 
 
 def tree_of(digest: Digest, store: Store) -> Path:

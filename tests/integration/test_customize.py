@@ -280,7 +280,7 @@ def test_a_package_file_that_is_none(kitchen: Kitchen, tmp_path: Path) -> None:
     junk = keep_package(tmp_path / "junk_1_all.deb", kitchen.store, name="junk")
     error = kitchen.refused(packages=(junk,))
     assert isinstance(error, StageError)
-    assert error.problem == "the packages could not be installed"
+    assert error.problem == "the package file of `junk` cannot be read"
 
 
 def test_a_script_that_fails(kitchen: Kitchen) -> None:

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from builder.distros import MirrorSettings, Sources, UnknownPackageError
-from builder.distros.debian import bootstrap, install
+from builder.distros.debian import batches, bootstrap, install
 from builder.distros.debian.indexes import (
     Index,
     epoch_of,
@@ -58,8 +58,7 @@ class Debian:
         self, packages: tuple[Package, ...], store: Store
     ) -> tuple[tuple[Package, ...], ...]:
         """Cut what a layer installs into batches that are installed one after the other."""
-        del store
-        return (packages,) if packages else ()
+        return batches.batches(packages, store)
 
     def install(self, packages: tuple[Package, ...], kitchen: Kitchen) -> None:
         """Install packages with the tree's own tools; without a tree, make one of them."""

@@ -5,12 +5,12 @@ dpkg rewrites `status` in its own order as soon as it configures something.
 """
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from builder.distros.debian.control import fields_of, names_of
 from builder.distros.debian.unpack import Expanded
 
 ADMIN = "var/lib/dpkg"
@@ -24,7 +24,7 @@ class Unpacked:
     def __init__(self, expanded: Expanded) -> None:
         self.expanded = expanded
         self.text = (expanded.control / "control").read_text(encoding="utf-8").strip("\n")
-        self.fields = _fields(self.text)
+        self.fields = fields_of(self.text)
         self.paths = expanded.paths()
 
     @property
@@ -73,11 +73,11 @@ class Unpacked:
         """Give the names that it depends on, each with its alternatives."""
         kinds = ("pre-depends",) if before_preinst else ("pre-depends", "depends")
         clauses = [part for kind in kinds for part in self.fields.get(kind, "").split(",")]
-        return [_names(clause) for clause in clauses if clause.strip()]
+        return [names_of(clause) for clause in clauses if clause.strip()]
 
     def provides(self) -> list[str]:
         """Give its own name and those that it stands in for."""
-        names = (_names(part) for part in self.fields.get("provides", "").split(","))
+        names = (names_of(part) for part in self.fields.get("provides", "").split(","))
         return [self.name, *(name for found in names for name in found)]
 
 
@@ -93,26 +93,6 @@ class Trigger:
     def interest(self) -> str:
         """The package as trigger files write it."""
         return self.package + ("/noawait" if self.noawait else "")
-
-
-def _fields(text: str) -> dict[str, str]:
-    """Read a control stanza; names are the same in any case (deb-control(5))."""
-    fields: dict[str, str] = {}
-    name = ""
-    for line in text.splitlines():
-        if line[:1].isspace():
-            fields[name] += "\n" + line
-        else:
-            name, _, value = line.partition(":")
-            name = name.lower()
-            fields[name] = value.strip()
-    return fields
-
-
-def _names(clause: str) -> list[str]:
-    """Give the package names in `a (>= 1) | b:any`."""
-    found = (re.match(r"\s*([a-z0-9][a-z0-9+.-]*)", part) for part in clause.split("|"))
-    return [match[1] for match in found if match]
 
 
 def write_database(packages: Sequence[Unpacked], root: Path) -> None:
@@ -169,7 +149,7 @@ def _write_triggers(packages: Sequence[Unpacked], folder: Path) -> None:
 def not_installed(root: Path) -> list[str]:
     """Name every package that is not `install ok installed`, with its state."""
     text = (root / ADMIN / "status").read_text(encoding="utf-8")
-    stanzas = [_fields(part) for part in text.split("\n\n") if part.strip()]
+    stanzas = [fields_of(part) for part in text.split("\n\n") if part.strip()]
     return [
         f"{fields['package']}: {fields['status']}"
         for fields in stanzas

@@ -3,15 +3,22 @@
 import re
 from pathlib import Path
 
+from builder.distros.debian.batches import all_plain
 from builder.distros.kitchen import PACKAGES, Kitchen, lay_out, opened
 from builder.host.process import Command, failed
+from builder.host.treeio import TreeIO
 from builder.model.lock import Package
 
 # apt, not `dpkg --install`: it knows in which order packages have to be unpacked and configured
 # when some need others to be whole before (Pre-Depends). It is given every file that the lock names
-# and can reach nothing else, so it has nothing to decide.
+# and can reach nothing else, so it has nothing to decide. Plain packages need no order.
 
-CONFIGURATION = """\
+MARKS = "var/lib/apt/extended_states"
+
+# A file that an overlay has put there is the author's answer to dpkg's question.
+_OPTIONS = "--force-confdef --force-confold --force-unsafe-io"
+
+CONFIGURATION = f"""\
 APT::Get::Assume-Yes "true";
 APT::Install-Recommends "false";
 // _apt may not be able to read the files.
@@ -21,8 +28,7 @@ Dir::Cache::srcpkgcache "";
 Dir::Etc::sourcelist "/dev/null";
 Dir::Etc::sourceparts "/dev/null";
 Dpkg::Use-Pty "false";
-// A file that an overlay has put there is the author's answer to dpkg's question.
-DPkg::Options { "--force-confdef"; "--force-confold"; "--force-unsafe-io"; };
+DPkg::Options {{ {" ".join(f'"{option}";' for option in _OPTIONS.split())} }};
 """
 """apt.conf(5), on top of the tree's own."""
 
@@ -31,18 +37,40 @@ def install(packages: tuple[Package, ...], base: Path, kitchen: Kitchen) -> None
     """Install packages on a tree; only those asked for count as such."""
     bind = lay_out(packages, kitchen)
     (bind.source / "apt.conf").write_text(CONFIGURATION)
-    with opened(base, kitchen, bind) as (_, run):
-        # A pattern, so that it can be pasted; `--no-download` breaks local files in apt 2.6.
+    # A pattern, so that it can be pasted.
+    if all_plain(packages, kitchen.store):
+        # Nothing to order, and dpkg alone takes a fifth of the time for a small package.
+        line = f"exec dpkg {_OPTIONS} --log=/dev/null --install {PACKAGES}/*.deb"
+    else:
+        # `--no-download` breaks local files in apt 2.6.
         line = f"exec apt-get -c {PACKAGES}/apt.conf install {PACKAGES}/*.deb"
+    with opened(base, kitchen, bind) as (view, run):
         command = Command(("sh", "-c", line))
         done = run(command)
         if done.code != 0:
             error = failed(command, done, _problem(done.output))
             error.command = run.paste(command)
             raise error
-        dependencies = [package.name for package in packages if not package.requested]
-        if dependencies:
-            run.require(Command(("apt-mark", "auto", *dependencies)))
+        with TreeIO(view) as tree:
+            mark_automatic(packages, kitchen.arch, tree)
+
+
+def mark_automatic(packages: tuple[Package, ...], arch: str, tree: TreeIO) -> None:
+    """Tell apt which packages nobody has asked for, as `apt-mark auto` does (apt-mark(8)).
+
+    The order is always the same, whatever came first.
+    """
+    known = tree.read_bytes(MARKS).decode() if tree.is_file(MARKS) else ""
+    marks = {part.strip() for part in known.split("\n\n") if part.strip()}
+    marks |= {
+        f"Package: {package.name}\n"
+        f"Architecture: {arch if package.arch == 'all' else package.arch}\n"
+        "Auto-Installed: 1"
+        for package in packages
+        if not package.requested
+    }
+    if marks:
+        tree.write_bytes(MARKS, "".join(f"{mark}\n\n" for mark in sorted(marks)).encode())
 
 
 def _problem(output: str) -> str:
