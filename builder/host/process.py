@@ -1,8 +1,9 @@
 """Programs: how Oven runs one, and how a failure is told."""
 
+import contextlib
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -75,25 +76,17 @@ def announce(command: Command) -> None:
         trace(command)
 
 
+_PIPE = 1 << 20
+"""Bytes that a pipe to a program holds, so that it is woken less often."""
+
+
 def on_host(command: Command) -> Done:
     """Run a command on this machine with a clean environment; wait for it; kill it on Ctrl-C."""
     import subprocess  # a container can be started without
 
     announce(command)
-    try:
-        process = subprocess.Popen(
-            command.argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**CLEAN_ENVIRONMENT, **command.env},
-            cwd=command.cwd,
-            pass_fds=command.pass_fds,
-        )
-    except FileNotFoundError as error:
-        raise missing_program(command.argv[0]) from error
-    except PermissionError as error:
-        raise HostError(f"the program `{command.argv[0]}` may not be run") from error
+    pipe = subprocess.PIPE
+    process = _start(command, stdin=pipe, stdout=pipe, stderr=pipe)
     with process:
         try:
             stdout, stderr = process.communicate(command.stdin)
@@ -103,17 +96,17 @@ def on_host(command: Command) -> Done:
     return Done(process.returncode, stdout, stderr)
 
 
-def stream(command: Command, *, stdin: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
-    """Start a command whose output is read while it runs; the caller waits for it."""
+def _start(
+    command: Command, *, stdin: int, stdout: int | IO[bytes], stderr: int | IO[bytes]
+) -> "subprocess.Popen[bytes]":
     import subprocess
 
-    announce(command)
     try:
         return subprocess.Popen(
             command.argv,
-            stdin=stdin if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
             env={**CLEAN_ENVIRONMENT, **command.env},
             cwd=command.cwd,
             pass_fds=command.pass_fds,
@@ -122,6 +115,42 @@ def stream(command: Command, *, stdin: IO[bytes] | None = None) -> "subprocess.P
         raise missing_program(command.argv[0]) from error
     except PermissionError as error:
         raise HostError(f"the program `{command.argv[0]}` may not be run") from error
+
+
+def feed(command: Command, pieces: Iterable[bytes]) -> Done:
+    """Run a command on this machine that reads `pieces` as they come, however many they are.
+
+    Nothing waits for anything else: what the program prints goes to memory, and once it does not
+    read on, no more pieces are taken.
+    """
+    import fcntl
+    import subprocess
+
+    announce(command)
+    with _memory_file() as stdout, _memory_file() as stderr:
+        process = _start(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+        with process:
+            try:
+                assert process.stdin is not None
+                with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+                    with contextlib.suppress(OSError):  # it is only faster
+                        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+                    for piece in pieces:
+                        pipe.write(piece)
+                code = process.wait()
+            except BaseException:
+                process.kill()
+                raise
+        return Done(code, _all_of(stdout), _all_of(stderr))
+
+
+def _memory_file() -> IO[bytes]:
+    return os.fdopen(os.memfd_create("output"), "w+b")
+
+
+def _all_of(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def check(

@@ -286,9 +286,9 @@ def test_a_package_file_that_is_none_is_told(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     (tmp_path / "x_1_all.deb").write_text("not a package")
     package = keep_package(tmp_path / "x_1_all.deb", store, name="x")
-    with pytest.raises(StageError, match="cannot unpack") as caught:
+    with pytest.raises(StageError, match=r"cannot unpack the package `x` 1\.0") as caught:
         expand([package], store, jobs=1)
-    assert "dpkg-deb" in caught.value.output
+    assert f"{store.blob(package.sha256)}: it is not a Debian package file" in caught.value.output
     assert store.expanded(package.sha256) is None
 
 

@@ -58,7 +58,7 @@ class _Tree:
         conffiles = set(package.conffiles)
         source = os.fspath(package.expanded.root)
         for path in package.paths:
-            status = os.lstat(source + path)
+            status = _status(package, source + path)
             place = self._place(path)
             if stat.S_ISDIR(status.st_mode):
                 self._folder(place, status)
@@ -100,3 +100,11 @@ class _Tree:
         for place, status in self.folders.items():
             if status is not None:
                 os.utime(self.target + place, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _status(package: Unpacked, path: str) -> os.stat_result:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError as error:
+        # A name with a newline in it looks like two; dpkg refuses it.
+        raise UnlinkableError(f"{package.name} has a file with an odd name") from error

@@ -1,11 +1,13 @@
 """Packages taken apart: each .deb is decompressed once into the store and linked from then on."""
 
+import os
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.host.process import Command, failed, on_host, stream
+from builder.host.process import Command, feed
 from builder.model.errors import StageError
 from builder.model.lock import Package
 from builder.store import Store
@@ -47,7 +49,7 @@ def expand(packages: Sequence[Package], store: Store, *, jobs: int) -> list[Expa
     # The largest first: no core is left alone with it at the end.
     order = sorted(packages, key=lambda package: -package.size)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        done = pool.map(lambda package: _expand(package, store), order)
+        done = pool.map(lambda package: expand_one(package, store), order)
         by_hash = {one.package.sha256: one for one in done}
     return [by_hash[package.sha256] for package in packages]
 
@@ -63,37 +65,42 @@ def blob_of(package: Package, store: Store) -> Path:
     return blob
 
 
-def _expand(package: Package, store: Store) -> Expanded:
+def expand_one(package: Package, store: Store) -> Expanded:
+    """Take a package apart that the store holds as a blob, unless that was done before."""
     folder = store.expanded(package.sha256)
     if folder is None:
         blob = blob_of(package, store)
         with store.draft() as draft:
             made = draft / "package"
-            (made / "root").mkdir(parents=True)
-            (made / "paths").write_bytes(_extract(blob, made / "root"))
-            command = Command(("dpkg-deb", "--control", str(blob), str(made / "control")))
-            if (done := on_host(command)).code != 0:
-                raise failed(command, done)
+            _take_apart(package, blob, made)
             folder = store.keep_expanded(made, package.sha256)
     return Expanded(package, folder)
 
 
-def _extract(blob: Path, target: Path) -> bytes:
-    """Unpack the files and give their names in the order of the archive."""
-    decompress = Command(("dpkg-deb", "--fsys-tarfile", str(blob)))
-    extract = Command((*_TAR, f"--directory={target}"))
-    with stream(decompress) as source, stream(extract, stdin=source.stdout) as sink:
-        if source.stdout:
-            source.stdout.close()  # or dpkg-deb would not see that tar died
-        names, complaint = sink.communicate()
-        told = source.stderr.read() if source.stderr else b""
-    if sink.returncode != 0 or source.returncode != 0:
+def _take_apart(package: Package, blob: Path, made: Path) -> None:
+    """Lay out what `Expanded` describes; an error names the package and its file."""
+    from builder.distros.debian import deb  # and decompressors, which most commands do without
+
+    problem = f"cannot unpack the package `{package.name}` {package.version}"
+    try:
+        (made / "control").mkdir(parents=True)
+        for one in deb.control_files(blob):
+            path = made / "control" / one.name
+            path.write_bytes(one.data)
+            path.chmod(one.mode)
+            os.utime(path, (one.mtime, one.mtime))
+        (made / "root").mkdir()
+        command = Command((*_TAR, f"--directory={made / 'root'}"))
+        done = feed(command, deb.data_tar(blob))
+    except deb.DebError as error:
+        raise StageError(problem, output=f"{blob}: {error}") from error
+    if done.code != 0:
         raise StageError(
-            f"cannot unpack `{blob}`",
-            command=f"{decompress} | {extract}",
-            output=(told + complaint).decode(errors="replace"),
+            problem,
+            command=f"dpkg-deb --fsys-tarfile {shlex.quote(str(blob))} | {command}",
+            output=done.stderr.decode(errors="replace"),
         )
-    return names
+    (made / "paths").write_bytes(done.stdout)
 
 
 def _listed(name: str) -> str:
