@@ -40,7 +40,7 @@ def build(order: Order, sources: Sources, tools: Tools, *, driver: str) -> Built
     `driver` is what makes the base tree, a key of `sources.programs`.
     """
     lock = order.lock
-    fetch(lock.packages, sources.mirrors, tools, recipe=order.name)
+    fetch(lock.packages, sources.mirrors, tools, recipe=order.name, then=sources.arrived)
     inputs = bootstrap_inputs(lock, sources, driver, tools.run)
     tree = make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
     inherited: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Distributions: what Oven must know to turn an asking into a lock, and a lock into a tree."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -60,6 +60,9 @@ class Sources:
     files: Mapping[str, str] = field(default_factory=dict)
     """Text files of the base tree, by path: what its own package manager is told of mirrors. They
     must be the same on every machine."""
+    arrived: Callable[[Package, Store], object] | None = None
+    """What can be done with a package whose file the store has, while others are downloaded; any
+    thread calls it, and what it makes goes into the store."""
 
 
 class UnknownPackageError(RecipeError):

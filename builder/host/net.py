@@ -54,9 +54,13 @@ class Item:
 class GoneError(UpstreamError):
     """Every mirror says that it has no such file."""
 
-    def __init__(self, item: Item, url: str) -> None:
-        super().__init__(f"the mirror has no `{url}`")
+    def __init__(self, item: Item) -> None:
+        super().__init__(f"there is no {' and no '.join(f'`{url}`' for url in item.urls)}")
         self.item = item
+
+
+class PartlyGoneError(UpstreamError):
+    """Some mirrors say that they have no such file, and the others cannot give it."""
 
 
 class Net:
@@ -118,12 +122,7 @@ class Net:
                 if then:
                     then(item)
                 return
-        if problems and all(isinstance(problem, _MissingError) for problem in problems):
-            raise GoneError(item, urls[-1])
-        raise UpstreamError(
-            "; ".join(map(str, problems)) or f"no mirror is known for `{item.label}`",
-            hint="try again later, or set another mirror",
-        )
+        raise _refusal(item, problems)
 
     def _from_mirror(self, url: str, transfer: "_Transfer") -> None:
         """Download from one mirror, with patience for what may be better the next time."""
@@ -156,6 +155,17 @@ class _MissingError(_RefusedError):
 
 class _StoppedError(Exception):
     """Another download failed, or a person pressed Ctrl-C."""
+
+
+def _refusal(item: Item, problems: Sequence[_RefusedError]) -> UpstreamError:
+    """Make the error for a file that no mirror gives."""
+    missing = [problem for problem in problems if isinstance(problem, _MissingError)]
+    if missing and len(missing) == len(problems):
+        return GoneError(item)
+    hint, told = "try again later, or set another mirror", "; ".join(map(str, problems))
+    if missing:
+        return PartlyGoneError(f"cannot get {item.label}: {told}", hint=hint)
+    return UpstreamError(told or f"no mirror is known for `{item.label}`", hint=hint)
 
 
 class _Crowd:

@@ -5,17 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from builder.host.net import ATTEMPTS, Net
+from builder.host.net import ATTEMPTS, CONNECTIONS, Item, Net
 from builder.host.process import on_host
-from builder.model.errors import UpstreamError
+from builder.model.errors import StageError, UpstreamError
 from builder.model.lock import Package
 from builder.model.progress import Silent, Task
 from builder.stages.fetch import SupersededError, fetch
@@ -233,8 +234,130 @@ def test_locked_package_is_gone(
     mirror.faults["small3_1+b1_all.deb"] = Fault(status=404)
     with pytest.raises(SupersededError, match=r"the mirror no longer has small3 1:1\+b1") as caught:
         fetch(packages, mirror.urls, tools, recipe="debian-bookworm")
-    hint = "`oven lock debian-bookworm --update` takes the versions that it has now"
+    hint = "`oven lock debian-bookworm --update` takes the versions that are there now"
     assert caught.value.hint == hint
+
+
+def test_mirrors_that_lack_different_packages_complete_each_other(
+    mirror: Mirror, packages: tuple[Package, ...], tools: Tools, tmp_path: Path
+) -> None:
+    """One has moved on, the other is damaged in another place: together they have all."""
+    with serve(tmp_path / "mirror") as other:
+        mirror.faults["small1_1+b1_all.deb"] = Fault(status=404)
+        mirror.faults["small2_1+b1_all.deb"] = Fault(body=b"x" * 1001)
+        other.faults["small3_1+b1_all.deb"] = Fault(status=404)
+        both = {"debian": (*mirror.urls["debian"], *other.urls["debian"])}
+        fetch(packages, both, tools, recipe="r")
+        assert sorted({path.rpartition("/")[2] for path, _ in other.requests}) == [
+            "small1_1+b1_all.deb",
+            "small2_1+b1_all.deb",
+        ]
+    assert all(tools.store.blob(item.sha256) for item in packages)
+
+
+def test_package_that_no_mirror_has(
+    mirror: Mirror, packages: tuple[Package, ...], tools: Tools, tmp_path: Path
+) -> None:
+    with serve(tmp_path / "mirror") as other:
+        for one in (mirror, other):
+            one.faults["small3_1+b1_all.deb"] = Fault(status=404)
+        both = {"debian": (*mirror.urls["debian"], *other.urls["debian"])}
+        with pytest.raises(SupersededError, match=r"no mirror has small3 1:1\+b1") as caught:
+            fetch(packages, both, tools, recipe="debian-bookworm")
+        assert other.asked("small3_1+b1_all.deb") == [""]
+    assert "oven lock debian-bookworm --update" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("fault", [Fault(body=b"x" * 1002), Fault(status=403), None])
+def test_package_that_one_mirror_lacks_and_another_cannot_give(
+    mirror: Mirror, packages: tuple[Package, ...], tools: Tools, tmp_path: Path, fault: Fault | None
+) -> None:
+    """Taking other versions would not help if the second one recovers, but both are told of."""
+    mirror.faults["small3_1+b1_all.deb"] = Fault(status=404)
+    with serve(tmp_path / "mirror") as other:
+        if fault:
+            other.faults["small3_1+b1_all.deb"] = fault
+        second = other.url if fault else dead_url()
+        both = {"debian": (*mirror.urls["debian"], f"{second}/debian")}
+        with pytest.raises(UpstreamError, match=r"cannot get small3 1:1\+b1: ") as caught:
+            fetch(packages, both, tools, recipe="debian-bookworm")
+    assert not isinstance(caught.value, SupersededError)
+    assert mirror.url in caught.value.problem
+    assert second in caught.value.problem
+    assert "oven lock debian-bookworm --update" in (caught.value.hint or "")
+
+
+def test_work_on_what_has_arrived_goes_on_beside_downloads(
+    mirror: Mirror, packages: tuple[Package, ...], tools: Tools
+) -> None:
+    """The last download ends only after the first package has been worked on."""
+    worked, lock = [], threading.Lock()
+    first, last = threading.Event(), packages[1]
+
+    def then(package: Package, store: Store) -> None:
+        assert store.blob(package.sha256)
+        with lock:
+            worked.append(package.name)
+            if not first.is_set():
+                assert store.blob(last.sha256) is None
+        first.set()
+
+    mirror.faults["small0_1+b1_all.deb"] = Fault(wait=first)
+    fetch(packages, mirror.urls, tools, recipe="r", then=then)
+    assert sorted(worked) == sorted(item.name for item in packages)
+
+
+def test_largest_is_begun_first(
+    mirror: Mirror, packages: tuple[Package, ...], tools: Tools
+) -> None:
+    asked: list[int] = []
+
+    class Noting(Net):
+        def fetch_all(
+            self,
+            items: Sequence[Item],
+            *,
+            jobs: int = CONNECTIONS,
+            then: Callable[[Item], None] | None = None,
+        ) -> None:
+            asked.extend(item.size for item in items)
+            super().fetch_all(items, jobs=jobs, then=then)
+
+    noting = replace(tools, net=Noting(Silent()))
+    fetch(packages, mirror.urls, noting, recipe="r")
+    assert asked == sorted((item.size for item in packages), reverse=True)
+
+
+def test_first_failure_of_that_work_ends_the_downloads(
+    mirror: Mirror, packages: tuple[Package, ...], tools: Tools
+) -> None:
+    def then(package: Package, store: Store) -> None:
+        del store
+        raise StageError(f"cannot unpack the package `{package.name}`")
+
+    many = tuple(package(mirror.root, f"more{number}", 99) for number in range(300))
+    with pytest.raises(StageError, match="cannot unpack the package `"):
+        fetch((*packages, *many), mirror.urls, tools, recipe="r", then=then)
+    assert len(mirror.requests) < len(packages) + len(many)
+
+
+def test_failed_download_ends_that_work(
+    mirror: Mirror, packages: tuple[Package, ...], tools: Tools
+) -> None:
+    """What waits for its turn is never begun."""
+    worked: list[str] = []
+    begun = threading.Event()
+
+    def then(package: Package, store: Store) -> None:
+        del store
+        worked.append(package.name)
+        begun.set()
+        time.sleep(0.2)
+
+    mirror.faults["small0_1+b1_all.deb"] = Fault(status=404, wait=begun)
+    with pytest.raises(SupersededError, match="small0"):
+        fetch(packages, mirror.urls, tools, recipe="r", then=then)
+    assert 0 < len(worked) < len(packages) - 1
 
 
 def test_archive_without_mirror(

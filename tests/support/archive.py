@@ -173,6 +173,8 @@ class Fault:
     cut: int | None = None
     """After how many bytes of the answer the connection is closed."""
     no_ranges: bool = False
+    wait: threading.Event | None = None
+    """What the answer waits for, ten seconds at most."""
     times: int = 1_000_000
 
 
@@ -236,6 +238,8 @@ def _answer(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
     mirror.requests.append((path, ranged))
     fault = mirror.take_fault(path)
     file = mirror.root / path.lstrip("/")
+    if fault.wait:
+        fault.wait.wait(10)
     if fault.status != 200 or not file.is_file():
         request.send_response(fault.status if fault.status != 200 else 404)
         request.send_header("Content-Length", "0")

@@ -38,6 +38,7 @@ class Debian:
             cache=cache,
             programs=bootstrap.PROGRAMS,
             files={PATH: apt_sources(asked.suite, asked.components, default_mirrors())},
+            arrived=bootstrap.unpack_early,
         )
 
     def resolve(self, asked: Asked, sources: Sources, run: Runner) -> Lock:

@@ -21,14 +21,15 @@ from builder.distros.debian.database import (
 )
 from builder.distros.debian.debootstrap import debootstrap
 from builder.distros.debian.link import UnlinkableError, link_packages, merge_usr
-from builder.distros.debian.unpack import blob_of, expand
+from builder.distros.debian.unpack import blob_of, expand, expand_one
 from builder.distros.kitchen import Kitchen, opened
 from builder.host.overlay import apply_upper
 from builder.host.process import Command
 from builder.host.removal import remove_tree
 from builder.host.sandbox import Bind, Inside
 from builder.model.errors import StageError
-from builder.model.lock import Package
+from builder.model.lock import BASE, Package
+from builder.store import Store
 
 # dpkg does two things for a package that take time: it writes the files, and it runs the scripts.
 # The files are in the store already, so the tree is made of hard links, and dpkg is told that it
@@ -50,6 +51,12 @@ PROGRAMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "debootstrap": (("debootstrap", "--version"), ("dpkg", "--version"), ("tar", "--version")),
 }
 """For each driver the host's programs whose version may show in the tree; others run inside."""
+
+
+def unpack_early(package: Package, store: Store) -> None:
+    """Take a package apart that a bootstrap will want so."""
+    if package.layer == BASE:
+        expand_one(package, store)
 
 
 def bootstrap(packages: Sequence[Package], kitchen: Kitchen) -> None:
