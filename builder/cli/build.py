@@ -15,6 +15,7 @@ from builder.cli.verbose import verbose
 if TYPE_CHECKING:
     from builder.build import Built
     from builder.cli.workplace import Planned, Workplace
+    from builder.model.recipe import Arch
     from builder.stages.order import Order
     from builder.stages.tools import Tools
 
@@ -79,6 +80,7 @@ def _build(name: str, options: Options, work: "Workplace") -> dict[str, object]:
 
     started, tools = time.monotonic(), work.tools
     planned = plan(name, options.arch, work)
+    _check_machine(planned.asked.arch)
     if options.output:
         output_folder(options.output)  # now: after minutes of building is too late
     order = _order(planned, options)
@@ -107,6 +109,16 @@ def _build(name: str, options: Options, work: "Workplace") -> dict[str, object]:
         "packages": len(order.lock.packages),
         "path": str(path or tools.store.blob(packed.sha256)),
     }
+
+
+def _check_machine(arch: "Arch") -> None:
+    """Refuse an architecture whose programs cannot run here: now, not after all is downloaded."""
+    from builder.stages.order import host_arch
+
+    if arch is not host_arch():
+        from builder.host.foreign import require_programs_of
+
+        require_programs_of(arch)
 
 
 def _order(planned: "Planned", options: Options) -> "Order":
