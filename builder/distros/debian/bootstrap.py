@@ -1,6 +1,5 @@
 """The native bootstrap: a base tree from packages that are linked, not unpacked."""
 
-import logging
 import os
 import shutil
 import stat
@@ -43,9 +42,6 @@ from builder.store import Store
 DEBS = "/mnt"
 """Where the sandbox shows package files, if dpkg has to unpack them; base-files has the folder."""
 
-log = logging.getLogger(__name__)
-
-
 PROGRAMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "native": (("dpkg-deb", "--version"), ("tar", "--version")),
     "debootstrap": (("debootstrap", "--version"), ("dpkg", "--version"), ("tar", "--version")),
@@ -73,8 +69,7 @@ def bootstrap(packages: Sequence[Package], kitchen: Kitchen) -> None:
 def _bootstrap(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
     try:
         _linked(packages, kitchen)
-    except UnlinkableError as reason:
-        log.info("dpkg unpacks the base itself: %s", reason)
+    except UnlinkableError:
         for name in ("tree", "upper", "work", "over", "view"):
             remove_tree(kitchen.draft / name)
         _by_dpkg(packages, kitchen)
