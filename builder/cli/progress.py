@@ -1,4 +1,4 @@
-"""How work looks while it goes on: bars on a terminal, plain lines elsewhere."""
+"""How work looks while it goes on, on a terminal: bars, and a line of history for each."""
 
 import time
 from types import TracebackType
@@ -106,56 +106,6 @@ class _Amount(ProgressColumn):
         if task.fields.get("unit") == "B":
             return Text(" ").join([self._bytes.render(task), self._speed.render(task)])
         return self._count.render(task)
-
-
-class Lines:
-    """A Reporter for logs and pipes: one plain line when something starts or is said."""
-
-    def __init__(self, console: Console, *, explain: bool = False) -> None:
-        self._console = console
-        self._explain = explain
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """There is nothing to put away."""
-
-    def say(self, line: str, /) -> None:
-        """Print the line."""
-        self._print(line)
-
-    def stage(self, name: str, outcome: str, reason: str, /) -> None:
-        """Print why a stage runs or was kept, when `--explain` asks for it."""
-        if self._explain:
-            self._print(f"  {name:<27} {outcome}  {reason}")
-
-    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> Task:
-        """Print that the work begins; its end is printed too when there is something to say."""
-        size = f" ({total / 1e6:.1f} MB)" if total and unit == "B" else ""
-        self._print(f"{label}{size} ...")
-        return _Line(self, label)
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-class _Line:
-    def __init__(self, lines: Lines, label: str) -> None:
-        self._lines, self._label = lines, label
-
-    def advance(self, amount: int, /) -> None:
-        """A log does not show every step."""
-
-    def close(self, outcome: str = "", /) -> None:
-        if outcome:
-            self._lines.say(f"{self._label}: {outcome}")
-
-
-def reporter(*, explain: bool = False) -> Progressing | Lines:
-    """Give the reporter that fits where stderr goes."""
-    console = Console(stderr=True)
-    return (Progressing if console.is_terminal else Lines)(console, explain=explain)
 
 
 class Waiting:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from builder.cli.progress import reporter
+from builder.cli.lines import reporter
 from builder.distros import Sources, UnknownPackageError, distro
 from builder.host.net import Net
 from builder.host.places import Places

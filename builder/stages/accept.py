@@ -3,7 +3,6 @@
 from builder.host.places import Places
 from builder.host.privilege import current
 from builder.host.process import program_version
-from builder.runtime import engine
 from builder.runtime.templates import Template, Templates
 from builder.stages.order import host_arch
 from builder.stages.pack import Packed
@@ -25,6 +24,8 @@ def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: 
     if reason is not None:
         tools.report.say(f"{template.manifest.name}: not probed, {reason}")
     elif probing:
+        from builder.runtime import engine
+
         runtime = program_version(tools.run, (str(engine.find(places)), "--version"))
         inputs = Probing(template=template.digest, runtime=runtime)
         make(probe_stage(template, places), inputs, tools, slot=f"{slot}/{template.manifest.name}")

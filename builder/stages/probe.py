@@ -1,14 +1,19 @@
 """Probe: boot a template with the runtime and see that all of it comes up, and goes down."""
 
+from typing import TYPE_CHECKING
+
 from builder.host.places import Places
 from builder.model.errors import NotFoundError, StageError
 from builder.model.progress import Silent
 from builder.model.value import Digest, Value, hex_of
-from builder.runtime import exec as run_inside
-from builder.runtime import lifecycle, logs, state
 from builder.runtime.templates import Template
 from builder.stages.stage import Stage
 from builder.stages.tools import Tools
+
+if TYPE_CHECKING:
+    from builder.runtime.exec import BootReport
+
+# What runs containers is imported where one is run: a probe is kept far more often than not.
 
 BOOT_TIMEOUT = 120.0
 """Seconds until systemd must have said that it is ready."""
@@ -41,6 +46,9 @@ def probe_stage(template: Template, places: Places) -> Stage[Probing, Probed]:
 
 
 def _probe(inputs: Probing, template: Template, places: Places) -> Probed:
+    from builder.runtime import exec as run_inside
+    from builder.runtime import lifecycle, logs, state
+
     name = f"probe-{hex_of(inputs.template)[:12]}"
     _remove(places, name)  # what a killed probe left
     container = lifecycle.new_container(name, template.digest, template.manifest.name)
@@ -61,8 +69,11 @@ def _probe(inputs: Probing, template: Template, places: Places) -> Probed:
     return Probed(state=report.state)
 
 
-def _unhealthy(places: Places, name: str, report: run_inside.BootReport) -> StageError:
+def _unhealthy(places: Places, name: str, report: "BootReport") -> StageError:
     """Say which units failed, with what each of them wrote."""
+    from builder.runtime import exec as run_inside
+    from builder.runtime import logs
+
     units = report.failed
     status = ("systemctl", "status", "--no-pager", "--lines=15", *units)
     output = run_inside.capture(places, name, status)[1] if units else logs.tail(places, name)
@@ -75,6 +86,8 @@ def _unhealthy(places: Places, name: str, report: run_inside.BootReport) -> Stag
 
 
 def _remove(places: Places, name: str) -> None:
+    from builder.runtime import lifecycle
+
     try:
         lifecycle.destroy(places, name, force=True)
     except NotFoundError:

@@ -2,12 +2,9 @@
 
 import errno
 import os
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from builder.formats.frames import LEVEL, Written
-from builder.formats.tarball import pack, suffix
-from builder.formats.unpack import read_manifest, unpack
 from builder.host.files import disk_errors
 from builder.host.overlay import link_tree
 from builder.host.removal import remove_tree
@@ -18,9 +15,16 @@ from builder.runtime.templates import Template, Templates
 from builder.stages.pack import Packed
 from builder.store import Store
 
+if TYPE_CHECKING:
+    from builder.formats.frames import Written
+
+# Most builds end with a template that is known already; what unpacks is imported for the others.
+
 
 def import_template(source: Path, templates: Templates, *, name: str | None = None) -> Template:
     """Unpack a tarball, which may be anybody's, and give it a name: its own, or another one."""
+    from builder.formats.unpack import unpack
+
     with templates.draft() as draft:
         unpacked = unpack(source, draft / "rootfs")
         name = name or unpacked.manifest.name
@@ -35,6 +39,8 @@ def import_built(packed: Packed, store: Store, templates: Templates) -> Template
     digest = Digest(f"sha256:{packed.sha256}")
     if (known := templates.known(digest)) is not None:
         return known
+    from builder.formats.unpack import read_manifest, unpack
+
     blob, tree = store.blob(packed.sha256), store.tree(packed.tree)
     if blob is None:
         raise StageError("the packed template is not in the store", hint="build it again")
@@ -61,8 +67,13 @@ def output_folder(folder: Path) -> None:
         raise HostError(f"cannot write to `{folder}`", hint="name another folder with -o")
 
 
-def export_template(template: Template, folder: Path, *, jobs: int) -> tuple[Path, Written]:
+def export_template(template: Template, folder: Path, *, jobs: int) -> tuple[Path, "Written"]:
     """Write a template as NAME_ARCH.tar.zst into a folder, whole or not at all."""
+    import tempfile
+
+    from builder.formats.frames import LEVEL
+    from builder.formats.tarball import pack, suffix
+
     manifest = template.manifest
     name = template.names[0] if template.names else manifest.name
     output_folder(folder)
