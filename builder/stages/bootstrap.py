@@ -70,7 +70,8 @@ def make_base(inputs: BaseInputs, tools: Tools) -> Tree:
             clean(tree, epoch=inputs.epoch)
             for path, text in inputs.files.items():
                 tree.write_bytes(path, text.encode())
-        return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch))
+        used = [package.sha256 for package in inputs.packages]
+        return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, packages=used))
 
 
-BOOTSTRAP = Stage("bootstrap", 2, make_base, Tree, tree_held)
+BOOTSTRAP = Stage("bootstrap", 3, make_base, Tree, tree_held)

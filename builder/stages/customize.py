@@ -81,7 +81,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
             clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
             refuse_leaks(tree)
         fold(lower, kitchen.upper, kitchen.tree)
-        return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch))
+        return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=inputs.tree))
 
 
 def _asked_for(inputs: Customization) -> set[str]:
@@ -97,4 +97,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 2, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 3, customize, Tree, tree_held)

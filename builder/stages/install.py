@@ -83,7 +83,7 @@ def install(inputs: Installation, tools: Tools) -> Tree:
             clean(tree, epoch=inputs.epoch, keep=inputs.inherited)
             refuse_leaks(tree)
         fold(lower, kitchen.upper, kitchen.tree)
-        made = Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch))
+        made = Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=start))
     if inputs.plain:
         _note(inputs, made, store)
     return made
@@ -143,4 +143,4 @@ def tree_of(digest: Digest, store: Store) -> Path:
     return tree
 
 
-INSTALL = Stage("install", 1, install, Tree, tree_held)
+INSTALL = Stage("install", 2, install, Tree, tree_held)

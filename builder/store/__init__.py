@@ -15,13 +15,26 @@ gave which result), `drafts/` (one locked folder for each live process) and `fli
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from builder.host.files import Disk, disk_errors, locked, replace
 from builder.host.removal import remove_tree
 from builder.model.value import Digest, hex_of
-from builder.store.manifest import TreeManifest, clamp_times, read_tree
+from builder.store.manifest import (
+    Entry,
+    TreeManifest,
+    clamp_times,
+    describe,
+    known_files,
+    look,
+    read_tree,
+)
+
+LAST_TIME = 1 << 40
+"""Seconds since 1970 that no file time reaches."""
 
 LAYOUT = "v1"
 """Raised when the layout changes, so that an older store is left alone."""
@@ -73,11 +86,25 @@ class Store:
         """Read what a tree holds; raises FileNotFoundError for an unknown tree."""
         return TreeManifest.decode((self._tree_path(digest) / "manifest.json").read_bytes())
 
-    def keep_tree(self, draft: Path, *, epoch: int) -> Digest:
-        """Move a draft folder in as a tree, in which no time exceeds `epoch`."""
+    def keep_tree(
+        self,
+        draft: Path,
+        *,
+        epoch: int,
+        base: Digest | None = None,
+        packages: Iterable[str] = (),
+    ) -> Digest:
+        """Move a draft folder in as a tree, in which no time exceeds `epoch`.
+
+        Files that it shares with the tree `base` or with expanded packages (by their sha256) are
+        not read again: these never change, and a shared inode means the same content.
+        """
         with disk_errors(self.root):
-            clamp_times(draft, epoch=epoch)
-            manifest = read_tree(draft, epoch=epoch)
+            known = self._known(base, packages)
+            os.utime(draft, (epoch, epoch))
+            seen = look(draft)
+            clamp_times(draft, seen, epoch=epoch)
+            manifest = describe(draft, seen, epoch=epoch, known=known)
             data = manifest.encode()
             digest = manifest.digest(data)
             path = self._tree_path(digest)
@@ -103,9 +130,32 @@ class Store:
         """
         path = self.root / "expanded" / sha256
         with disk_errors(self.root), self.draft() as folder:
+            data = read_tree(draft, epoch=LAST_TIME).encode()
+            (folder / "manifest.json").write_bytes(data)
             self._disk.rename(draft, folder / "package")
             self._move_in(folder, path)
         return path / "package"
+
+    def expanded_manifest(self, sha256: str) -> TreeManifest | None:
+        """Read what an expanded package held when it was kept, if that was written down."""
+        path = self.root / "expanded" / sha256 / "manifest.json"
+        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            return TreeManifest.decode(path.read_bytes())
+        return None
+
+    def _known(self, base: Digest | None, packages: Iterable[str]) -> dict[tuple[int, int], Entry]:
+        """Gather the files of trees and packages that need not be read again."""
+        known: dict[tuple[int, int], Entry] = {}
+        for sha256 in packages:
+            folder = self.root / "expanded" / sha256 / "package"
+            if manifest := self.expanded_manifest(sha256):
+                with contextlib.suppress(FileNotFoundError):  # pruned meanwhile, or damaged
+                    known |= known_files(folder, manifest)
+        if base is not None:
+            folder = self._tree_path(base) / "root"
+            with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+                known |= known_files(folder, self.tree_manifest(base))
+        return known
 
     # Actions
 
