@@ -6,7 +6,9 @@ from typing import Protocol
 
 from builder.formats import tarball
 from builder.formats.frames import Written
+from builder.formats.tarball import Press
 from builder.model.manifest import Manifest
+from builder.store.manifest import TreeManifest
 
 
 class Format(Protocol):
@@ -16,8 +18,10 @@ class Format(Protocol):
     def suffix(self) -> str:
         """How the names of such files end."""
 
-    def pack(self, tree: Path, manifest: Manifest, out: Path, *, level: int, jobs: int) -> Written:
-        """Write the file; `jobs` changes how long it takes and nothing else."""
+    def write(
+        self, tree: Path, held: TreeManifest, manifest: Manifest, out: Path, press: Press
+    ) -> Written:
+        """Write the file; what is in `press`, but for the level, changes only how long it takes."""
 
 
 FORMATS: Mapping[str, Format] = {"tar.zst": tarball}

@@ -1,23 +1,33 @@
-"""Independent zstd frames: written by several threads, always with the same bytes.
+"""Independent zstd frames: made by several threads, always with the same bytes.
 
 A frame depends only on the data in it, so where frames are cut and the level decide every byte of
-the result, and the number of threads none. Concatenated frames are one zstd file (RFC 8878 §3).
+the result, and the number of threads none. Concatenated frames are one zstd file (RFC 8878 §3), so
+that a frame that was made before can be copied instead of made again.
 """
 
 import hashlib
 from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self
 
-FRAME = 4 << 20
-"""About how much data a frame holds: smaller ones cost size, larger ones keep cores waiting."""
+from builder.store.frames import Frame, Group
 
 LEVEL = 3
 """The default level: a minbase tree of 170 MB becomes 51.0 MB in 0.7 s on two cores, as large as
 what `zstd` alone makes of it in 1.2 s; level 6 saves 6 % and takes 1.7 s, level 9 saves 9 % and
 takes 2.6 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A frame's bytes, what is noted down about them, and the size of what is in them."""
+
+    data: bytes
+    frame: Frame
+    uncompressed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +37,22 @@ class Written:
     sha256: str
     size: int
     uncompressed: int
+    groups: Mapping[str, Group]
+    """Where the groups of entries lie in it, by their names."""
 
 
 class FrameWriter:
-    """Takes data, compresses it frame by frame in threads, and hashes what comes out."""
+    """Writes frames in the order in which they are added, made in threads, and hashes the file."""
 
-    def __init__(self, file: BinaryIO, *, level: int, jobs: int) -> None:
+    def __init__(self, file: BinaryIO, *, jobs: int) -> None:
         self._file = file
-        self._level = level
-        self._parts: list[bytes] = []
-        self._held = 0
         self._pool = ThreadPoolExecutor(max_workers=jobs)
-        self._running: deque[Future[bytes]] = deque()
+        self._running: deque[tuple[str, Future[Made]]] = deque()
         self._most_running = 2 * jobs
         self._hash = hashlib.sha256()
         self._size = 0
         self._uncompressed = 0
+        self._groups: dict[str, tuple[int, list[Frame]]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -55,47 +65,52 @@ class FrameWriter:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    @property
-    def held(self) -> int:
-        """How much data the frame under way holds."""
-        return self._held
-
-    def write(self, data: bytes) -> None:
-        """Add data to the frame under way."""
-        self._parts.append(data)
-        self._held += len(data)
-
-    def cut(self) -> None:
-        """End the frame under way, if there is any data in it."""
-        if not self._held:
-            return
-        self._running.append(self._pool.submit(_compress, self._parts, self._level))
-        self._uncompressed += self._held
-        self._parts, self._held = [], 0
+    def add(self, make: Callable[[], Made], name: str = "") -> None:
+        """Have a thread make the next frame, of the group of that name; waits when many are due."""
+        self._running.append((name, self._pool.submit(make)))
         while len(self._running) > self._most_running:
             self._write_oldest()
 
     def finish(self) -> Written:
-        """End the last frame and write all that is still in the threads."""
-        self.cut()
+        """Write all that is still in the threads."""
         while self._running:
             self._write_oldest()
         self._file.flush()
-        return Written(self._hash.hexdigest(), self._size, self._uncompressed)
+        sha256 = self._hash.hexdigest()
+        groups = {
+            name: Group(name=name, blob=sha256, offset=offset, frames=tuple(frames))
+            for name, (offset, frames) in self._groups.items()
+        }
+        return Written(sha256, self._size, self._uncompressed, groups)
 
     def _write_oldest(self) -> None:
-        data = self._running.popleft().result()
-        self._file.write(data)
-        self._hash.update(data)
-        self._size += len(data)
+        name, running = self._running.popleft()
+        made = running.result()
+        if name:
+            self._groups.setdefault(name, (self._size, []))[1].append(made.frame)
+        self._file.write(made.data)
+        self._hash.update(made.data)
+        self._size += len(made.data)
+        self._uncompressed += made.uncompressed
 
 
-def _compress(parts: list[bytes], level: int) -> bytes:
+def compress(parts: Sequence[bytes], level: int) -> Made:
+    """Make a frame of data."""
     import zstandard
 
     # The checksum is what `zstd` adds by default: a damaged download is noticed while unpacking.
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
-    return compressor.compress(b"".join(parts))
+    plain = b"".join(parts)
+    data = compressor.compress(plain)
+    frame = Frame(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return Made(data, frame, len(plain))
+
+
+def content_size(data: bytes) -> int:
+    """Give how much is in a frame, which says so itself."""
+    import zstandard
+
+    return zstandard.get_frame_parameters(data).content_size
 
 
 def compressor_version() -> str:

@@ -1,14 +1,20 @@
 """Pack: a tree and its manifest, made into one file that others can fetch."""
 
+from pathlib import Path
+
 from builder.formats import FORMATS
-from builder.formats.frames import LEVEL, compressor_version
+from builder.formats.content import ChangedError
+from builder.formats.frames import LEVEL, Written, compressor_version
+from builder.formats.tarball import Press
 from builder.host.files import disk_errors
 from builder.model.errors import StageError
 from builder.model.manifest import Manifest
 from builder.model.value import Digest, Value
 from builder.stages.stage import Stage
 from builder.stages.tools import Tools
-from builder.store import Store
+from builder.store import DamagedError, Store
+from builder.store.frames import Frames
+from builder.store.verify import removed
 
 
 class Packing(Value, frozen=True, kw_only=True):
@@ -43,12 +49,10 @@ def pack(inputs: Packing, tools: Tools) -> Packed:
     tree = tools.store.tree(inputs.tree)
     if tree is None:
         raise StageError("the tree to pack is not in the store", hint="build it again")
-    with disk_errors(tools.store.root), tools.store.draft() as draft:
-        file = draft / "packed"
-        written = FORMATS[inputs.format].pack(
-            tree, inputs.manifest, file, level=inputs.level, jobs=tools.jobs
-        )
-        tools.store.keep_blob(file, written.sha256)
+    try:
+        written = _write(tree, inputs, tools)
+    except (ChangedError, DamagedError) as error:
+        raise removed(tools.store, error.problem) from error
     return Packed(
         sha256=written.sha256,
         size=written.size,
@@ -57,9 +61,24 @@ def pack(inputs: Packing, tools: Tools) -> Packed:
     )
 
 
+def _write(tree: Path, inputs: Packing, tools: Tools) -> Written:
+    held = tools.store.tree_manifest(inputs.tree)
+    with (
+        disk_errors(tools.store.root),
+        tools.store.draft() as draft,
+        Frames(tools.store, tools.report.say) as kept,
+    ):
+        file = draft / "packed"
+        press = Press(level=inputs.level, jobs=tools.jobs, kept=kept)
+        written = FORMATS[inputs.format].write(tree, held, inputs.manifest, file, press)
+        tools.store.keep_blob(file, written.sha256)
+        kept.keep(written.groups)
+    return written
+
+
 def packed_held(result: Packed, store: Store) -> bool:
     """Tell whether the file is still in the store."""
     return store.blob(result.sha256) is not None
 
 
-PACK = Stage("pack", 1, pack, Packed, packed_held, lambda it: f"{it.size / 1e6:.1f} MB")
+PACK = Stage("pack", 2, pack, Packed, packed_held, lambda it: f"{it.size / 1e6:.1f} MB")

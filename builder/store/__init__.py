@@ -8,8 +8,9 @@ Four rules hold at every instant, also between two system calls:
 4. Deleting any part of the store loses time, never truth.
 
 Below the root lie `blobs/` (files), `trees/` (root file systems, each with its manifest),
-`expanded/` (packages taken apart, named by the package file's hash), `actions/` (which inputs
-gave which result), `drafts/` (one locked folder for each live process) and `flights/` (locks).
+`expanded/` (packages taken apart, named by the package file's hash), `frames/` (which packed file
+has which frames), `actions/` (which inputs gave which result), `drafts/` (one locked folder for
+each live process) and `flights/` (locks).
 """
 
 import contextlib
@@ -22,6 +23,7 @@ import msgspec
 
 from builder.host.files import Disk, disk_errors, locked, replace
 from builder.host.removal import remove_tree
+from builder.model.errors import HostError
 from builder.model.value import Digest, hex_of
 from builder.store.manifest import (
     Entry,
@@ -36,8 +38,16 @@ from builder.store.manifest import (
 LAST_TIME = 1 << 40
 """Seconds since 1970 that no file time reaches."""
 
+_FOLDERS = (
+    "blobs", "trees", "expanded", "frames", "actions", "drafts", "flights", "partial",
+)  # fmt: skip
+
 LAYOUT = "v1"
 """Raised when the layout changes, so that an older store is left alone."""
+
+
+class DamagedError(HostError):
+    """An object of the store is not what its name says."""
 
 
 class Store:
@@ -47,7 +57,7 @@ class Store:
         self.root = root / LAYOUT
         self._disk = disk or Disk()
         with disk_errors(self.root):
-            for name in ("blobs", "trees", "expanded", "actions", "drafts", "flights", "partial"):
+            for name in _FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         self._sweep_drafts()
 
@@ -66,7 +76,7 @@ class Store:
     def blob(self, sha256: str) -> Path | None:
         """Give the file with this hash, or None; the file must not be changed."""
         path = self._blob_path(sha256)
-        return path if _use(path) else None
+        return path if use(path) else None
 
     def keep_blob(self, draft: Path, sha256: str) -> Path:
         """Move a draft file in; the caller has just computed its hash (hex digits)."""
@@ -80,11 +90,14 @@ class Store:
     def tree(self, digest: Digest) -> Path | None:
         """Give the folder of a tree, or None; nothing below it must be changed."""
         path = self._tree_path(digest)
-        return path / "root" if _use(path) else None
+        return path / "root" if use(path) else None
 
     def tree_manifest(self, digest: Digest) -> TreeManifest:
         """Read what a tree holds; raises FileNotFoundError for an unknown tree."""
-        return TreeManifest.decode((self._tree_path(digest) / "manifest.json").read_bytes())
+        data = (self._tree_path(digest) / "manifest.json").read_bytes()
+        if TreeManifest.digest(data) != digest:
+            raise DamagedError(f"the manifest of the tree {digest[:19]}… is damaged")
+        return TreeManifest.decode(data)
 
     def keep_tree(
         self,
@@ -108,7 +121,7 @@ class Store:
             data = manifest.encode()
             digest = manifest.digest(data)
             path = self._tree_path(digest)
-            if _use(path):
+            if use(path):
                 remove_tree(draft)
                 return digest
             with self.draft() as folder:
@@ -121,7 +134,7 @@ class Store:
     def expanded(self, sha256: str) -> Path | None:
         """Give the folder of an expanded package, by the package file's hash, or None."""
         path = self.root / "expanded" / sha256
-        return path / "package" if _use(path) else None
+        return path / "package" if use(path) else None
 
     def keep_expanded(self, draft: Path, sha256: str) -> Path:
         """Move a draft folder in as the expansion of the package file with this hash.
@@ -153,7 +166,7 @@ class Store:
                     known |= known_files(folder, manifest)
         if base is not None:
             folder = self._tree_path(base) / "root"
-            with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            with contextlib.suppress(FileNotFoundError, DamagedError):
                 known |= known_files(folder, self.tree_manifest(base))
         return known
 
@@ -163,7 +176,7 @@ class Store:
         """Give what was remembered under a key, or None."""
         path = self._action_path(key)
         try:
-            return path.read_bytes() if _use(path) else None
+            return path.read_bytes() if use(path) else None
         except FileNotFoundError:
             return None
 
@@ -239,7 +252,7 @@ def _free(lock: Path) -> Iterator[bool]:
         yield mine
 
 
-def _use(path: Path) -> bool:
+def use(path: Path) -> bool:
     """Tell whether an object is there, and note that it was used just now."""
     try:
         os.utime(path)

@@ -15,6 +15,7 @@ KINDS = {
     "blobs": "downloaded packages, packed templates, overlay files",
     "expanded": "packages taken apart",
     "trees": "root file systems",
+    "frames": "where packed templates have which files, to copy instead of compress",
     "partial": "downloads that are not whole yet",
     "actions": "which inputs gave which result",
 }
