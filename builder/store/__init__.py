@@ -16,7 +16,7 @@ each live process) and `flights/` (locks).
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -38,12 +38,10 @@ from builder.store.manifest import (
 LAST_TIME = 1 << 40
 """Seconds since 1970 that no file time reaches."""
 
-_FOLDERS = (
-    "blobs", "trees", "expanded", "frames", "actions", "drafts", "flights", "partial",
-)  # fmt: skip
-
 LAYOUT = "v1"
 """Raised when the layout changes, so that an older store is left alone."""
+
+FOLDERS = ("blobs", "trees", "expanded", "frames", "actions", "drafts", "flights", "partial")
 
 
 class DamagedError(HostError):
@@ -57,7 +55,7 @@ class Store:
         self.root = root / LAYOUT
         self._disk = disk or Disk()
         with disk_errors(self.root):
-            for name in _FOLDERS:
+            for name in FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         self._sweep_drafts()
 
@@ -76,7 +74,7 @@ class Store:
     def blob(self, sha256: str) -> Path | None:
         """Give the file with this hash, or None; the file must not be changed."""
         path = self._blob_path(sha256)
-        return path if use(path) else None
+        return path if _use(path) else None
 
     def keep_blob(self, draft: Path, sha256: str) -> Path:
         """Move a draft file in; the caller has just computed its hash (hex digits)."""
@@ -90,7 +88,7 @@ class Store:
     def tree(self, digest: Digest) -> Path | None:
         """Give the folder of a tree, or None; nothing below it must be changed."""
         path = self._tree_path(digest)
-        return path / "root" if use(path) else None
+        return path / "root" if _use(path) else None
 
     def tree_manifest(self, digest: Digest) -> TreeManifest:
         """Read what a tree holds; raises FileNotFoundError for an unknown tree."""
@@ -121,7 +119,7 @@ class Store:
             data = manifest.encode()
             digest = manifest.digest(data)
             path = self._tree_path(digest)
-            if use(path):
+            if _use(path):
                 remove_tree(draft)
                 return digest
             with self.draft() as folder:
@@ -134,7 +132,7 @@ class Store:
     def expanded(self, sha256: str) -> Path | None:
         """Give the folder of an expanded package, by the package file's hash, or None."""
         path = self.root / "expanded" / sha256
-        return path / "package" if use(path) else None
+        return path / "package" if _use(path) else None
 
     def keep_expanded(self, draft: Path, sha256: str) -> Path:
         """Move a draft folder in as the expansion of the package file with this hash.
@@ -170,13 +168,32 @@ class Store:
                 known |= known_files(folder, self.tree_manifest(base))
         return known
 
+    def frames(self, name: str) -> bytes | None:
+        """Give the note of where frames of this name lie (see `store.frames`), or None."""
+        path = self.root / "frames" / name
+        try:
+            return path.read_bytes() if _use(path) else None
+        except FileNotFoundError:
+            return None
+
+    def note_frames(self, notes: Mapping[str, bytes]) -> None:
+        """Write down where frames lie, after the file that has them was kept."""
+        with disk_errors(self.root), self.draft() as draft:
+            for name, note in notes.items():
+                (draft / name).write_bytes(note)
+                (draft / name).rename(self.root / "frames" / name)
+
+    def forget_frames(self, name: str) -> None:
+        """Forget a note that turned out to be wrong."""
+        (self.root / "frames" / name).unlink(missing_ok=True)
+
     # Actions
 
     def recall(self, key: Digest) -> bytes | None:
         """Give what was remembered under a key, or None."""
         path = self._action_path(key)
         try:
-            return path.read_bytes() if use(path) else None
+            return path.read_bytes() if _use(path) else None
         except FileNotFoundError:
             return None
 
@@ -252,7 +269,7 @@ def _free(lock: Path) -> Iterator[bool]:
         yield mine
 
 
-def use(path: Path) -> bool:
+def _use(path: Path) -> bool:
     """Tell whether an object is there, and note that it was used just now."""
     try:
         os.utime(path)

@@ -17,9 +17,8 @@ from typing import Self
 
 import msgspec
 
-from builder.host.files import disk_errors
 from builder.model.value import Value, canonical
-from builder.store import Store, use
+from builder.store import Store
 
 
 class Frame(Value, frozen=True, array_like=True):
@@ -54,7 +53,6 @@ class Frames:
     def __init__(self, store: Store, say: Callable[[str], None]) -> None:
         self._store = store
         self._say = say
-        self._folder = store.root / "frames"
         self._open: dict[str, int | None] = {}
         self._lock = threading.Lock()
 
@@ -73,21 +71,18 @@ class Frames:
 
     def find(self, name: str) -> Found | None:
         """Look up a group by its name, 64 hex digits."""
-        path = self._folder / name
-        try:
-            group = msgspec.json.decode(path.read_bytes(), type=Group)
-        except FileNotFoundError:
+        note = self._store.frames(name)
+        if note is None:
             return None
+        try:
+            group = msgspec.json.decode(note, type=Group)
         except (msgspec.DecodeError, UnicodeDecodeError):
             group = None
         if group is None or group.name != name:
-            path.unlink(missing_ok=True)
+            self._store.forget_frames(name)
             return None
         fd = self._opened(group.blob)
-        if fd is None:
-            return None
-        use(path)
-        return Found(group, fd)
+        return None if fd is None else Found(group, fd)
 
     def read(self, found: Found, index: int) -> bytes | None:
         """Give one frame of a group; None, and forgets it, when it is not what it was."""
@@ -98,17 +93,14 @@ class Frames:
             data = os.pread(found.fd, frame.size, found.group.offset + before)
         if hashlib.sha256(data).hexdigest() == frame.sha256:
             return data
-        (self._folder / found.group.name).unlink(missing_ok=True)
+        self._store.forget_frames(found.group.name)
         with self._lock:
             self._say(self._damage(found))
         return None
 
     def keep(self, groups: Mapping[str, Group]) -> None:
         """Note where groups lie; their packed file has been kept before."""
-        with disk_errors(self._store.root), self._store.draft() as draft:
-            for name, group in groups.items():
-                (draft / name).write_bytes(canonical(group))
-                (draft / name).rename(self._folder / name)
+        self._store.note_frames({name: canonical(group) for name, group in groups.items()})
 
     def _opened(self, sha256: str) -> int | None:
         if sha256 not in self._open:

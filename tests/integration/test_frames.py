@@ -68,7 +68,7 @@ def large_tree(root: Path, dice: random.Random) -> Path:
     make_tree(root, dice)
     for number in range(100):
         (root / f"part{number}").write_bytes(dice.randbytes(100_000))
-    (root / "large").write_bytes(dice.randbytes(1 << 20) * 11)
+    (root / "large").write_bytes(dice.randbytes(1 << 20) * 9)
     with (root / "sparse").open("wb") as file:
         file.write(dice.randbytes(1 << 20) * 5)
         file.seek(40 << 20)
@@ -83,7 +83,7 @@ def noted(tools: Tools) -> dict[str, Group]:
     }
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_warm_frames_give_the_bytes_that_cold_ones_do(tmp_path: Path, seed: int, jobs: int) -> None:
     dice = random.Random(seed)
