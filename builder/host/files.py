@@ -59,22 +59,60 @@ def replace(path: Path, data: bytes, *, disk: Disk | None = None) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def locked(path: Path, *, wait: bool = True, make: bool = True) -> Iterator[bool]:
     """Hold an exclusive lock on a file, made when missing; gives False when it is taken.
 
-    The kernel lets go of the lock when the process dies (flock(2)).
+    The kernel lets go of the lock when the process dies (flock(2)). Who holds the lock may remove
+    the file. Without `make`, a missing file raises FileNotFoundError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CLOEXEC
+    if make:
+        flags |= os.O_CREAT
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        while True:
+            fd = os.open(path, flags, 0o600)
+            stack.callback(os.close, fd)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            if _is_at(fd, path):
+                break
+            # Its holder has removed it meanwhile: a lock on it keeps nobody out any more.
+            stack.close()
+        yield True
+
+
+@contextlib.contextmanager
+def gate(path: Path, *, alone: bool = False) -> Iterator[None]:
+    """Pass a lock that many may hold at once, or one `alone`; the file is never removed.
+
+    Without the file, or the right to open it, nobody is alone and there is nothing to wait for.
+    """
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        fd = os.open(path, (os.O_RDWR | os.O_CREAT if alone else os.O_RDONLY) | os.O_CLOEXEC, 0o600)
+    except (FileNotFoundError, PermissionError):
+        if alone:
+            raise
+        yield
+        return
+    # A descriptor for each time: a lock belongs to the descriptor, and threads would share it.
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
     finally:
         os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Tell whether an open file is the one of that name."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(fd), there)
 
 
 @contextlib.contextmanager
