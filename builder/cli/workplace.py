@@ -36,14 +36,16 @@ def open_workplace(*, explain: bool = False) -> Iterator[Workplace]:
     settings = load_settings(places.settings)
     enter_namespace()  # before the reporter starts its thread
     with reporter(explain=explain) as report:
+        store = Store(places.cache)
         tools = Tools(
-            store=Store(places.cache),
+            store=store,
             run=on_host,
             net=Net(report),
             report=report,
             jobs=settings.jobs or os.cpu_count() or 1,
         )
-        yield Workplace(places, settings, tools)
+        with store.in_use():  # until then nobody prunes what this one takes from it
+            yield Workplace(places, settings, tools)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ Four rules hold at every instant, also between two system calls:
 Below the root lie `blobs/` (files), `trees/` (root file systems, each with its manifest),
 `expanded/` (packages taken apart, named by the package file's hash), `frames/` (which packed file
 has which frames), `actions/` (which inputs gave which result), `drafts/` (one locked folder for
-each live process) and `flights/` (locks).
+each live process), `flights/` (locks) and `uses/` (who works with the store just now).
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from builder.host.files import Disk, disk_errors, locked, replace
 from builder.host.removal import remove_tree
 from builder.model.errors import HostError
 from builder.model.value import Digest, hex_of
+from builder.store import use
 from builder.store.manifest import (
     Entry,
     TreeManifest,
@@ -54,9 +55,12 @@ class Store:
     def __init__(self, root: Path, *, disk: Disk | None = None) -> None:
         self.root = root / LAYOUT
         self._disk = disk or Disk()
+        self.grown = False
+        """Whether an object has come in through this value."""
         with disk_errors(self.root):
             for name in FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
+            use.prepare(self.root)
         self._sweep_drafts()
 
     @property
@@ -69,12 +73,16 @@ class Store:
         """The lock of whoever downloads into `partial`."""
         return self.partial / "lock"
 
+    def in_use(self) -> contextlib.AbstractContextManager[None]:
+        """Say that what is touched from now on is needed until the block ends: nobody prunes it."""
+        return use.lease(self.root)
+
     # Objects
 
     def blob(self, sha256: str) -> Path | None:
         """Give the file with this hash, or None; the file must not be changed."""
         path = self._blob_path(sha256)
-        return path if _use(path) else None
+        return path if self._use(path) else None
 
     def keep_blob(self, draft: Path, sha256: str) -> Path:
         """Move a draft file in; the caller has just computed its hash (hex digits)."""
@@ -88,7 +96,7 @@ class Store:
     def tree(self, digest: Digest) -> Path | None:
         """Give the folder of a tree, or None; nothing below it must be changed."""
         path = self._tree_path(digest)
-        return path / "root" if _use(path) else None
+        return path / "root" if self._use(path) else None
 
     def tree_manifest(self, digest: Digest) -> TreeManifest:
         """Read what a tree holds; raises FileNotFoundError for an unknown tree."""
@@ -119,7 +127,7 @@ class Store:
             data = manifest.encode()
             digest = manifest.digest(data)
             path = self._tree_path(digest)
-            if _use(path):
+            if self._use(path):
                 remove_tree(draft)
                 return digest
             with self.draft() as folder:
@@ -132,7 +140,7 @@ class Store:
     def expanded(self, sha256: str) -> Path | None:
         """Give the folder of an expanded package, by the package file's hash, or None."""
         path = self.root / "expanded" / sha256
-        return path / "package" if _use(path) else None
+        return path / "package" if self._use(path) else None
 
     def keep_expanded(self, draft: Path, sha256: str) -> Path:
         """Move a draft folder in as the expansion of the package file with this hash.
@@ -172,7 +180,7 @@ class Store:
         """Give the note of where frames of this name lie (see `store.frames`), or None."""
         path = self.root / "frames" / name
         try:
-            return path.read_bytes() if _use(path) else None
+            return path.read_bytes() if self._use(path) else None
         except FileNotFoundError:
             return None
 
@@ -193,7 +201,7 @@ class Store:
         """Give what was remembered under a key, or None."""
         path = self._action_path(key)
         try:
-            return path.read_bytes() if _use(path) else None
+            return path.read_bytes() if self._use(path) else None
         except FileNotFoundError:
             return None
 
@@ -205,8 +213,12 @@ class Store:
     @contextlib.contextmanager
     def flight(self, key: Digest) -> Iterator[None]:
         """Let one process at a time work on a key."""
-        with locked(self.root / "flights" / hex_of(key)):
-            yield
+        path = self.root / "flights" / hex_of(key)
+        with locked(path):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)  # who waits for it sees that it has gone
 
     # Drafts
 
@@ -216,10 +228,11 @@ class Store:
         with contextlib.ExitStack() as stack:
             with disk_errors(self.root), locked(self._drafts_lock):
                 outer = Path(tempfile.mkdtemp(dir=self.root / "drafts"))
-                stack.callback(remove_tree, outer)
+                stack.callback(_remove_unlocked, outer)
                 stack.enter_context(locked(outer / "lock"))
                 inner = outer / "draft"
                 inner.mkdir()
+                stack.callback(remove_tree, inner)
             yield inner
 
     def _sweep_drafts(self) -> None:
@@ -230,9 +243,12 @@ class Store:
         # Under the lock, nobody is between making a folder and locking it.
         with disk_errors(self.root), locked(self._drafts_lock):
             for folder in folders:
-                with contextlib.suppress(FileNotFoundError), _free(folder / "lock") as free:
-                    if free:
-                        remove_tree(folder)
+                try:
+                    with locked(folder / "lock", wait=False, make=False) as free:
+                        if free:
+                            remove_tree(folder)
+                except FileNotFoundError:
+                    remove_tree(folder)
 
     @property
     def _drafts_lock(self) -> Path:
@@ -241,13 +257,19 @@ class Store:
     def _move_in(self, draft: Path, path: Path) -> None:
         """Give a draft its name; somebody else may have made the same object meanwhile."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.grown = True
+        os.utime(draft)  # what comes in has been used just now, however old its bytes are
         try:
             self._disk.rename(draft, path)
         except OSError:
-            if not path.exists():
+            if not self._use(path):
                 raise
             return
         self._disk.sync(path.parent)
+
+    def _use(self, path: Path) -> bool:
+        """Tell whether an object is there, and note that it was used just now."""
+        return use.touch(self.root, path)
 
     def _blob_path(self, sha256: str) -> Path:
         return self.root / "blobs" / sha256[:2] / sha256
@@ -259,22 +281,8 @@ class Store:
         return self.root / "actions" / hex_of(key)[:2] / f"{hex_of(key)}.json"
 
 
-@contextlib.contextmanager
-def _free(lock: Path) -> Iterator[bool]:
-    """Tell whether nobody holds a lock; a folder without one was never finished."""
-    if not lock.parent.exists():
-        yield False
-        return
-    with locked(lock, wait=False) as mine:
-        yield mine
-
-
-def _use(path: Path) -> bool:
-    """Tell whether an object is there, and note that it was used just now."""
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return False
-    except PermissionError:
-        return path.exists()  # somebody else's store, mounted read-only
-    return True
+def _remove_unlocked(folder: Path) -> None:
+    """Remove a draft's folder that holds at most its lock; who sweeps may do so as well."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "lock").unlink(missing_ok=True)
+        folder.rmdir()

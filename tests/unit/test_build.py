@@ -76,11 +76,6 @@ def test_lock_options_that_exclude_each_other(capsys: pytest.CaptureFixture[str]
     assert "--update cannot go with it" in capsys.readouterr().err
 
 
-def test_days_are_no_less_than_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["cache", "prune", "--days", "-1"]) == 2
-    assert "x>=0" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(("outcome", "sign"), [("failed", "✗"), ("1 MB", "✓")])
 def test_what_failed_has_no_tick(outcome: str, sign: str) -> None:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:

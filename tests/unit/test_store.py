@@ -3,18 +3,16 @@
 import hashlib
 import os
 import threading
-import time
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from builder.host.files import Disk, locked
+from builder.host.files import Disk
 from builder.model.errors import HostError
 from builder.model.value import Digest, digest_of
 from builder.store import Store
 from builder.store.manifest import TreeManifest
-from builder.store.sweep import prune, usage
 from tests.support.disks import FailingDisk, PowerCut
 
 DATA = b"bread"
@@ -157,34 +155,3 @@ def test_no_time_in_a_tree_exceeds_its_epoch(tmp_path: Path) -> None:
     assert kept is not None
     assert (kept / "etc").stat().st_mtime == 10
     assert (kept / "etc/issue").lstat().st_mtime == 5
-
-
-def test_what_is_recalled_counts_as_used(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.remember(KEY, b"{}")
-    for file in (store.root / "actions").glob("*/*"):
-        os.utime(file, (1000, 1000))
-    assert store.recall(KEY) == b"{}"
-    assert prune(store, unused_since=2000) == 0
-    assert store.recall(KEY) == b"{}"
-
-
-def test_prune_leaves_a_download_and_its_lock_alone(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    part = store.partial / ("0" * 64 + ".part")
-    part.write_text("x")
-    with locked(store.downloading):
-        assert prune(store, unused_since=time.time() + 60) == 0
-        assert part.exists()
-    assert prune(store, unused_since=time.time() + 60) == 1
-    assert list(store.partial.iterdir()) == [store.downloading]
-    assert {row.kind: row.count for row in usage(store)}["partial"] == 0
-
-
-def test_prune_leaves_what_is_being_written(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    draft = store.root / "actions" / "00" / ".00.json.1"
-    draft.parent.mkdir()
-    draft.write_text("{")
-    assert prune(store, unused_since=time.time() + 60) == 0
-    assert prune(store, unused_since=time.time() + 100_000) == 1
