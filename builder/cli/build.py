@@ -66,6 +66,7 @@ def build(  # one for each option
     options = Options(arch, locked, not no_probe, bootstrap, output)
     with open_workplace(explain=explain) as work:
         results = [_build(name, options, work) for name in names]
+        _trim(work)
     if as_json:
         click.echo(json.dumps(results, indent=2))
 
@@ -119,6 +120,20 @@ def _check_machine(arch: "Arch") -> None:
         from builder.host.foreign import require_programs_of
 
         require_programs_of(arch)
+
+
+def _trim(work: "Workplace") -> None:
+    """Hold the cache to the size that the settings allow, if something came into it."""
+    limit, store = work.settings.cache.size, work.tools.store
+    if limit is None or not store.grown:
+        return
+    from builder.model.settings import bytes_of
+    from builder.store.sweep import Wish, prune
+
+    gone = prune(store, Wish(size=bytes_of(limit)))
+    if gone:
+        freed = sum(one.size for one in gone) / 1e6
+        work.tools.report.say(f"cache: removed {len(gone)} objects, {freed:.1f} MB")
 
 
 def _order(planned: "Planned", options: Options) -> "Order":

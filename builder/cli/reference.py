@@ -53,6 +53,9 @@ mirrors = ["http://mirror.example/debian-security"]
 
 [network]
 subnet = "10.86.0.0/24"
+
+[cache]
+size = "20G"
 ```"""
 
 _ERRORS_LEAD = """\
@@ -77,6 +80,7 @@ HEADERS = {
     "Settings": "Top level",
     "Archive": "`[archive.NAME]`",
     "Network": "`[network]`",
+    "Cache": "`[cache]`",
 }
 """How the table of each type is written in TOML."""
 

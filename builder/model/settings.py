@@ -40,6 +40,25 @@ ArchiveName = Annotated[
 """How a distribution calls one of its archives."""
 
 
+Size = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9]{1,15}[KMGT]?\Z",
+        title="a size",
+        description="bytes, or with `K`, `M`, `G` or `T` powers of 1024, such as `20G`",
+    ),
+]
+"""How much room something may take."""
+
+
+def bytes_of(size: str) -> int | None:
+    """Read a `Size`; None for what is none."""
+    number, unit = (size[:-1], size[-1:].upper()) if not size[-1:].isdigit() else (size, "")
+    powers = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+    known = number.isascii() and number.isdigit() and len(number) <= 15 and unit in powers
+    return int(number) * 1024 ** powers[unit] if known else None
+
+
 class Archive(Value, frozen=True, kw_only=True):
     """Where one of a distribution's archives is found, and which keys sign it."""
 
@@ -56,6 +75,13 @@ class Network(Value, frozen=True, kw_only=True):
     """A private IPv4 network such as `10.86.0.0/24`; a free one is taken by default."""
 
 
+class Cache(Value, frozen=True, kw_only=True):
+    """What builds have remembered."""
+
+    size: Size | None = None
+    """At the end of a build that made something, the longest unused goes until no more is taken."""
+
+
 class Settings(Value, frozen=True, kw_only=True):
     """What this machine and this user want; nothing in here changes the bytes of a template."""
 
@@ -67,6 +93,8 @@ class Settings(Value, frozen=True, kw_only=True):
     """The HTTP proxy for downloads; by default the one in the environment."""
     network: Network = Network()
     """The network that containers are in."""
+    cache: Cache = Cache()
+    """What builds have remembered."""
 
 
 def merged(older: Settings, newer: Settings) -> Settings:
@@ -82,6 +110,7 @@ def merged(older: Settings, newer: Settings) -> Settings:
         jobs=newer.jobs or older.jobs,
         proxy=newer.proxy or older.proxy,
         network=Network(subnet=newer.network.subnet or older.network.subnet),
+        cache=Cache(size=newer.cache.size or older.cache.size),
     )
 
 
