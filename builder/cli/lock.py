@@ -1,7 +1,7 @@
 """`oven lock`: write down exactly which packages a recipe means."""
 
 import dataclasses
-from collections.abc import Iterator
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from builder.cli.verbose import verbose
 from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
+    from builder.cli.workplace import Planned
+    from builder.model.changes import Changes
     from builder.model.lock import Lock
 
 
@@ -20,8 +22,16 @@ if TYPE_CHECKING:
 @click.option("--update", is_flag=True, help="Take the newest versions, also when it still fits.")
 @click.option("--arch", help="Lock for this architecture instead of the host's.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the lock there.")
+@click.option("--json", "as_json", is_flag=True, help="Print what changed as JSON.")
 @verbose
-def lock(name: str, check: bool, update: bool, arch: str | None, output: Path | None) -> None:  # noqa: FBT001
+def lock(
+    name: str,
+    check: bool,  # noqa: FBT001  # click's way
+    update: bool,  # noqa: FBT001
+    arch: str | None,
+    output: Path | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Resolve a recipe against the signed archive and write its lock file.
 
     The file lies beside the recipe; commit it, and everybody builds from the same bytes.
@@ -29,40 +39,75 @@ def lock(name: str, check: bool, update: bool, arch: str | None, output: Path | 
     if check and update:
         raise click.UsageError("--check changes nothing, so --update cannot go with it")
     from builder.cli.workplace import open_workplace, plan
-    from builder.host.places import is_installed
-    from builder.stages.resolve import committed_lock, read_lock, stale_keys, write_lock
+    from builder.stages.resolve import committed_lock
 
+    changes: Changes | None = None
     with open_workplace() as work:
         planned = plan(name, arch, work)
-        report = work.tools.report
         path = output or planned.files.committed
         if check:
             committed_lock(planned.asked, dataclasses.replace(planned.files, committed=path))
-            report.say(f"{path}: fits the recipe")
-            return
-        if output is None and is_installed(planned.loaded.path):
-            raise RecipeError(
-                f"`{name}` comes with oven, and is not yours to lock",
-                at=planned.loaded.path,
-                hint="copy it into `recipes/` of a folder of yours, and lock it there",
-            )
-        if not path.parent.is_dir():
-            raise RecipeError(f"there is no folder `{path.parent}`")
-        old = read_lock(path) if path.exists() else None
-        if old is not None and not update and not stale_keys(old, planned.asked):
-            report.say(f"{path}: fits the recipe; --update takes newer versions")
-            return
-        new = planned.resolve()
+            planned.tools.report.say(f"{path}: fits the recipe")
+            written = False
+        else:
+            _refuse_installed(name, planned, output)
+            written, changes = _lock(planned, path, update=update)
+    if as_json:
+        click.echo(json.dumps(_facts(path, changes, written=written), indent=2))
+
+
+def _refuse_installed(name: str, planned: "Planned", output: Path | None) -> None:
+    from builder.host.places import is_installed
+
+    if output is None and is_installed(planned.loaded.path):
+        raise RecipeError(
+            f"`{name}` comes with oven, and is not yours to lock",
+            at=planned.loaded.path,
+            hint="copy it into `recipes/` of a folder of yours, and lock it there",
+        )
+
+
+def _lock(planned: "Planned", path: Path, *, update: bool) -> "tuple[bool, Changes | None]":
+    """Write the lock if it is another one now; tell whether, and what changed in an old one."""
+    from builder.cli.changes import summary, table
+    from builder.distros.versions import order_of
+    from builder.model.changes import changes as compare
+    from builder.stages.resolve import read_lock, stale_keys, write_lock
+
+    if not path.parent.is_dir():
+        raise RecipeError(f"there is no folder `{path.parent}`")
+    report = planned.tools.report
+    old = read_lock(path) if path.exists() else None
+    if old is not None and not update and not stale_keys(old, planned.asked):
+        report.say(f"{path}: fits the recipe; --update takes newer versions")
+        return False, None
+    new = planned.resolve()
+    if old is None:
         write_lock(path, new)
-        for line in _changes(old, new) if old else ():
-            report.say(f"  {line}")
         report.say(f"{path}: {len(new.packages)} packages")
+        return True, None
+    changes = compare(old, new, order_of(new, planned.tools.run))
+    if _same(old, new):
+        report.say(f"{path}: nothing newer; left as it is")
+        return False, changes
+    write_lock(path, new)
+    for line in table(changes):
+        report.say(line)
+    report.say(f"{path}: {len(new.packages)} packages; {summary(changes)}")
+    return True, changes
 
 
-def _changes(old: "Lock", new: "Lock") -> Iterator[str]:
-    """Say which packages have another version, or come, or go."""
-    before = {one.name: one.version for one in old.packages}
-    after = {one.name: one.version for one in new.packages}
-    for package in sorted(before.keys() | after.keys()):
-        if before.get(package) != after.get(package):
-            yield (f"{package}: {before.get(package, 'absent')} -> {after.get(package, 'removed')}")
+def _same(old: "Lock", new: "Lock") -> bool:
+    """Tell whether a lock names the same files; a newer index alone is no reason for a new one."""
+    return old.packages == new.packages and old.asked == new.asked
+
+
+def _facts(path: Path, changes: "Changes | None", *, written: bool) -> dict[str, object]:
+    import msgspec
+
+    return {
+        "lock": str(path),
+        "written": written,
+        "counts": None if changes is None else changes.counts(),
+        "changes": None if changes is None else msgspec.to_builtins(changes),
+    }

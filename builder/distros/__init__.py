@@ -63,6 +63,9 @@ class Sources:
     arrived: Callable[[Package, Store], object] | None = None
     """What can be done with a package whose file the store has, while others are downloaded; any
     thread calls it, and what it makes goes into the store."""
+    fresh: set[str] = field(default_factory=set)
+    """Which indexes this command has brought up to date; who resolves several recipes shares it, so
+    that the mirrors are asked once."""
 
 
 class UnknownPackageError(RecipeError):

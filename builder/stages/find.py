@@ -40,6 +40,11 @@ def known(kinds: Sequence[Kind] = KINDS, *, beside: Path | None = None) -> list[
     return list(names)
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Give the TOML files of all recipes and appliances in a folder, sorted."""
+    return sorted([*folder.glob("*.toml"), *folder.glob("*/appliance.toml")])
+
+
 def _as_path(name: str) -> Path | None:
     """See a name as a path when it looks like one; what looks like one must exist."""
     path = Path(name)

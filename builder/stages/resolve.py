@@ -32,7 +32,11 @@ class LockFiles:
 
     def implicit(self, asked: Asked) -> Path:
         """Give the path of the lock that nobody asked for."""
-        return self.cache / "locks" / f"{self.name}-{asked.arch}.json"
+        return self.of_build(asked.arch)
+
+    def of_build(self, arch: str) -> Path:
+        """Give the path of the lock that a build without one has made for an architecture."""
+        return self.cache / "locks" / f"{self.name}-{arch}.json"
 
 
 def resolve(asked: Asked, sources: Sources, tools: Tools) -> Lock:

@@ -77,6 +77,14 @@ class Archive:
         subprocess.run(["gpgconf", "--homedir", archive.gnupg, "--kill", "all"], check=True)
         return archive
 
+    def publish(self, *packages: Deb) -> None:
+        """Add packages, as an archive that moves on does."""
+        for deb in packages:
+            self._build(deb)
+        for suite in {deb.suite for deb in packages}:
+            self._index(suite)
+        subprocess.run(["gpgconf", "--homedir", self.gnupg, "--kill", "all"], check=True)
+
     @property
     def fingerprint(self) -> str:
         """Of the key that the archive is signed with."""
@@ -134,7 +142,7 @@ class Archive:
         (part / "pool/main" / suite).mkdir(parents=True, exist_ok=True)
         folder = part / "dists" / suite
         binary = folder / "main/binary-amd64"
-        binary.mkdir(parents=True)
+        binary.mkdir(parents=True, exist_ok=True)
         packages = _run(("apt-ftparchive", "packages", f"pool/main/{suite}"), cwd=part)
         (binary / "Packages").write_bytes(packages)
         options = {

@@ -49,7 +49,9 @@ class Debian:
         with disk_errors(folder), locked(folder.with_suffix(".lock")):
             apt = Apt(folder, asked, run)
             try:
-                _update(apt, sources)
+                if folder.name not in sources.fresh:
+                    _update(apt, sources)
+                    sources.fresh.add(folder.name)
                 return _lock(apt, asked, sources, run)
             except TrustError:
                 remove_tree(folder)
