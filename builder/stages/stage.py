@@ -1,5 +1,6 @@
 """What a stage is: a function from one frozen value to one result, which the store remembers."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -53,6 +54,13 @@ def make(stage: Stage[In, Out], inputs: In, tools: Tools, *, slot: str) -> Out:
     `slot` names the place in a build, such as `web/amd64/debian-bookworm`, so that the inputs can
     be compared with the last ones there and the reason told; people are shown its last part.
     """
+    result = _remembered(stage, inputs, tools, slot)
+    if tools.witness is not None:
+        tools.witness(stage.name, slot, inputs, result)
+    return result
+
+
+def _remembered(stage: Stage[In, Out], inputs: In, tools: Tools, slot: str) -> Out:
     key = stage.key(inputs)
     label = f"{stage.name} {slot.rpartition('/')[2]}"
     if (kept := _recall(stage, key, tools.store)) is not None:
@@ -114,31 +122,69 @@ def _reason(stage: Stage[In, Out], inputs: In, store: Store, slot: str) -> str:
         old: object = msgspec.json.decode(before)
     except msgspec.DecodeError:
         return "first time"
-    changed = list(differences(old, msgspec.json.decode(canonical(inputs))))
+    changed = list(differences(old, msgspec.json.decode(canonical(inputs)), told=True))
     if not changed:
         return f"its result is gone, or {stage.name} itself changed"
+    # What a person has changed comes first: the tree below always changes with it.
+    changed.sort(key=lambda one: one == TREE_BELOW)
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    return ", ".join(changed[:3]) + more + " changed"
+    return ", ".join(changed[:3]) + more
 
 
-def differences(old: object, new: object, at: str = "") -> list[str]:
-    """Name the places in which two decoded JSON values differ, as a person would say them."""
+TREE_BELOW = "the tree below changed"
+
+
+def differences(old: object, new: object, at: str = "", *, told: bool = False) -> list[str]:
+    """Name the places in which two decoded JSON values differ, as a person would say them.
+
+    With `told`, each comes with what happened: `curl 1 -> 2`, `overlay/etc/motd changed`.
+    """
     if old == new:
         return []
+    if told and (swapped := _swapped(old, new)):
+        return [f"{at} {before} -> {after}" for before, after in swapped]
     old_parts, new_parts = _parts(old), _parts(new)
     if old_parts is None or new_parts is None:
-        return [at or "everything"]
+        return [_changed(at or "everything", old, new) if told else at or "everything"]
     found: list[str] = []
     for name in sorted(old_parts.keys() | new_parts.keys()):
         inner = f"{at}.{name}" if at and not name.startswith("/") else f"{at}{name}"
+        before, after = old_parts.get(name), new_parts.get(name)
         if name not in old_parts or name not in new_parts:
-            found.append(inner)
+            found.append(f"{inner} {'gone' if name in old_parts else 'new'}" if told else inner)
         elif isinstance(old, list):
             # An item that has a name of its own says enough.
-            found += [inner] if old_parts[name] != new_parts[name] else []
+            one = [_changed(inner, before, after) if told else inner]
+            found += one if before != after else []
         else:
-            found.extend(differences(old_parts[name], new_parts[name], inner))
+            found.extend(differences(before, after, inner, told=told))
     return found
+
+
+def _swapped(old: object, new: object) -> list[tuple[str, str]]:
+    """Pair the lines of two lists that say the same of the same things, as versions of tools do."""
+    if not (isinstance(old, list) and isinstance(new, list) and len(old) == len(new)):
+        return []
+    if not all(isinstance(one, str) and " " in one for one in (*old, *new)):
+        return []
+    return [(before, after) for before, after in zip(old, new, strict=True) if before != after]
+
+
+SHORT = 40
+"""Characters up to which a value is told, and not only that it changed."""
+
+
+def _changed(at: str, old: object, new: object) -> str:
+    """Say how a value changed, if that is short: a hash says nothing to anybody."""
+    if at == "tree":
+        return TREE_BELOW
+    before, after = (one.get("version") if isinstance(one, dict) else one for one in (old, new))
+    words = [json.dumps(one) if isinstance(one, bool) else str(one) for one in (before, after)]
+    plain = all(isinstance(one, str | int) and one != "" for one in (before, after))
+    short = all(len(word) <= SHORT and "\n" not in word for word in words)
+    if plain and short and before != after and not words[0].startswith("sha256:"):
+        return f"{at} {words[0]} -> {words[1]}"
+    return f"{at} changed"
 
 
 def _parts(value: object) -> Mapping[str, object] | None:

@@ -1,11 +1,20 @@
 """What a stage may use; nothing in here carries data that could change a result."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from builder.host.net import Net
 from builder.host.process import Runner
 from builder.model.progress import Reporter
+from builder.model.value import Value
 from builder.store import Store
+
+
+class Witness(Protocol):
+    """Is told what each stage was given, and what it gave."""
+
+    def __call__(self, stage: str, slot: str, inputs: Value, result: Value, /) -> None:
+        """Take note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +27,5 @@ class Tools:
     report: Reporter
     jobs: int
     """How many things may be done at once."""
+    witness: Witness | None = None
+    """Sees what came out of each stage; `oven prove` compares two builds by it."""

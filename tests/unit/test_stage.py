@@ -1,5 +1,6 @@
 """Stages are remembered by the value they get, and say why they run."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_changed_input_is_named(kitchen: Kitchen) -> None:
     tools, report, baked, stage = kitchen
     make(stage, Bread("rye"), tools, slot="s")
     make(stage, Bread("rye", 600), tools, slot="s")
-    assert report.told[-1] == ("runs", "grams changed")
+    assert report.told[-1] == ("runs", "grams 500 -> 600")
     assert len(baked) == 2
 
 
@@ -103,3 +104,65 @@ def test_a_stage_that_fails_leaves_no_memory(kitchen: Kitchen) -> None:
 )
 def test_differences_are_told_as_a_person_would(old: object, new: object, told: list[str]) -> None:
     assert differences(old, new) == told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            {"packages": [{"name": "curl", "version": "1"}, {"name": "a", "version": "1"}]},
+            {"packages": [{"name": "curl", "version": "2"}, {"name": "b", "version": "1"}]},
+            ["packages/a gone", "packages/b new", "packages/curl 1 -> 2"],
+        ),
+        (
+            {"packages": [{"name": "curl", "version": "1", "sha256": "a"}]},
+            {"packages": [{"name": "curl", "version": "1", "sha256": "b"}]},
+            ["packages/curl changed"],
+        ),
+        (
+            {"programs": ["dpkg-deb 1.21", "tar (GNU tar) 1.34"]},
+            {"programs": ["dpkg-deb 1.21", "tar (GNU tar) 1.35"]},
+            ["programs tar (GNU tar) 1.34 -> tar (GNU tar) 1.35"],
+        ),
+        (
+            {"overlay": [{"path": "etc/motd", "content": "1"}], "scripts": []},
+            {
+                "overlay": [{"path": "etc/motd", "content": "2"}],
+                "scripts": [{"path": "setup", "content": "1"}],
+            },
+            ["overlay/etc/motd changed", "scripts/setup new"],
+        ),
+        ({"tree": "sha256:1"}, {"tree": "sha256:2"}, ["the tree below changed"]),
+        ({"epoch": 1, "driver": "native"}, {"epoch": 2, "driver": "native"}, ["epoch 1 -> 2"]),
+        ({"enable": ["a"]}, {"enable": ["b"]}, ["enable.a gone", "enable.b new"]),
+        ({"text": "a\nb"}, {"text": "a\nc"}, ["text changed"]),
+        ({"recommends": False}, {"recommends": True}, ["recommends false -> true"]),
+    ],
+)
+def test_what_happened_is_told(old: object, new: object, told: list[str]) -> None:
+    assert differences(old, new, told=True) == told
+
+
+def test_what_a_person_changed_is_told_before_what_follows_from_it(kitchen: Kitchen) -> None:
+    tools, report, _, _ = kitchen
+
+    class Shelf(Value, frozen=True):
+        tree: str
+        zest: int
+
+    def lay(inputs: Shelf, tools: Tools) -> Tree:
+        return Tree(digest_of(inputs))
+
+    stage = Stage("lay", 1, lay, Tree, lambda *_: True)
+    make(stage, Shelf("sha256:1", 1), tools, slot="s")
+    make(stage, Shelf("sha256:2", 2), tools, slot="s")
+    assert report.told[-1] == ("runs", "zest 1 -> 2, the tree below changed")
+
+
+def test_a_witness_sees_every_stage_kept_or_not(kitchen: Kitchen) -> None:
+    tools, _, _, stage = kitchen
+    seen: list[tuple[str, str, Value, Value]] = []
+    watched = dataclasses.replace(tools, witness=lambda *told: seen.append(told))
+    result = make(stage, Bread("rye"), watched, slot="s")
+    make(stage, Bread("rye"), watched, slot="s")
+    assert seen == [("bake", "s", Bread("rye"), result)] * 2
