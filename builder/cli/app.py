@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "build": ("builder.cli.build", "Build templates from recipes and appliances."),
     "lock": ("builder.cli.lock", "Write down exactly which packages a recipe means."),
     "outdated": ("builder.cli.outdated", "Say which recipes would change today, and how."),
+    "prove": ("builder.cli.prove", "Build twice under other conditions, and compare all bytes."),
     "run": ("builder.cli.run", "Start a container, or run one command in a new one."),
     "create": ("builder.cli.run", "Make a container without starting it."),
     "start": ("builder.cli.lifecycle:start", "Start containers and wait until they are ready."),
