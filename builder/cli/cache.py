@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.sizes import read_size, shown
+from builder.cli.verify import verify
 from builder.host.places import Places
 from builder.host.privilege import enter_namespace
 
@@ -110,3 +111,6 @@ def _tell(gone: "list[Gone]", *, dry_run: bool) -> None:
     freed = shown(sum(one.size for one in gone))
     verb = "would remove" if dry_run else "removed"
     click.echo(f"{verb} {len(gone)} objects, {freed}")
+
+
+cache.add_command(verify)
