@@ -59,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     Rule("var/log/**", "empty", "times of the build"),
     # Caches that are made again when they are missed.
     Rule("var/lib/apt/lists/**", "remove", "old before the template is used; `apt-get update`"),
+    Rule("var/lib/apt/lists/auxfiles", "remove", "a folder that apt makes when it installs"),
     Rule("var/cache/apt/**", "remove", "packages and indexes that apt makes again"),
     Rule("var/cache/ldconfig/aux-cache", "remove", "holds inode numbers and times"),
     Rule("var/cache/man/**", "remove", "man-db's timer makes it again"),
@@ -75,6 +76,7 @@ RULES: tuple[Rule, ...] = (
     Rule("etc/.pwd.lock", "remove", "a lock"),
     Rule("etc/.resolv.conf.systemd-resolved.bak", "remove", "the build host's name servers"),
     Rule("var/cache/debconf/*-old", "remove", "a backup"),
+    Rule("var/cache/debconf/tmp.ci", "remove", "where dpkg-preconfigure unpacks templates"),
     Rule("var/lib/dpkg/*-old", "remove", "a backup"),
     Rule("var/lib/dpkg/lock", "remove", "a lock"),
     Rule("var/lib/dpkg/lock-frontend", "remove", "a lock"),
