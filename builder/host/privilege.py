@@ -116,12 +116,21 @@ def _sub_ids(path: Path, user: str, uid: int) -> int:
         large = count.isdigit() and start.isdigit() and int(count) >= IDS - 1
         if owner in {user, str(uid)} and large:
             return int(start)
-    kind = "uids" if path.name == "subuid" else "gids"
+    kind, first = ("uids" if path.name == "subuid" else "gids"), _free_range(lines)
     raise HostError(
         f"`{path}` gives the user `{user}` no range of {IDS} subordinate ids",
-        hint=f"as root: usermod --add-sub{kind} 100000-{100000 + IDS - 1} {user}"
-        " (any range that no other line has)",
+        hint=f"as root: usermod --add-sub{kind} {first}-{first + IDS - 1} {user}",
     )
+
+
+def _free_range(lines: list[str]) -> int:
+    """Give the first id of a range that nobody has: whoever shares one can enter the other's."""
+    first = 100000  # SUB_UID_MIN of login.defs(5)
+    for line in lines:
+        start, _, count = line.partition(":")[2].partition(":")
+        if start.isdigit() and count.isdigit():
+            first = max(first, int(start) + int(count))
+    return first
 
 
 @contextlib.contextmanager
