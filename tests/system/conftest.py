@@ -2,14 +2,17 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.needs import require
-from tests.support.oven import Oven
+from tests.support.oven import CHECKOUT, Oven
 from tests.support.traces import Traces, left_over
 
 
@@ -36,6 +39,18 @@ def oven(disk: Path) -> Iterator[Oven]:
 
 
 Built = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def installed(disk: Path, oven: Oven) -> Oven:
+    """What `pip install` of this project makes, in a virtual environment that all may read."""
+    venv = disk / "venv"
+    before = os.umask(0o022)
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--no-input"]
+    subprocess.run([*pip, str(CHECKOUT)], check=True)
+    os.umask(before)
+    return replace(oven, argv=(str(venv / "bin/oven"),), cwd=Path("/"))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,22 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.needs import needs
-from tests.support.oven import CHECKOUT, Oven, text
+from tests.support.oven import Oven, text
 from tests.system.conftest import Built
 
 pytestmark = needs("root", "archive", "userns", "program:newuidmap")
-
-
-@pytest.fixture(scope="module")
-def installed(disk: Path, oven: Oven) -> Oven:
-    """What `pip install` of this project makes, in a virtual environment that all may read."""
-    venv = disk / "venv"
-    before = os.umask(0o022)
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--no-input"]
-    subprocess.run([*pip, str(CHECKOUT)], check=True)
-    os.umask(before)
-    return replace(oven, argv=(str(venv / "bin/oven"),), cwd=Path("/"))
 
 
 @dataclass(frozen=True)
