@@ -4,6 +4,8 @@ Above the lock, Oven may ask the network what there is; below it, a stage uses o
 lock names. Each `make` is one remembered step, and what it is given is all that it depends on.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -17,12 +19,15 @@ from builder.model.value import Digest, digest_of
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
 from builder.stages.customize import CUSTOMIZE, Customization
 from builder.stages.fetch import fetch
+from builder.stages.fetch_files import fetch_files
 from builder.stages.install import INSTALL, Installation, batches
 from builder.stages.load import LoadedRecipe
 from builder.stages.order import Order, base_of, layers
 from builder.stages.pack import PACK, Packed, pack_inputs
 from builder.stages.scripts import read_scripts
+from builder.stages.secrets import MissingSecretError
 from builder.stages.stage import make
+from builder.stages.tarball import IMPORT, Import, bring
 from builder.stages.tools import Tools
 
 
@@ -41,8 +46,7 @@ def build(order: Order, sources: Sources, tools: Tools, *, driver: str) -> Built
     """
     lock = order.lock
     fetch(lock.packages, sources.mirrors, tools, recipe=order.name, then=sources.arrived)
-    inputs = bootstrap_inputs(lock, sources, driver, tools.run)
-    tree = make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
+    tree = make_lowest(order, sources, tools, driver)
     inherited: tuple[str, ...] = ()
     for loaded in layers(order.loaded):
         slot = f"{order.slot}/{loaded.name}"
@@ -54,12 +58,34 @@ def build(order: Order, sources: Sources, tools: Tools, *, driver: str) -> Built
         changes = customization(tree, loaded, order, tools)
         changes = replace(changes, inherited=inherited)
         if not changes.nothing:
-            with errors_below(loaded.folder):
+            with secrets_asked_in(loaded), errors_below(loaded.folder):
                 tree = make(CUSTOMIZE, changes, tools, slot=slot).tree
-        inherited += tuple(entry.path for entry in changes.overlay)
+        inherited += changes.laid
     manifest = describe(order)
     packed = make(PACK, pack_inputs(tree, manifest), tools, slot=f"{order.slot}/{order.name}")
     return Built(manifest=manifest, packed=packed)
+
+
+def make_lowest(order: Order, sources: Sources, tools: Tools, driver: str) -> Digest:
+    """Make the tree that all else stands on: of packages, or of somebody's tarball."""
+    lock = order.lock
+    if (tarball := lock.asked.tarball) is not None:
+        bring(tarball, layers(order.loaded)[0].folder, tools)
+        taken = Import(sha256=tarball.sha256, strip=tarball.strip, epoch=lock.epoch)
+        return make(IMPORT, taken, tools, slot=f"{order.slot}/tarball").tree
+    inputs = bootstrap_inputs(lock, sources, driver, tools.run)
+    return make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
+
+
+@contextmanager
+def secrets_asked_in(loaded: LoadedRecipe) -> Iterator[None]:
+    """Have the error about a secret that is not given say where it is asked for."""
+    try:
+        yield
+    except MissingSecretError as error:
+        names = [secret.name for secret in loaded.recipe.secret]
+        error.at = loaded.source.value("secret", names.index(error.name), "name")
+        raise
 
 
 def installation(tree: Digest, batch: tuple[Package, ...], lock: Lock) -> Installation:
@@ -83,6 +109,8 @@ def customization(tree: Digest, loaded: LoadedRecipe, order: Order, tools: Tools
         users=recipe.user,
         services=recipe.services,
         system=recipe.system,
+        fetched=fetch_files(recipe.fetch, loaded.source, tools),
+        secrets=tuple(secret.name for secret in recipe.secret),
         scripts=read_scripts(recipe.script, loaded.folder, tools.store),
         variables=Variables(
             parameters={name: one.default for name, one in recipe.parameters.items()},
@@ -109,6 +137,7 @@ def describe(order: Order) -> Manifest:
             InstalledPackage(name=one.name, version=one.version, arch=one.arch)
             for one in order.lock.packages
         ),
+        tarball=order.lock.asked.tarball,
         parameters=recipe.parameters,
         ports=recipe.port,
         oven=__version__,

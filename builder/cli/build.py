@@ -45,6 +45,13 @@ class Options:
     show_default=True,
     help="What makes the base tree.",
 )
+@click.option(
+    "--secret",
+    "secrets",
+    metavar="NAME=FILE|NAME=env:VARIABLE",
+    multiple=True,
+    help="Show a secret to the recipe's scripts, and to nobody else.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
 @verbose
 def build(  # one for each option
@@ -55,6 +62,7 @@ def build(  # one for each option
     explain: bool,  # noqa: FBT001
     no_probe: bool,  # noqa: FBT001
     bootstrap: str,
+    secrets: tuple[str, ...],
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Build templates from recipes and appliances, by name or by path.
@@ -64,11 +72,52 @@ def build(  # one for each option
     from builder.cli.workplace import open_workplace
 
     options = Options(arch, locked, not no_probe, bootstrap, output)
-    with open_workplace(explain=explain) as work:
+    given = dict(_secret(text) for text in secrets)
+    with open_workplace(explain=explain, secrets=given) as work:
+        _check_secrets(names, given)
         results = [_build(name, options, work) for name in names]
         _trim(work)
     if as_json:
         click.echo(json.dumps(results, indent=2))
+
+
+def _secret(text: str) -> tuple[str, bytes]:
+    """Read what `--secret NAME=FILE` or `NAME=env:VARIABLE` means."""
+    from builder.stages.secrets import SHORTEST
+
+    name, equals, place = text.partition("=")
+    if not (name and equals and place):
+        # What was meant may be in it, so it is not shown.
+        raise click.UsageError("--secret wants NAME=FILE or NAME=env:VARIABLE")
+    variable = place.removeprefix("env:")
+    if variable != place:
+        if variable not in os.environ:
+            raise click.UsageError(f"--secret {name}: there is no variable `{variable}`")
+        value = os.environb[os.fsencode(variable)]
+    else:
+        try:
+            value = Path(place).read_bytes()
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise click.UsageError(f"--secret {name}: `{place}`: {why}") from error
+    if len(value.strip()) < SHORTEST:
+        raise click.UsageError(
+            f"--secret {name}: shorter than {SHORTEST} bytes, so it could not be told from chance"
+        )
+    return name, value
+
+
+def _check_secrets(names: tuple[str, ...], given: dict[str, bytes]) -> None:
+    """Refuse a secret that nobody asks for: its name may be a slip."""
+    if not given:
+        return
+    from builder.stages.load import load
+    from builder.stages.order import layers
+
+    recipes = [layer.recipe for name in names for layer in layers(load(name))]
+    known = {secret.name for recipe in recipes for secret in recipe.secret}
+    for name in given.keys() - known:
+        raise click.UsageError(f"--secret: no recipe here has a secret `{name}`")
 
 
 def _build(name: str, options: Options, work: "Workplace") -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from builder.cli.lines import reporter
@@ -14,8 +14,9 @@ from builder.host.process import on_host
 from builder.model.lock import Asked, Lock
 from builder.model.settings import Settings
 from builder.stages.load import LoadedRecipe, load, load_settings
-from builder.stages.order import asked_for, choose_arch, located, mirror_settings
+from builder.stages.order import asked_for, choose_arch, layers, located, mirror_settings
 from builder.stages.resolve import LockFiles, resolve
+from builder.stages.tarball import lock_tarball, tarball_sources
 from builder.stages.tools import Tools
 from builder.store import Store
 
@@ -30,7 +31,9 @@ class Workplace:
 
 
 @contextlib.contextmanager
-def open_workplace(*, explain: bool = False) -> Iterator[Workplace]:
+def open_workplace(
+    *, explain: bool = False, secrets: Mapping[str, bytes] | None = None
+) -> Iterator[Workplace]:
     """Read the settings, become root of a namespace, open the store, and report until the end."""
     places = Places.of_user()
     settings = load_settings(places.settings)
@@ -43,6 +46,7 @@ def open_workplace(*, explain: bool = False) -> Iterator[Workplace]:
             net=Net(report),
             report=report,
             jobs=settings.jobs or os.cpu_count() or 1,
+            secrets=secrets or {},
         )
         with store.in_use():  # until then nobody prunes what this one takes from it
             yield Workplace(places, settings, tools)
@@ -60,6 +64,9 @@ class Planned:
 
     def resolve(self) -> Lock:
         """Ask the archive; an error about a package says where the recipe asks for it."""
+        lowest = layers(self.loaded)[0]
+        if self.asked.tarball:
+            return lock_tarball(self.asked, self.asked.tarball, lowest.folder, self.tools)
         try:
             return resolve(self.asked, self.sources, self.tools)
         except UnknownPackageError as error:
@@ -75,6 +82,8 @@ def plan(name: str, arch: str | None, work: Workplace) -> Planned:
         loaded=loaded,
         asked=asked,
         files=LockFiles(name=loaded.name, committed=loaded.lock, cache=cache),
-        sources=distro(asked.distro).sources(asked, settings, cache),
+        sources=tarball_sources(cache)
+        if asked.tarball
+        else distro(asked.distro).sources(asked, settings, cache),
         tools=work.tools,
     )

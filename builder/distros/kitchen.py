@@ -59,8 +59,13 @@ class Kitchen:
         return self.draft / "upper"
 
 
+_NOTHING: Mapping[str, bytes] = {}
+
+
 @contextmanager
-def opened(lower: Path, kitchen: Kitchen, *binds: Bind) -> Iterator[tuple[Path, Inside]]:
+def opened(
+    lower: Path, kitchen: Kitchen, *binds: Bind, hidden: Mapping[str, bytes] = _NOTHING
+) -> Iterator[tuple[Path, Inside]]:
     """Show a tree with `kitchen.upper` on top of it; give the view and a way to run things in it.
 
     It may be opened several times, one after the other: what was there stays in the upper folder.
@@ -70,7 +75,7 @@ def opened(lower: Path, kitchen: Kitchen, *binds: Bind) -> Iterator[tuple[Path, 
     if not over.exists():
         stand_ins(lower, over, STAND_INS)
     with overlay(lower, kitchen.upper, draft / "work", view, over=over):
-        yield view, inside(Sandbox(root=view, binds=binds, epoch=kitchen.epoch))
+        yield view, inside(Sandbox(root=view, binds=binds, epoch=kitchen.epoch, hidden=hidden))
 
 
 def lay_out(packages: tuple[Package, ...], kitchen: Kitchen) -> Bind:

@@ -1,6 +1,7 @@
 """What an entry of a template may be; bytes in, a verdict out, no disk."""
 
 import re
+from dataclasses import replace
 
 from builder.formats import headers
 from builder.formats.headers import Member
@@ -54,6 +55,37 @@ def check(member: Member) -> Parts:
         _check_target(member.link)
     _check_xattrs(member)
     return parts
+
+
+def tamed(member: Member, strip: int) -> Member | None:
+    """Give an entry of a foreign root file system as a template may have it; None to leave it out.
+
+    Left out are device nodes and labels, and the first `strip` folders of each name.
+    """
+    if member.kind in (headers.CHAR, headers.BLOCK_DEVICE):
+        return None
+    name, link = _stripped(member.name, strip), member.link
+    if member.kind == headers.LINK:
+        link = _stripped(link, strip) or b""
+    if not name or (member.link and not link):
+        return None
+    xattrs = {
+        key: value
+        for key, value in member.xattrs.items()
+        if key == headers.CAPABILITY or key.startswith("user.")
+    }
+    return replace(member, name=name, link=link, xattrs=xattrs)
+
+
+def _stripped(name: bytes, strip: int) -> bytes | None:
+    """Leave out leading folders; None when nothing is left of the name."""
+    if not strip:
+        return name
+    folder = name.endswith(b"/")
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")][strip:]
+    if b".." in parts:
+        return name  # let it be refused under its own name
+    return b"./" + b"/".join(parts) + (b"/" if folder and parts else b"") if parts else None
 
 
 def parts_of(name: bytes) -> Parts:

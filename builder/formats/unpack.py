@@ -20,7 +20,7 @@ import msgspec
 from builder.formats import headers
 from builder.formats.headers import Member
 from builder.formats.inflate import Hashing, inflate
-from builder.formats.policy import Limits, Parts, RefusedError, check, parts_of, shown
+from builder.formats.policy import Limits, Parts, RefusedError, check, parts_of, shown, tamed
 from builder.formats.tarstream import TarStream
 from builder.host.files import disk_errors
 from builder.host.removal import remove_tree
@@ -28,6 +28,8 @@ from builder.model.errors import HostError, RecipeError, TrustError
 from builder.model.manifest import MANIFEST_PATH, Manifest
 from builder.model.recipe import Name
 from builder.model.value import Digest
+
+_LIMITS = Limits()
 
 Read = Callable[[int], Iterator[memoryview]]
 """Gives that much of an entry's data."""
@@ -73,6 +75,61 @@ def unpack(source: Path, target: Path, limits: Limits | None = None) -> Unpacked
     return Unpacked(manifest, digest)
 
 
+def unpack_foreign(source: Path, target: Path, *, strip: int, epoch: int) -> None:
+    """Unpack somebody's root file system to a folder that does not exist yet.
+
+    `strip` is how many leading folders of every name to leave out. Device nodes and labels are left
+    out too: they are the runtime's and the machine's affair. `epoch` is the time of folders that
+    the archive does not mention. Takes the same files as `unpack`, and refuses what it refuses.
+    """
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    with _opened(source) as file, disk_errors(target):
+        try:
+            draft.mkdir(mode=0o700)
+            stream = TarStream(inflate(Hashing(file), source), source, most=_LIMITS.size)
+            with _Draft(draft) as tree:
+                for member, parts in _foreign(stream, source, strip):
+                    try:
+                        tree.place(member, parts, stream.data)
+                    except RefusedError as why:
+                        raise _refused(member, why, source) from why
+                tree.finish(epoch)
+            draft.rename(target)
+        except BaseException:
+            remove_tree(draft)
+            raise
+
+
+def newest_time(source: Path, *, strip: int) -> int:
+    """Give the newest time in somebody's root file system, in seconds since 1970."""
+    with _opened(source) as file:
+        stream = TarStream(inflate(Hashing(file), source), source, most=_LIMITS.size)
+        times = [member.mtime for member, _ in _foreign(stream, source, strip)]
+    if not times:
+        raise RecipeError("the tarball has no files", at=source)
+    return min(max(0, *times), _LAST_TIME)
+
+
+def _foreign(stream: TarStream, source: Path, strip: int) -> Iterator[tuple[Member, Parts]]:
+    """Give the entries that are taken, as they are taken."""
+    for member in _within(stream, source, _LIMITS):
+        try:
+            if (tame := tamed(member, strip)) is not None:
+                yield tame, check(tame)
+        except RefusedError as why:
+            raise _refused(member, why, source) from why
+
+
+def _within(stream: TarStream, source: Path, limits: Limits) -> Iterator[Member]:
+    """Give the entries as long as they are within limits."""
+    left = limits.size
+    for count, member in enumerate(stream, start=1):
+        left -= member.size
+        if count > limits.entries or left < 0:
+            raise TrustError("the archive holds more than the limit allows", at=source)
+        yield member
+
+
 def read_manifest(source: Path) -> Manifest:
     """Read only what an archive says of itself, at its start."""
     with _opened(source) as file:
@@ -94,11 +151,7 @@ def _opened(source: Path) -> BinaryIO:
 
 def _unpack(stream: TarStream, tree: "_Draft", source: Path, limits: Limits) -> Manifest:
     manifest: Manifest | None = None
-    left = limits.size
-    for count, member in enumerate(stream, start=1):
-        left -= member.size
-        if count > limits.entries or left < 0:
-            raise TrustError("the archive holds more than the limit allows", at=source)
+    for member in _within(stream, source, limits):
         try:
             parts = check(member)
             if manifest is None:

@@ -2,17 +2,16 @@
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from builder.host.crowd import Crowd, side_by_side
 from builder.host.files import disk_errors
 from builder.model.errors import UpstreamError
-from builder.model.progress import Reporter, Task
+from builder.model.progress import Reporter
 
 if TYPE_CHECKING:
     import requests
@@ -26,10 +25,10 @@ ATTEMPTS = 4
 TIMEOUTS = (10.0, 20.0)
 """Seconds that a mirror may take to accept a connection, and to send the next piece."""
 
-CHUNK = 1 << 16
-GRACE = 0.2
-"""Seconds that each thread gets to notice that all is over."""
+CEILING = 16 << 30
+"""No download is larger, in bytes."""
 
+CHUNK = 1 << 16
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -40,7 +39,8 @@ class Item:
     urls: tuple[str, ...]
     """The same file on several mirrors, the preferred one first."""
     target: Path
-    size: int
+    size: int | None
+    """Bytes; None when only the hash is known, and then at most `CEILING`."""
     sha256: str
     label: str
     """What a person calls it."""
@@ -57,6 +57,14 @@ class GoneError(UpstreamError):
     def __init__(self, item: Item) -> None:
         super().__init__(f"there is no {' and no '.join(f'`{url}`' for url in item.urls)}")
         self.item = item
+
+
+class WrongBytesError(UpstreamError):
+    """Every mirror has another file under that name; `sha256` is what the last one has."""
+
+    def __init__(self, item: Item, sha256: str) -> None:
+        super().__init__(f"{item.label} has wrong bytes: sha256 {sha256}, not {item.sha256}")
+        self.sha256 = sha256
 
 
 class PartlyGoneError(UpstreamError):
@@ -97,18 +105,20 @@ class Net:
         import requests
 
         label = items[0].label if len(items) == 1 else f"{len(items)} files"
-        task = self._report.begin(f"download {label}", total=sum(i.size for i in items), unit="B")
+        task = self._report.begin(
+            f"download {label}", total=sum(i.size or 0 for i in items), unit="B"
+        )
         try:
             with requests.Session() as session:
                 session.headers["Accept-Encoding"] = "identity"
-                crowd = _Crowd(task, session)
-                _side_by_side(items, jobs, crowd, lambda item: self._obtain(item, crowd, then))
+                crowd = Crowd(task, session)
+                side_by_side(items, jobs, crowd, lambda item: self._obtain(item, crowd, then))
         except BaseException:
             task.close("failed")
             raise
         task.close()
 
-    def _obtain(self, item: Item, crowd: "_Crowd", then: Callable[[Item], None] | None) -> None:
+    def _obtain(self, item: Item, crowd: Crowd, then: Callable[[Item], None] | None) -> None:
         """Try the mirrors in turn; those that were found down before are asked last."""
         urls = sorted(item.urls, key=lambda url: urlsplit(url).netloc in self._down)
         transfer = _Transfer(item, crowd)
@@ -149,12 +159,16 @@ class _RefusedError(Exception):
     """A mirror is given up for a file: it says no, or what it serves is wrong."""
 
 
+class _WrongError(_RefusedError):
+    """What a mirror serves has another hash."""
+
+    def __init__(self, url: str, sha256: str) -> None:
+        super().__init__(f"`{url}` has wrong bytes (sha256 {sha256})")
+        self.sha256 = sha256
+
+
 class _MissingError(_RefusedError):
     """A mirror says that it has no such file."""
-
-
-class _StoppedError(Exception):
-    """Another download failed, or a person pressed Ctrl-C."""
 
 
 def _refusal(item: Item, problems: Sequence[_RefusedError]) -> UpstreamError:
@@ -162,85 +176,19 @@ def _refusal(item: Item, problems: Sequence[_RefusedError]) -> UpstreamError:
     missing = [problem for problem in problems if isinstance(problem, _MissingError)]
     if missing and len(missing) == len(problems):
         return GoneError(item)
+    if item.size is None and problems and isinstance(last := problems[-1], _WrongError):
+        # Nothing but its hash was said of it, so a person has said it.
+        return WrongBytesError(item, last.sha256)
     hint, told = "try again later, or set another mirror", "; ".join(map(str, problems))
     if missing:
         return PartlyGoneError(f"cannot get {item.label}: {told}", hint=hint)
     return UpstreamError(told or f"no mirror is known for `{item.label}`", hint=hint)
 
 
-class _Crowd:
-    """What the downloads of one call share."""
-
-    def __init__(self, task: Task, session: "requests.Session") -> None:
-        self.session = session
-        self.stopped = threading.Event()
-        self._task = task
-        self._lock = threading.Lock()
-
-    def advance(self, amount: int) -> None:
-        """Tell of bytes that arrived, one thread at a time."""
-        with self._lock:
-            self._task.advance(amount)
-
-    def rest(self, seconds: float) -> None:
-        """Wait, unless all is over."""
-        if self.stopped.wait(seconds):
-            raise _StoppedError
-
-    def go_on(self) -> None:
-        """Raise when all is over."""
-        if self.stopped.is_set():
-            raise _StoppedError
-
-
-def _side_by_side(
-    items: Sequence[Item], jobs: int, crowd: _Crowd, work: Callable[[Item], None]
-) -> None:
-    """Work on the items in threads; raise the first error.
-
-    The threads are daemons, and nobody waits for them to the end after an error: one may sit in a
-    read for as long as the timeout, and Ctrl-C must not. It writes nothing once `stopped` is set.
-    """
-    waiting: SimpleQueue[Item] = SimpleQueue()
-    for item in items:
-        waiting.put(item)
-    outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    def thread() -> None:
-        outcomes.put(_work_off(waiting, crowd, work))
-
-    count = max(1, min(jobs, len(items)))
-    threads = [threading.Thread(target=thread, daemon=True) for _ in range(count)]
-    try:
-        for started in threads:
-            started.start()
-        for _ in threads:
-            if (error := outcomes.get()) is not None:
-                raise error
-    finally:
-        crowd.stopped.set()
-        for started in threads:
-            started.join(GRACE)
-
-
-def _work_off(
-    waiting: SimpleQueue[Item], crowd: _Crowd, work: Callable[[Item], None]
-) -> BaseException | None:
-    """Work until nothing is left or all is over; give what went wrong."""
-    try:
-        while not crowd.stopped.is_set():
-            work(waiting.get_nowait())
-    except (Empty, _StoppedError):
-        return None
-    except BaseException as error:  # noqa: BLE001  # it is raised in the caller's thread
-        return error
-    return None
-
-
 class _Transfer:
     """One file on its way, from one mirror or another."""
 
-    def __init__(self, item: Item, crowd: _Crowd) -> None:
+    def __init__(self, item: Item, crowd: Crowd) -> None:
         self.crowd = crowd
         self._item = item
         self._told = 0
@@ -259,11 +207,13 @@ class _Transfer:
         if resumed:
             # The beginning may have come from another mirror: this one gets a chance to do it all.
             raise _BrokenError("the pieces of two transfers do not fit")
-        raise _RefusedError(f"`{url}` has wrong bytes (sha256 {digest})")
+        raise _WrongError(url, digest)
 
     def _complete(self, url: str, file: IO[bytes]) -> tuple[str, bool]:
         """Fill the file up; give its sha256 and whether some of it was there before."""
         hasher = hashlib.sha256()
+        if self._item.size is None:
+            os.ftruncate(file.fileno(), 0)  # nobody can tell whether it was whole
         offset = self._reuse(file, hasher.update)
         if offset == self._item.size:
             return hasher.hexdigest(), True
@@ -278,20 +228,29 @@ class _Transfer:
             for chunk in _chunks(response):
                 self.crowd.go_on()
                 position += len(chunk)
-                if position > self._item.size:
+                if position > self._most:
                     file.flush()
                     os.ftruncate(file.fileno(), 0)
-                    raise _RefusedError(f"`{url}` is larger than {self._item.size} bytes")
+                    raise _RefusedError(f"`{url}` is larger than {self._most} bytes")
                 file.write(chunk)
                 hasher.update(chunk)
                 self._tell(position)
-        if position < self._item.size:
-            raise _BrokenError(f"it ended after {position} of {self._item.size} bytes")
+        promised = self._promised(response) if self._item.size is None else self._item.size
+        if position < promised:
+            raise _BrokenError(f"it ended after {position} of {promised} bytes")
         return hasher.hexdigest(), offset > 0
+
+    @property
+    def _most(self) -> int:
+        return CEILING if self._item.size is None else self._item.size
+
+    def _promised(self, response: "requests.Response") -> int:
+        length = response.headers.get("Content-Length", "")
+        return int(length) if length.isdecimal() else 0
 
     def _reuse(self, file: IO[bytes], update: Callable[[bytes], None]) -> int:
         """Take in what an earlier transfer left; give its size."""
-        if os.fstat(file.fileno()).st_size > self._item.size:
+        if os.fstat(file.fileno()).st_size > self._most:
             os.ftruncate(file.fileno(), 0)
         file.seek(0)
         while chunk := file.read(CHUNK):
@@ -320,6 +279,8 @@ class _Transfer:
         if status not in {200, 206}:
             raise _RefusedError(f"the mirror refuses `{url}` with status {status}")
         length = response.headers.get("Content-Length", "")
+        if self._item.size is None:
+            return
         if length.isdecimal() and offset + int(length) != self._item.size:
             raise _RefusedError(
                 f"`{url}` has {offset + int(length)} bytes, not {self._item.size} as expected"

@@ -1,8 +1,9 @@
 """Sandboxes: how Oven runs a program that lives inside a tree."""
 
+import contextlib
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +54,9 @@ class Sandbox:
     """SOURCE_DATE_EPOCH, for programs that honor it."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Beyond `ENVIRONMENT`."""
+    hidden: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Files that only root can read, by their paths inside. They are in memory, and shown nowhere:
+    neither on a command line nor on a disk."""
 
 
 def inside(sandbox: Sandbox) -> "Inside":
@@ -68,7 +72,13 @@ class Inside:
 
     def __call__(self, command: Command, /) -> Done:
         """Run a command to its end and give how it ended."""
-        return _filtered(lambda *more: self._argv(command, *more), command)
+        with _in_memory(self.sandbox.hidden) as files:
+            fds = tuple(files.values())
+            shown = [word for path, fd in files.items() for word in _show(path, fd)]
+            inherited = Command(
+                command.argv, command.stdin, command.env, command.cwd, (*command.pass_fds, *fds)
+            )
+            return _filtered(lambda *more: self._argv(command, *more, last=shown), inherited)
 
     def require(self, command: Command, problem: str | None = None, /) -> Done:
         """Run a command that must succeed; else a StageError with its output."""
@@ -84,17 +94,37 @@ class Inside:
         """Write the whole command as a shell takes it, without the sync filter's descriptor."""
         return shlex.join(self._argv(command))
 
-    def _argv(self, command: Command, *more: str) -> tuple[str, ...]:
+    def _argv(self, command: Command, *more: str, last: Sequence[str] = ()) -> tuple[str, ...]:
         box = self.sandbox
         argv = [*_BWRAP, *more, "--clearenv", "--hostname", box.hostname]
         argv += [] if box.network else ["--unshare-net"]
         argv += ["--bind", str(box.root), "/", "--proc", "/proc", "--dev", "/dev"]
         for bind in box.binds:
             argv += ["--bind" if bind.writable else "--ro-bind", str(bind.source), bind.inside]
+        argv += last
         for name, value in {**_environment(box), **command.env}.items():
             argv += ["--setenv", name, value]
         argv += ["--chdir", str(command.cwd or "/"), "--", *command.argv]
         return tuple(argv)
+
+
+def _show(path: str, fd: int) -> tuple[str, ...]:
+    return ("--perms", "0400", "--ro-bind-data", str(fd), path)
+
+
+@contextlib.contextmanager
+def _in_memory(files: Mapping[str, bytes]) -> Iterator[dict[str, int]]:
+    """Lend a descriptor of a file in memory for each path."""
+    opened: dict[str, int] = {}
+    try:
+        for path, data in files.items():
+            opened[path] = fd = os.memfd_create("hidden")
+            os.write(fd, data)
+            os.lseek(fd, 0, os.SEEK_SET)
+        yield opened
+    finally:
+        for fd in opened.values():
+            os.close(fd)
 
 
 def _blame_host(done: Done) -> None:

@@ -15,6 +15,9 @@ _MESSAGE = re.compile(
     r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL
 )
 _PART = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]|(?P<any>\[\.\.\.\])")
+MOST_KEYS = 8
+"""So many keys are told of a table that has more of them; the reference page has them all."""
+
 _WORDS = {
     "array": "an array",
     "bool": "a boolean",
@@ -102,7 +105,9 @@ class _Trouble:
         for table, kind in top.items():
             if name in _keys(kind) and isinstance(_plain(kind), inspect.StructType):
                 return f"`{name}` belongs in `[{table}]`"
-        return f"known here: {', '.join(self.known_keys())}"
+        known = list(self.known_keys())
+        more = f" and {len(known) - MOST_KEYS} more" if len(known) > MOST_KEYS else ""
+        return f"known here: {', '.join(known[:MOST_KEYS])}{more}"
 
     def missing_key(self, name: str) -> RecipeError:
         kind = _plain(self.known_keys()[name])

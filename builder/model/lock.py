@@ -4,10 +4,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from builder.model.recipe import Arch
+from builder.model.recipe import Arch, Sha256, Tarball
 from builder.model.value import Digest, Value
-
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 BASE: Final = "base"
 """The layer of the distribution's minimum; no recipe may have this name."""
@@ -31,6 +29,8 @@ class Asked(Value, frozen=True, kw_only=True):
     components: tuple[str, ...]
     layers: tuple[AskedLayer, ...]
     """The recipe and all that it stands on, the lowest first."""
+    tarball: Tarball | None = None
+    """What the lowest one starts from instead of a distribution's packages."""
 
 
 class Release(Value, frozen=True, kw_only=True):
@@ -89,6 +89,8 @@ def changed_keys(old: Asked, new: Asked) -> tuple[str, ...]:
         for field in ("distro", "suite", "arch", "components")
         if getattr(old, field) != getattr(new, field)
     ]
+    if old.tarball != new.tarball:
+        changed.append("tarball")
     if [layer.recipe for layer in old.layers] != [layer.recipe for layer in new.layers]:
         return (*changed, "from")
     for field in ("install", "recommends"):

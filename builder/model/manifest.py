@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from builder.model.recipe import Arch, Parameter, Port
+from builder.model.recipe import Arch, Parameter, Port, Tarball
 from builder.model.value import Digest, Value
 
 MANIFEST_PATH = "usr/share/oven/manifest.json"
@@ -33,6 +33,8 @@ class Manifest(Value, frozen=True, kw_only=True):
     lock: Digest
     """Of the lock."""
     packages: tuple[InstalledPackage, ...]
+    tarball: Tarball | None = None
+    """Somebody's root file system that it was made from."""
     parameters: dict[str, Parameter] = {}
     ports: tuple[Port, ...] = ()
     oven: str

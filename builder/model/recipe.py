@@ -1,7 +1,7 @@
 """Recipes: what a person asks for, as TOML on disk and as frozen values here."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -72,6 +72,9 @@ AbsolutePath = Annotated[
 ]
 """A path inside the template; no colon, since passwd(5) separates fields with it."""
 
+TARBALL: Final = "tarball"
+"""What `from` says when a recipe starts from somebody's root file system."""
+
 Line = Annotated[
     str,
     msgspec.Meta(
@@ -91,6 +94,27 @@ Gecos = Annotated[
     ),
 ]
 """passwd(5): the comment field."""
+
+
+Sha256 = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9a-f]{64}\Z",
+        title="a sha256",
+        description="64 hex digits in lower case, as sha256sum prints",
+    ),
+]
+"""The hash of a file's bytes."""
+
+Url = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^https?://[^\s/]+/\S+\Z",
+        title="a URL",
+        description="of a file, with http or https",
+    ),
+]
+"""Where a file can be downloaded."""
 
 
 class Arch(StrEnum):
@@ -138,6 +162,22 @@ class Base(Value, frozen=True, kw_only=True):
         msgspec.Meta(min_length=1),
     ] = ("main",)
     """The archive's components, such as `main` and `contrib`."""
+
+
+class Tarball(Value, frozen=True, kw_only=True):
+    """Somebody's root file system to start from: a tar file, compressed or not.
+
+    Exactly one of `url` and `path` must be there.
+    """
+
+    url: Url | None = None
+    """Where it is downloaded."""
+    path: RelativePath | None = None
+    """The file, below the recipe's folder."""
+    sha256: Sha256
+    """What it must be."""
+    strip: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
+    """How many leading folders of each name in it to leave out."""
 
 
 class Packages(Value, frozen=True, kw_only=True):
@@ -211,6 +251,51 @@ class Script(Value, frozen=True, kw_only=True):
     """The file, below the recipe's folder; it needs a `#!` line."""
 
 
+class Fetch(Value, frozen=True, kw_only=True):
+    """A file from elsewhere, put into the tree with the overlay."""
+
+    url: Url | tuple[Url, ...]
+    """Where it is downloaded; several are tried one after the other."""
+    sha256: Sha256
+    """What it must be."""
+    path: AbsolutePath
+    """Where it goes in the tree; with `extract`, the folder that its files go to."""
+    mode: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[0-7]{4}\Z",
+            title="file permissions",
+            description='four octal digits, such as "0755"',
+        ),
+    ] = "0644"
+    """The file's permissions."""
+    extract: bool = False
+    """Whether it is a tar file whose files are wanted."""
+    strip: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
+    """With `extract`: how many leading folders of each name to leave out."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Give all places, in the order in which they are tried."""
+        return (self.url,) if isinstance(self.url, str) else self.url
+
+
+class Secret(Value, frozen=True, kw_only=True):
+    """Something that only scripts may see, and that stays out of the template."""
+
+    name: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[a-z][a-z0-9_-]{0,62}\Z",
+            title="a secret's name",
+            description="lower case letters, digits, `-` and `_`, a letter first",
+        ),
+    ]
+    """How `--secret NAME=FILE` and the file `/run/oven/secrets/NAME` call it."""
+    summary: Line = ""
+    """What it is for."""
+
+
 class Parameter(Value, frozen=True, kw_only=True):
     """A value that the overlay's templates may use as `parameters.NAME`."""
 
@@ -249,8 +334,8 @@ ParameterName = Annotated[
 class Recipe(Value, frozen=True, kw_only=True):
     """An OS template: a base and what is added to it.
 
-    Exactly one of `base` and `from` must be there: an OS template names a base, an appliance names
-    the recipe that it stands on.
+    Exactly one of `base` and `from` must be there: an OS template names a base, others the recipe
+    that they stand on.
     """
 
     template: Template
@@ -258,7 +343,9 @@ class Recipe(Value, frozen=True, kw_only=True):
     base: Base | None = None
     """Which operating system to start from; an appliance says `from` instead."""
     from_: Name | None = msgspec.field(name="from", default=None)
-    """The OS recipe that this appliance stands on, by name."""
+    """The recipe that this one stands on, by name; `tarball` for one from elsewhere."""
+    tarball: dict[Arch, Tarball] = {}
+    """With `from = "tarball"`: the file for each architecture, one `[tarball.ARCH]` each."""
     packages: Packages = Packages()
     """What to install."""
     user: tuple[User, ...] = ()
@@ -267,6 +354,10 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Which systemd units start, and which never may."""
     system: System | None = None
     """Locale and time zone; an appliance keeps those of its base by default."""
+    fetch: tuple[Fetch, ...] = ()
+    """Files from elsewhere, one `[[fetch]]` each."""
+    secret: tuple[Secret, ...] = ()
+    """What scripts need and templates must not have, one `[[secret]]` each."""
     script: tuple[Script, ...] = ()
     """Programs to run inside the tree, one `[[script]]` each, in this order."""
     parameters: dict[ParameterName, Parameter] = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE
-from builder.model.recipe import Base, Recipe
+from builder.model.recipe import TARBALL, Base, Recipe
 from builder.model.source import Source
 from builder.model.toml_spans import Where
 
@@ -33,6 +33,7 @@ def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]]
             at=source.value("template", "name"),
             hint="a lock calls the distribution's minimum so",
         )
+    _check_tarball(recipe, source)
     if recipe.base and recipe.from_:
         raise RecipeError(
             "a recipe has either `[base]` or `from`, not both",
@@ -50,6 +51,41 @@ def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]]
     for where, words in _lists(recipe):
         _check_once(where, words, source)
     _check_services(recipe, source)
+
+
+def _check_tarball(recipe: Recipe, source: Source) -> None:
+    if recipe.template.name == TARBALL:
+        raise RecipeError(
+            f"no recipe can be called `{TARBALL}`",
+            at=source.value("template", "name"),
+            hint=f'`from = "{TARBALL}"` means a root file system from elsewhere',
+        )
+    if recipe.from_ == TARBALL and not recipe.tarball:
+        raise RecipeError(
+            "it is not said which tarball",
+            at=source.value("from"),
+            hint="add `[tarball.amd64]` with `url` and `sha256`",
+        )
+    if recipe.tarball and recipe.from_ != TARBALL:
+        raise RecipeError(
+            "a tarball is there, and nothing starts from it",
+            at=source.key("tarball"),
+            hint=f'write `from = "{TARBALL}"`, or take it out',
+        )
+    for arch, tarball in recipe.tarball.items():
+        if (tarball.url is None) == (tarball.path is None):
+            raise RecipeError(
+                "a tarball has either `url` or `path`",
+                at=source.key("tarball", arch),
+                hint="`url` is downloaded, `path` lies below the recipe's folder",
+            )
+    for index, fetch in enumerate(recipe.fetch):
+        if fetch.strip and not fetch.extract:
+            raise RecipeError(
+                "`strip` is for tar files",
+                at=source.key("fetch", index, "strip"),
+                hint="add `extract = true`, or take it out",
+            )
 
 
 def _check_base(base: Base, source: Source, suites: Mapping[str, Sequence[str]]) -> None:
@@ -102,6 +138,10 @@ def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     for where, words in lists:
         yield [(*where, index) for index in range(len(words))], list(words)
     users, uids, ports = recipe.user, [user.uid for user in recipe.user], recipe.port
+    secrets = [secret.name for secret in recipe.secret]
+    yield [("secret", i, "name") for i in range(len(secrets))], secrets
+    fetched = [(i, one.path) for i, one in enumerate(recipe.fetch) if not one.extract]
+    yield [("fetch", i, "path") for i, _ in fetched], [path for _, path in fetched]
     yield [("user", i, "name") for i in range(len(users))], [user.name for user in users]
     given = [(i, uid) for i, uid in enumerate(uids) if uid is not None]
     yield [("user", i, "uid") for i, _ in given], [str(uid) for _, uid in given]

@@ -1,5 +1,7 @@
 """Accept: take what was packed into the local templates, once it has been seen to boot."""
 
+import os
+
 from builder.host.places import Places
 from builder.host.privilege import current
 from builder.host.process import program_version
@@ -34,6 +36,8 @@ def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: 
 
 
 def _obstacle(template: Template) -> str | None:
+    if not os.path.lexists(template.rootfs / "sbin/init"):
+        return "since it has no init"
     if current().unprivileged:
         return "since containers need root"
     if template.manifest.arch != host_arch():

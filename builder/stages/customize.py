@@ -1,6 +1,7 @@
 """Customize: a tree and what a recipe adds to it besides packages, made into a new tree."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from builder.distros.kitchen import Kitchen, opened
 from builder.formats.overlay import OverlayEntry, Variables, apply_overlay, render_overlay
@@ -12,6 +13,7 @@ from builder.model.recipe import Services, System, User
 from builder.model.value import Digest, Value
 from builder.stages.accounts import add_users
 from builder.stages.clean import clean, refuse_leaks
+from builder.stages.fetch_files import FetchedFile, lay_files
 from builder.stages.install import tree_of
 from builder.stages.scripts import (
     SCRIPTS,
@@ -20,6 +22,8 @@ from builder.stages.scripts import (
     run_scripts,
     script_environment,
 )
+from builder.stages.secrets import FOLDER as SECRETS
+from builder.stages.secrets import chosen, masked, refuse_traces
 from builder.stages.settings import set_services, set_system
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
@@ -37,6 +41,10 @@ class Customization(Value, frozen=True, kw_only=True):
     users: tuple[User, ...] = ()
     services: Services = Services()
     system: System | None = None
+    fetched: tuple[FetchedFile, ...] = ()
+    """From `fetch_files`."""
+    secrets: tuple[str, ...] = ()
+    """Names of what the scripts see; what is in them is no input."""
     scripts: tuple[ScriptFile, ...] = ()
     """From `read_scripts`."""
     variables: Variables
@@ -45,11 +53,22 @@ class Customization(Value, frozen=True, kw_only=True):
     """Seconds since 1970 that no time in the tree exceeds."""
 
     @property
+    def laid(self) -> tuple[str, ...]:
+        """The paths that the author wants to have there."""
+        overlay = tuple(entry.path for entry in self.overlay)
+        return (*overlay, *(file.path for file in self.fetched if not file.extract))
+
+    @property
     def nothing(self) -> bool:
         """Whether there is nothing to do."""
-        return not (
-            self.overlay or self.users or self.system or self.scripts or self.services != Services()
+        asked: tuple[object, ...] = (
+            self.overlay,
+            self.fetched,
+            self.users,
+            self.system,
+            self.scripts,
         )
+        return not any(asked) and self.services == Services()
 
 
 def customize(inputs: Customization, tools: Tools) -> Tree:
@@ -67,25 +86,35 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
             epoch=inputs.epoch,
             base=lower,
         )
-        (draft / "scripts").mkdir()
-        lay_out_scripts(inputs.scripts, store, draft / "scripts")
-        with (
-            opened(lower, kitchen, Bind(draft / "scripts", SCRIPTS)) as (view, run),
-            TreeIO(view) as tree,
-        ):
+        with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
             apply_overlay(tree, inputs.overlay, rendered, store)
+            lay_files(inputs.fetched, tree, store, draft)
             add_users(inputs.users, tree, run)
             set_system(inputs.system, tree, run)
             set_services(inputs.services, tree, run)
-            run_scripts(inputs.scripts, run, _environment(inputs.variables))
+        if inputs.scripts:
+            _run_scripts(inputs, kitchen, lower, tools)
+        with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
             clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
             refuse_leaks(tree)
         fold(lower, kitchen.upper, kitchen.tree)
         return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=inputs.tree))
 
 
+def _run_scripts(inputs: Customization, kitchen: Kitchen, lower: Path, tools: Tools) -> None:
+    """Run the scripts with their secrets, of which nothing may stay."""
+    folder = kitchen.draft / "scripts"
+    folder.mkdir()
+    lay_out_scripts(inputs.scripts, tools.store, folder)
+    secrets = chosen(inputs.secrets, tools.secrets)
+    hidden = {f"{SECRETS}/{name}": value for name, value in secrets.items()}
+    with opened(lower, kitchen, Bind(folder, SCRIPTS), hidden=hidden) as (_, run), masked(secrets):
+        run_scripts(inputs.scripts, run, _environment(inputs.variables))
+    refuse_traces(kitchen.upper, secrets)
+
+
 def _asked_for(inputs: Customization) -> set[str]:
-    return {*inputs.inherited, *(entry.path for entry in inputs.overlay)}
+    return {*inputs.inherited, *inputs.laid}
 
 
 def _environment(variables: Variables) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from builder.distros import SUITES
 from builder.model import rules, settings
 from builder.model.errors import NotFoundError, RecipeError
-from builder.model.recipe import Recipe
+from builder.model.recipe import TARBALL, Recipe
 from builder.model.settings import Settings
 from builder.model.source import Source, decode_source, source_of_bytes
 from builder.stages.find import KINDS, Kind, find
@@ -59,7 +59,8 @@ def load_file(path: Path) -> LoadedRecipe:
 def _load_chain(path: Path, above: tuple[LoadedRecipe, ...]) -> LoadedRecipe:
     """Read a recipe and all below it; `above` are those that stand on it."""
     loaded = _load_alone(path)
-    if loaded.recipe.from_ is None:
+    if loaded.recipe.from_ in {None, TARBALL}:
+        _check_tarball(loaded, above)
         return loaded
     base = _load_base(loaded, loaded.recipe.from_, above)
     return dataclasses.replace(loaded, base=base)
@@ -131,6 +132,27 @@ def _check_scripts(loaded: LoadedRecipe) -> None:
                 f"the script `{script.path}` does not say what runs it",
                 at=at,
                 hint="start it with a line such as `#!/bin/sh`",
+            )
+
+
+def _check_tarball(lowest: LoadedRecipe, above: tuple[LoadedRecipe, ...]) -> None:
+    """See that nothing is to be installed where nobody knows the distribution."""
+    if lowest.recipe.from_ != TARBALL:
+        return
+    for layer in (lowest, *above):
+        if layer.recipe.packages.install:
+            raise RecipeError(
+                "packages cannot be installed on a tarball",
+                at=layer.source.key("packages", "install"),
+                hint="a script can run the package manager that is in it, without network;"
+                " `[[fetch]]` brings the package files",
+            )
+    for arch, tarball in lowest.recipe.tarball.items():
+        if tarball.path and not (lowest.folder / tarball.path).is_file():
+            raise RecipeError(
+                f"there is no file `{tarball.path}`",
+                at=lowest.source.value("tarball", arch, "path"),
+                hint=f"it belongs in `{lowest.folder}`",
             )
 
 

@@ -4,9 +4,9 @@ import platform
 from dataclasses import dataclass
 
 from builder.distros import MirrorSettings, UnknownPackageError
-from builder.model.errors import RecipeError
+from builder.model.errors import RecipeError, Span
 from builder.model.lock import Asked, AskedLayer, Lock
-from builder.model.recipe import Arch, Base
+from builder.model.recipe import TARBALL, Arch, Base
 from builder.model.settings import Settings
 from builder.stages.load import LoadedRecipe
 
@@ -46,10 +46,14 @@ def layers(loaded: LoadedRecipe) -> tuple[LoadedRecipe, ...]:
 
 
 def base_of(loaded: LoadedRecipe) -> Base:
-    """Give the base that a recipe, or what it stands on, names."""
-    base = layers(loaded)[0].recipe.base
-    assert base is not None  # load() lets nothing else through
-    return base
+    """Give the base that a recipe, or what it stands on, names.
+
+    A tarball has none: its recipe's name stands for the suite.
+    """
+    lowest = layers(loaded)[0]
+    return lowest.recipe.base or Base(
+        distro=TARBALL, suite=lowest.name, arch=tuple(lowest.recipe.tarball)
+    )
 
 
 def host_arch() -> Arch:
@@ -71,10 +75,16 @@ def choose_arch(loaded: LoadedRecipe, wanted: str | None) -> Arch:
         name = layers(loaded)[0].name
         raise RecipeError(
             f"`{name}` is not made for `{arch}`",
-            at=layers(loaded)[0].source.value("base", "arch"),
+            at=_arch_place(layers(loaded)[0]),
             hint=f"it is made for: {', '.join(offered)}",
         )
     return Arch(arch)
+
+
+def _arch_place(lowest: LoadedRecipe) -> Span:
+    if lowest.recipe.base:
+        return lowest.source.value("base", "arch")
+    return lowest.source.key("tarball")
 
 
 def asked_for(loaded: LoadedRecipe, arch: Arch) -> Asked:
@@ -93,6 +103,7 @@ def asked_for(loaded: LoadedRecipe, arch: Arch) -> Asked:
             )
             for layer in layers(loaded)
         ),
+        tarball=layers(loaded)[0].recipe.tarball.get(arch),
     )
 
 

@@ -1,6 +1,7 @@
 """What a stage may use; nothing in here carries data that could change a result."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from builder.host.net import Net
@@ -29,3 +30,5 @@ class Tools:
     """How many things may be done at once."""
     witness: Witness | None = None
     """Sees what came out of each stage; `oven prove` compares two builds by it."""
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """What recipes' scripts were given to see. It is in no key, so it must not change a result."""

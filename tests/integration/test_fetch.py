@@ -320,7 +320,7 @@ def test_largest_is_begun_first(
             jobs: int = CONNECTIONS,
             then: Callable[[Item], None] | None = None,
         ) -> None:
-            asked.extend(item.size for item in items)
+            asked.extend(item.size or 0 for item in items)
             super().fetch_all(items, jobs=jobs, then=then)
 
     noting = replace(tools, net=Noting(Silent()))

@@ -1,0 +1,104 @@
+"""Secrets: what scripts may see while a template is made, and what it must not carry."""
+
+import base64
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from builder.model.errors import OvenError, RecipeError, StageError
+
+FOLDER = "/run/oven/secrets"
+"""Where the sandbox shows them, as files that only root can read."""
+
+SHORTEST = 8
+"""Bytes; what is shorter would be found by chance."""
+
+_PIECE = 1 << 20
+
+
+class MissingSecretError(RecipeError):
+    """A script needs a secret that nobody has given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the secret `{name}` is not given",
+            hint=f"add `--secret {name}=FILE` or `--secret {name}=env:VARIABLE`",
+        )
+        self.name = name
+
+
+def chosen(names: tuple[str, ...], given: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Give the secrets of a layer; raises MissingSecretError."""
+    for name in names:
+        if name not in given:
+            raise MissingSecretError(name)
+    return {name: given[name] for name in names}
+
+
+@contextmanager
+def masked(secrets: Mapping[str, bytes]) -> Iterator[None]:
+    """Keep secrets out of the errors of what is done meanwhile."""
+    try:
+        yield
+    except OvenError as error:
+        for name, value in secrets.items():
+            shown = f"[secret {name}]"
+            for form in (value, value.strip()):
+                text = form.decode(errors="replace")
+                error.problem = error.problem.replace(text, shown)
+                if isinstance(error, StageError):
+                    error.output = error.output.replace(text, shown)
+        raise
+
+
+def refuse_traces(changed: Path, secrets: Mapping[str, bytes]) -> None:
+    """Raise StageError when anything below a folder holds a secret, as it is or encoded.
+
+    Looked for are the bytes themselves, hex digits and Base64 (RFC 4648) at any offset; what is
+    compressed or encrypted cannot be seen.
+    """
+    needles = {form: name for name, value in secrets.items() for form in forms(value.strip())}
+    if not needles:
+        return
+    longest = max(map(len, needles))
+    for path in _paths(changed):
+        for piece in _pieces(path, longest):
+            for form, name in needles.items():
+                if form in piece:
+                    where = path.relative_to(changed)
+                    raise StageError(
+                        f"a script has left the secret `{name}` in `/{where}`",
+                        hint="have it remove the file, or not write it at all",
+                    )
+
+
+def forms(value: bytes) -> Iterator[bytes]:
+    """Give the ways in which a secret may be written."""
+    yield value
+    yield value.hex().encode()
+    yield value.hex().upper().encode()
+    for shift in range(3):
+        # Of the characters at both ends, some bits belong to what stands around the secret.
+        encoded = base64.b64encode(bytes(shift) + value).rstrip(b"=")
+        inner = encoded[(0, 2, 3)[shift] : len(encoded) - ((len(value) + shift) % 3 > 0)]
+        yield inner
+        yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _paths(folder: Path) -> Iterator[Path]:
+    for at, folders, files in os.walk(folder):
+        yield from (Path(at, name) for name in (*folders, *files))
+
+
+def _pieces(path: Path, overlap: int) -> Iterator[bytes]:
+    """Give a file's name and bytes in pieces, each with the end of the one before."""
+    yield os.fsencode(path.name)
+    if path.is_symlink():
+        yield os.fsencode(path.readlink())
+    elif path.is_file():
+        with path.open("rb") as file:
+            before = b""
+            while piece := file.read(_PIECE):
+                yield before + piece
+                before = piece[-overlap:]

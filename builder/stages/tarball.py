@@ -1,0 +1,81 @@
+"""Tarballs: somebody's root file system in place of a distribution's packages."""
+
+from pathlib import Path
+
+from builder.distros import Sources
+from builder.formats.overlay import keep_file
+from builder.formats.unpack import newest_time, unpack_foreign
+from builder.host.files import disk_errors
+from builder.host.treeio import TreeIO
+from builder.model.errors import StageError, TrustError
+from builder.model.lock import Asked, Lock
+from builder.model.recipe import Tarball
+from builder.model.value import Value, digest_of
+from builder.stages.clean import clean
+from builder.stages.fetch_files import download
+from builder.stages.stage import Stage, Tree, tree_held
+from builder.stages.tools import Tools
+
+
+def tarball_sources(cache: Path) -> Sources:
+    """Give the sources of what has no packages."""
+    return Sources(mirrors={}, keyring=cache, cache=cache)
+
+
+def lock_tarball(asked: Asked, tarball: Tarball, folder: Path, tools: Tools) -> Lock:
+    """Make the lock of a recipe that starts from a tarball; its times are the tarball's."""
+    file = bring(tarball, folder, tools)
+    return Lock(
+        recipe=digest_of(asked),
+        asked=asked,
+        epoch=newest_time(file, strip=tarball.strip),
+        releases=(),
+        packages=(),
+    )
+
+
+def bring(tarball: Tarball, folder: Path, tools: Tools) -> Path:
+    """Have the store hold the tarball; `folder` is the recipe's. Raises TrustError."""
+    store = tools.store
+    if (blob := store.blob(tarball.sha256)) is not None:
+        return blob
+    if tarball.url:
+        download((tarball.url,), tarball.sha256, tools)
+    else:
+        path = folder / str(tarball.path)
+        with store.draft() as draft:
+            found = keep_file(path, store, draft)
+        if found != tarball.sha256:
+            raise TrustError(
+                f"`{path}` is not the file that the recipe means",
+                hint=f"its sha256 is {found}, and the recipe says {tarball.sha256}",
+            )
+    blob = store.blob(tarball.sha256)
+    assert blob is not None  # it has just been kept
+    return blob
+
+
+class Import(Value, frozen=True, kw_only=True):
+    """All that decides what the tree is."""
+
+    sha256: str
+    """Of the tarball, which the store holds."""
+    strip: int
+    epoch: int
+    """Seconds since 1970 that no time in the tree exceeds."""
+
+
+def import_tarball(inputs: Import, tools: Tools) -> Tree:
+    """Make the tree, without what no template may carry."""
+    store = tools.store
+    blob = store.blob(inputs.sha256)
+    if blob is None:
+        raise StageError("the tarball is gone", hint="run the same command again")
+    with disk_errors(store.root), store.draft() as draft:
+        unpack_foreign(blob, draft / "tree", strip=inputs.strip, epoch=inputs.epoch)
+        with TreeIO(draft / "tree") as tree:
+            clean(tree, epoch=inputs.epoch)
+        return Tree(store.keep_tree(draft / "tree", epoch=inputs.epoch))
+
+
+IMPORT = Stage("import", 1, import_tarball, Tree, tree_held)
