@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from builder import __version__
 from builder.distros import Sources
-from builder.formats.overlay import Variables, errors_below, read_overlay
+from builder.formats.overlay import Variables, errors_below, read_overlay, renderer_version
 from builder.model.lock import Lock, Package
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.value import Digest, digest_of
@@ -103,9 +103,11 @@ def installation(tree: Digest, batch: tuple[Package, ...], lock: Lock) -> Instal
 def customization(tree: Digest, loaded: LoadedRecipe, order: Order, tools: Tools) -> Customization:
     """Gather all that decides what a recipe makes of the tree below it."""
     recipe, base = loaded.recipe, base_of(loaded)
+    overlay = read_overlay(loaded.overlay, tools.store)
     return Customization(
         tree=tree,
-        overlay=read_overlay(loaded.overlay, tools.store),
+        overlay=overlay,
+        renderer=renderer_version(overlay),
         users=recipe.user,
         services=recipe.services,
         system=recipe.system,

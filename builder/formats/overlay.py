@@ -205,6 +205,15 @@ def _refuse_collisions(entries: list[OverlayEntry]) -> None:
 # Rendering
 
 
+def renderer_version(entries: tuple[OverlayEntry, ...]) -> str:
+    """Name what renders templates with its version; nothing when there is no template."""
+    if not any(entry.kind == "template" for entry in entries):
+        return ""
+    from importlib.metadata import version  # slow to import, and seldom needed
+
+    return f"jinja2 {version('jinja2')}"
+
+
 def render_overlay(
     entries: tuple[OverlayEntry, ...], variables: Variables, store: Store
 ) -> dict[str, bytes]:

@@ -47,6 +47,8 @@ class Customization(Value, frozen=True, kw_only=True):
     """Names of what the scripts see; what is in them is no input."""
     scripts: tuple[ScriptFile, ...] = ()
     """From `read_scripts`."""
+    renderer: str = ""
+    """The version of what renders templates, if there are any."""
     variables: Variables
     """What templates and scripts see; parameters with their final values."""
     epoch: int

@@ -1,18 +1,12 @@
 """Control files: what a package says of itself, read from the package file."""
 
-import io
 import re
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.host.process import Command, failed, on_host
-
-LIMIT = 4 << 20
-"""No control file that is read here is larger, in bytes; what is beyond it is cut off."""
-
-READ = ("control", "preinst", "postinst", "config", "triggers")
+from builder.distros.debian import deb
+from builder.model.errors import StageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +14,7 @@ class Control:
     """A package's control files, as far as they say what installing it does."""
 
     files: Mapping[str, str]
-    """Those of `READ` that are there, as text."""
+    """By name, as text."""
 
     @property
     def fields(self) -> dict[str, str]:
@@ -39,19 +33,14 @@ class Control:
         return [(words[0], words[1]) for words in lines if len(words) == 2]
 
 
-def read_control(deb: Path, name: str) -> Control:
-    """Read the control files of a package file; raises StageError for one that is none."""
-    command = Command(("dpkg-deb", "--ctrl-tarfile", str(deb)))
-    done = on_host(command)
-    if done.code != 0:
-        raise failed(command, done, f"the package file of `{name}` cannot be read")
-    files: dict[str, str] = {}
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        for member in archive:
-            file_name = member.name.removeprefix("./")
-            if file_name in READ and (file := archive.extractfile(member)):
-                files[file_name] = file.read(LIMIT).decode(errors="replace")
-    return Control(files)
+def read_control(path: Path, name: str) -> Control:
+    """Read the control files of the package `name`; raises StageError for a file that is none."""
+    try:
+        found = deb.control_files(path)
+    except deb.DebError as error:
+        problem = f"the package file of `{name}` cannot be read"
+        raise StageError(problem, output=f"{path}: {error}") from error
+    return Control({one.name: one.data.decode(errors="replace") for one in found})
 
 
 def fields_of(text: str) -> dict[str, str]:
