@@ -1,7 +1,6 @@
 """`oven build`: recipes in, templates out."""
 
 import json
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -209,13 +208,9 @@ def _copy_out(built: "Built", folder: Path, tools: "Tools") -> Path:
     blob = tools.store.blob(built.packed.sha256)
     assert blob is not None  # it was packed just now, or found there
     target = folder / f"{built.manifest.name}_{built.manifest.arch}.tar.zst"
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    from builder.host.files import disk_errors
+    from builder.host.files import disk_errors, draft_of
 
-    with disk_errors(folder):
-        try:
-            shutil.copyfile(blob, draft)
-            draft.rename(target)
-        finally:
-            draft.unlink(missing_ok=True)
+    with disk_errors(folder), draft_of(target) as draft:
+        shutil.copyfile(blob, draft)
+        draft.rename(target)
     return target

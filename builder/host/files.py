@@ -47,15 +47,36 @@ class Disk:
 def replace(path: Path, data: bytes, *, disk: Disk | None = None) -> None:
     """Write a file so that a reader sees the old or the new one, whole, also after a crash."""
     disk = disk or Disk()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with draft_of(path) as draft:
         disk.write(draft, data)
         disk.rename(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
     disk.sync(path.parent)
+
+
+@contextlib.contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """Lend a file beside the one that is to be written, to be renamed to it; one writer at a time.
+
+    Every writer of a path has the same draft, and the kernel lets go of its lock when one dies: so
+    what a killed command leaves is used up as soon as the command is run again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.new")
+    while True:
+        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if not _is_at(fd, draft):
+                continue  # whoever had it before us has renamed it
+            try:
+                yield draft
+            except BaseException:
+                if _is_at(fd, draft):
+                    draft.unlink()
+                raise
+            return
+        finally:
+            os.close(fd)
 
 
 @contextlib.contextmanager
@@ -121,19 +142,34 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise HostError(
-                f"no space left on the disk that holds `{path}`",
+        if (told := disk_error(error, path)) is not None:
+            raise told from error
+        raise
+
+
+def disk_error(error: OSError, path: Path | None = None) -> HostError | None:
+    """Make the error for what a disk refuses; None if it is something else that went wrong."""
+    named = path or error.filename
+    where = f" that holds `{named}`" if named else ""
+    match error.errno:
+        case errno.ENOSPC:
+            return HostError(
+                f"no space left on the disk{where}",
                 hint="free some, or `oven cache prune`, then run the same command again",
-            ) from error
-        if error.errno == errno.EDQUOT:
-            raise HostError(
-                f"the disk quota is used up on the disk that holds `{path}`",
+            )
+        case errno.EDQUOT:
+            return HostError(
+                f"the disk quota is used up on the disk{where}",
                 hint="free some space, then run the same command again",
-            ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise HostError(
+            )
+        case errno.EIO:
+            return HostError(
+                f"the disk{where} fails to read or write",
+                hint="`dmesg` has the kernel's reason; OVEN_HOME may name a folder on another disk",
+            )
+        case errno.EACCES | errno.EPERM | errno.EROFS if path:
+            return HostError(
                 f"cannot write to `{error.filename or path}`: {error.strerror}",
                 hint="set OVEN_HOME to a folder that you may write to",
-            ) from error
-        raise
+            )
+    return None

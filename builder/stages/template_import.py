@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.host.files import disk_errors
+from builder.host.files import disk_errors, draft_of
 from builder.host.overlay import link_tree
 from builder.host.removal import remove_tree
 from builder.model.errors import HostError, RecipeError, StageError
@@ -69,7 +69,6 @@ def output_folder(folder: Path) -> None:
 
 def export_template(template: Template, folder: Path, *, jobs: int) -> tuple[Path, "Written"]:
     """Write a template as NAME_ARCH.tar.zst into a folder, whole or not at all."""
-    import tempfile
 
     from builder.formats.frames import LEVEL
     from builder.formats.tarball import pack, suffix
@@ -78,9 +77,9 @@ def export_template(template: Template, folder: Path, *, jobs: int) -> tuple[Pat
     name = template.names[0] if template.names else manifest.name
     output_folder(folder)
     target = folder / f"{name}_{manifest.arch}{suffix}"
-    with disk_errors(folder), tempfile.TemporaryDirectory(prefix=".oven-", dir=folder) as draft:
-        written = pack(template.rootfs, manifest, Path(draft, "f"), level=LEVEL, jobs=jobs)
-        Path(draft, "f").replace(target)
+    with disk_errors(folder), draft_of(target) as draft:
+        written = pack(template.rootfs, manifest, draft, level=LEVEL, jobs=jobs)
+        draft.rename(target)
     return target, written
 
 

@@ -36,8 +36,8 @@ def touch(root: Path, path: Path) -> bool:
             os.utime(path)
         except FileNotFoundError:
             return False
-        except PermissionError:
-            return path.exists()  # somebody else's store, mounted read-only
+        except OSError:
+            return path.exists()  # somebody else's store, mounted read-only; or the disk is full
     return True
 
 
