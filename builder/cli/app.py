@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -79,6 +80,7 @@ def oven() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; every error that Oven can explain becomes text and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code: object = oven.main(args=list(arguments), prog_name="oven", standalone_mode=False)
     except click.exceptions.Exit as leave:
@@ -89,6 +91,9 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         sys.stderr.write("\ninterrupted\n")
         return 130
+    except Terminated:
+        sys.stderr.write("\ninterrupted\n")
+        return 128 + signal.SIGTERM
     except BrokenPipeError:
         # The reader has gone, as `oven list | head -1` does; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,8 +103,30 @@ def run(arguments: Sequence[str]) -> int:
 
         show(error)
         return error.exit_code
-    except Exception:  # noqa: BLE001  # the one place that turns a bug into a line and a log
-        from builder.cli.bug import report_bug
+    except OSError as error:
+        from builder.cli.report import show
+        from builder.host.files import disk_error
 
-        return report_bug()
+        if (told := disk_error(error)) is None:
+            return _bug()
+        show(told)
+        return told.exit_code
+    except Exception:  # noqa: BLE001  # the one place that turns a bug into a line and a log
+        return _bug()
     return code if isinstance(code, int) else 0
+
+
+class Terminated(BaseException):
+    """Somebody wants this process to end: all that is under way is undone, as for Ctrl-C."""
+
+
+def _terminate(number: int, frame: object) -> None:  # noqa: ARG001  # the signal module's way
+    # Once is enough: whoever asks again, as systemd and shells do, must not stop the undoing.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
+
+
+def _bug() -> int:
+    from builder.cli.bug import report_bug
+
+    return report_bug()
