@@ -23,9 +23,24 @@ ENVIRONMENT: Mapping[str, str] = {
 _BWRAP = (
     "bwrap", "--die-with-parent", "--new-session",
     "--unshare-pid", "--unshare-ipc", "--unshare-uts",
-    # Maintainer scripts chown, mknod and switch users; the namespaces are what contains them.
-    "--cap-add", "ALL",
 )  # fmt: skip
+
+_CAPABILITIES = (
+    "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+    "CAP_LEASE", "CAP_LINUX_IMMUTABLE", "CAP_MKNOD", "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+    "CAP_SYS_NICE",
+)  # fmt: skip
+"""What maintainer scripts may do: chown, mknod, switch users, and be root of their own network.
+
+When root builds, the others would reach the host (capabilities(7)): SYS_ADMIN mounts file systems
+on which device nodes mean the host's devices, and uncovers /proc/sys; DAC_READ_SEARCH opens any
+file by its handle; SYSLOG, SYS_MODULE, SYS_RAWIO, SYS_TIME, SYS_BOOT and BPF know no namespace.
+"""
+
+_OF_THE_KERNEL = ("/proc/fs", "/proc/sys", "/proc/sysrq-trigger")
+"""What user 0 may write to without any capability; bwrap itself covers only what is a folder that
+access(2) calls writable, and these are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +56,9 @@ class Bind:
 class Sandbox:
     """A tree to run programs in, and what they may see besides it.
 
-    They are root of namespaces of their own: fresh /proc and /dev, no /sys, no host processes, and
-    no network unless asked for. All that they started dies with them.
+    They are root of namespaces of their own: fresh /proc and /dev, no /sys, no host processes, no
+    network unless asked for, and no right that reaches beyond. All that they started dies with
+    them.
     """
 
     root: Path
@@ -96,9 +112,14 @@ class Inside:
 
     def _argv(self, command: Command, *more: str, last: Sequence[str] = ()) -> tuple[str, ...]:
         box = self.sandbox
-        argv = [*_BWRAP, *more, "--clearenv", "--hostname", box.hostname]
+        argv = [*_BWRAP, "--cap-drop", "ALL"]
+        for name in _CAPABILITIES:
+            argv += ["--cap-add", name]
+        argv += [*more, "--clearenv", "--hostname", box.hostname]
         argv += [] if box.network else ["--unshare-net"]
         argv += ["--bind", str(box.root), "/", "--proc", "/proc", "--dev", "/dev"]
+        for path in _OF_THE_KERNEL:
+            argv += ["--ro-bind-try", path, path]
         for bind in box.binds:
             argv += ["--bind" if bind.writable else "--ro-bind", str(bind.source), bind.inside]
         argv += last
@@ -149,7 +170,17 @@ def _environment(sandbox: Sandbox) -> dict[str, str]:
 
 def secluded(command: Command) -> Done:
     """Run a program of the host's without network, and so that nothing it starts outlives it."""
-    alone = (*_BWRAP, "--unshare-net", "--hostname", "oven", "--dev-bind", "/", "/")
+    alone = (
+        *_BWRAP,
+        "--cap-add",
+        "ALL",
+        "--unshare-net",
+        "--hostname",
+        "oven",
+        "--dev-bind",
+        "/",
+        "/",
+    )
 
     def argv(*more: str) -> tuple[str, ...]:
         return (*alone, *more, "--proc", "/proc", "--", *command.argv)
