@@ -1,6 +1,7 @@
 """The native bootstrap: a base tree from packages that are linked, not unpacked."""
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,11 +69,24 @@ def bootstrap(packages: Sequence[Package], kitchen: Kitchen) -> None:
 
 def _bootstrap(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
     try:
-        _linked(packages, kitchen)
+        with naming_the_package():
+            _linked(packages, kitchen)
     except UnlinkableError:
         for name in ("tree", "upper", "work", "over", "view"):
             remove_tree(kitchen.draft / name)
-        _by_dpkg(packages, kitchen)
+        with naming_the_package():
+            _by_dpkg(packages, kitchen)
+
+
+@contextmanager
+def naming_the_package() -> Iterator[None]:
+    """Have an error name the package that dpkg complains about first, if it does."""
+    try:
+        yield
+    except StageError as error:
+        if broken := re.search(r"error processing (?:package|archive) (\S+)", error.output):
+            error.problem = f"the package `{Path(broken[1]).name}` could not be installed"
+        raise
 
 
 def _linked(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
@@ -123,16 +137,36 @@ def _run_preinsts(
     place = view / ADMIN / "tmp.ci"
     for package in preinst_order(packages):
         if (package.expanded.control / "preinst").exists():
+            remove_tree(place)
             shutil.copytree(package.expanded.control, place)
             run.require(
                 Command((f"/{ADMIN}/tmp.ci/preinst", "install"), env=_script_environment(package)),
                 f"the preinst script of `{package.name}` failed",
             )
-            shutil.rmtree(place)
+            _check_database(view, f"the preinst script of `{package.name}`")
+            remove_tree(place)
     _check_diversions(before, coming, view)
     for package in coming:
         if overridden(view) & set(package.paths):
             raise UnlinkableError(f"files of {package.name} get other modes than it says")
+
+
+def _check_database(root: Path, culprit: str) -> None:
+    """See that scripts left dpkg's database where it was, before it is read or written from here.
+
+    A link in its place would lead out of the tree, and a pipe would have us wait for ever.
+    """
+    admin = Path(ADMIN)
+    folders = [root / path for path in (*reversed(admin.parents[:-1]), admin)]
+    files = [root / admin / name for name in ("diversions", "status", "statoverride")]
+    try:
+        sound = all(stat.S_ISDIR(path.lstat().st_mode) for path in folders)
+        there = [path for path in files if path.name == "status" or os.path.lexists(path)]
+        sound = sound and all(stat.S_ISREG(path.lstat().st_mode) for path in there)
+    except (FileNotFoundError, NotADirectoryError):
+        sound = False
+    if not sound:
+        raise StageError(f"{culprit} put something else in the place of dpkg's database")
 
 
 def _script_environment(package: Unpacked) -> dict[str, str]:
@@ -223,6 +257,7 @@ def _lay_over(source: Path, target: Path) -> None:
 
 def _check_installed(tree: Path) -> None:
     """Raise StageError unless dpkg holds every package for installed."""
+    _check_database(tree, "some maintainer script")
     broken = not_installed(tree)
     if broken:
         raise StageError("dpkg left packages that are not installed", output="\n".join(broken))
