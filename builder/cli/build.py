@@ -120,7 +120,23 @@ def _check_secrets(names: tuple[str, ...], given: dict[str, bytes]) -> None:
 
 
 def _build(name: str, options: Options, work: "Workplace") -> dict[str, object]:
-    """Build one; give what a script would want to know."""
+    """Build one, and again without what turns out to be damaged in the cache."""
+    from builder.store.verify import RemovedError
+
+    for _ in range(MOST_DAMAGED):
+        try:
+            return _build_once(name, options, work)
+        except RemovedError as error:
+            work.tools.report.say(f"{error.problem}; it is removed, and made again")
+    return _build_once(name, options, work)
+
+
+MOST_DAMAGED = 20
+"""How many damaged objects are made again before the disk is given up."""
+
+
+def _build_once(name: str, options: Options, work: "Workplace") -> dict[str, object]:
+    """Give what a script would want to know of what was built."""
     from builder.cli.workplace import plan
     from builder.stages.accept import accept
     from builder.stages.fetch import SupersededError
@@ -205,7 +221,9 @@ def _make(order: "Order", planned: "Planned", options: Options) -> "Built":
 
 def _copy_out(built: "Built", folder: Path, tools: "Tools") -> Path:
     """Copy the tarball to where the user wants it, whole or not at all."""
-    blob = tools.store.blob(built.packed.sha256)
+    from builder.store.damage import checked_blob
+
+    blob = checked_blob(tools.store, built.packed.sha256)
     assert blob is not None  # it was packed just now, or found there
     target = folder / f"{built.manifest.name}_{built.manifest.arch}.tar.zst"
     from builder.host.files import disk_errors, draft_of

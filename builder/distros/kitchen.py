@@ -11,6 +11,7 @@ from builder.host.sandbox import Bind, Inside, Sandbox, inside
 from builder.model.errors import StageError
 from builder.model.lock import Package
 from builder.store import Store
+from builder.store.damage import checked_blob
 
 # A tree of the store is the lower folder of an overlay mount and never changes; what is done to it
 # lands in the upper one. All of it lies in a draft, so that a step that fails leaves nothing.
@@ -86,7 +87,7 @@ def lay_out(packages: tuple[Package, ...], kitchen: Kitchen) -> Bind:
     folder = kitchen.draft / "packages"
     folder.mkdir()
     for package in packages:
-        blob = kitchen.store.blob(package.sha256)
+        blob = checked_blob(kitchen.store, package.sha256)
         if blob is None:
             raise StageError(
                 f"the package file of `{package.name}` is no longer in the store",

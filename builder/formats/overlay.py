@@ -21,6 +21,7 @@ from builder.host.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import OvenError, RecipeError, Span
 from builder.model.value import Value
 from builder.store import Store
+from builder.store.damage import checked_blob
 
 # `overlay/etc/motd.j2` becomes `/etc/motd`. The folder is read once, before the build: its bytes go
 # into the store as blobs and its listing into the stage's inputs, so that the stage can use nothing
@@ -343,7 +344,7 @@ def apply_overlay(
 
 
 def _blob(store: Store, entry: OverlayEntry) -> Path:
-    blob = store.blob(entry.content)
+    blob = checked_blob(store, entry.content)
     if blob is None:
         raise RecipeError(
             "the overlay's file is no longer in the store",

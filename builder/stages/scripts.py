@@ -11,6 +11,7 @@ from builder.model.errors import RecipeError, Span
 from builder.model.recipe import Script
 from builder.model.value import Value
 from builder.store import Store
+from builder.store.damage import checked_blob
 
 SCRIPTS = "/run/oven/scripts"
 """Where the sandbox shows the scripts."""
@@ -65,7 +66,7 @@ def lay_out_scripts(scripts: tuple[ScriptFile, ...], store: Store, folder: Path)
     for script in scripts:
         target = folder / script.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        blob = store.blob(script.content)
+        blob = checked_blob(store, script.content)
         if blob is None:
             raise RecipeError(
                 f"the script `{script.path}` is no longer in the store",

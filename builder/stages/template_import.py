@@ -14,6 +14,7 @@ from builder.model.value import Digest, canonical
 from builder.runtime.templates import Template, Templates
 from builder.stages.pack import Packed
 from builder.store import Store
+from builder.store.damage import checked_blob
 
 if TYPE_CHECKING:
     from builder.formats.frames import Written
@@ -41,7 +42,7 @@ def import_built(packed: Packed, store: Store, templates: Templates) -> Template
         return known
     from builder.formats.unpack import read_manifest, unpack
 
-    blob, tree = store.blob(packed.sha256), store.tree(packed.tree)
+    blob, tree = checked_blob(store, packed.sha256), store.tree(packed.tree)
     if blob is None:
         raise StageError("the packed template is not in the store", hint="build it again")
     manifest = read_manifest(blob)

@@ -14,6 +14,7 @@ each live process), `flights/` (locks) and `uses/` (who works with the store jus
 """
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,6 +58,8 @@ class Store:
         self._disk = disk or Disk()
         self.grown = False
         """Whether an object has come in through this value."""
+        self.checked: set[str] = set()
+        """Hashes of files that this process has written or read: they need not be read again."""
         with disk_errors(self.root):
             for name in FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -91,6 +94,7 @@ class Store:
             draft.chmod(0o444)
             self._disk.sync(draft)
             self._move_in(draft, path)
+        self.checked.add(sha256)
         return path
 
     def tree(self, digest: Digest) -> Path | None:
@@ -198,17 +202,20 @@ class Store:
     # Actions
 
     def recall(self, key: Digest) -> bytes | None:
-        """Give what was remembered under a key, or None."""
+        """Give what was remembered under a key, or None; a damaged note is as good as none."""
         path = self._action_path(key)
         try:
-            return path.read_bytes() if self._use(path) else None
+            noted = path.read_bytes() if self._use(path) else b""
         except FileNotFoundError:
             return None
+        result, _, check = noted.rpartition(b"\n")
+        return result if check == _check_of(result) else None
 
     def remember(self, key: Digest, result: bytes) -> None:
         """Write down a result, after the objects that it names have been kept."""
         with disk_errors(self.root):
-            replace(self._action_path(key), result, disk=self._disk)
+            noted = result + b"\n" + _check_of(result)
+            replace(self._action_path(key), noted, disk=self._disk)
 
     @contextlib.contextmanager
     def flight(self, key: Digest) -> Iterator[None]:
@@ -286,3 +293,8 @@ def _remove_unlocked(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         (folder / "lock").unlink(missing_ok=True)
         folder.rmdir()
+
+
+def _check_of(result: bytes) -> bytes:
+    """Give what stands behind a result, to tell whether its bytes are those that were written."""
+    return hashlib.sha256(result).hexdigest()[:16].encode()

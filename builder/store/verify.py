@@ -20,6 +20,10 @@ Read = dict[tuple[int, int], Entry]
 """Files that were read since verifying began, by inode: what trees share is read once."""
 
 
+class RemovedError(HostError):
+    """Something in the store was damaged, and is gone now: the same work makes it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """An object that is no longer what its name says."""
@@ -42,7 +46,7 @@ def verify(store: Store, kinds: Collection[str] = KINDS) -> Iterator[Damage]:
         for path in sorted(folder.glob("*/*" if kind == "blobs" else "*")):
             with contextlib.suppress(FileNotFoundError):  # pruned meanwhile
                 if paths := _damaged(store, kind, path, read):
-                    _remove(store, path)
+                    remove(store, path)
                     yield Damage(kind, path.name, tuple(paths))
 
 
@@ -97,14 +101,15 @@ def _differing(root: Path, manifest: TreeManifest, epoch: int, read: Read | None
     return sorted(path for path in before | now if before.get(path) != now.get(path))
 
 
-def _remove(store: Store, path: Path) -> None:
+def remove(store: Store, path: Path) -> None:
+    """Remove an object, whatever is in it."""
     with disk_errors(store.root), store.draft() as draft:
         # Moved away first, so that nobody ever sees half an object.
         path.rename(draft / "damaged")
         remove_tree(draft / "damaged")
 
 
-def removed(store: Store, problem: str) -> HostError:
+def removed(store: Store, problem: str) -> RemovedError:
     """Verify all trees after damage was met in one; give the error that names what was removed.
 
     Not only that tree: others share its files, and so do the packages that it was made of.
@@ -112,7 +117,7 @@ def removed(store: Store, problem: str) -> HostError:
     found = [
         f"{one.kind}/{one.name}: {one.paths[0]}" for one in verify(store, ("expanded", "trees"))
     ]
-    return HostError(
+    return RemovedError(
         f"the cache is damaged: {problem}",
         hint="run the same command again; removed, to be made anew: " + ", ".join(found),
     )

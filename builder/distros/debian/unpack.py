@@ -11,6 +11,7 @@ from builder.host.process import Command, feed
 from builder.model.errors import StageError
 from builder.model.lock import Package
 from builder.store import Store
+from builder.store.damage import checked_blob
 
 _TAR = (
     "tar", "--extract", "--verbose", "--file=-", "--quoting-style=literal",
@@ -56,7 +57,7 @@ def expand(packages: Sequence[Package], store: Store, *, jobs: int) -> list[Expa
 
 def blob_of(package: Package, store: Store) -> Path:
     """Give the package's file, which the fetch stage has put into the store."""
-    blob = store.blob(package.sha256)
+    blob = checked_blob(store, package.sha256)
     if blob is None:
         raise StageError(
             f"the package file of `{package.name}` {package.version} is not in the store",
