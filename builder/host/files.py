@@ -137,6 +137,33 @@ def _is_at(fd: int, path: Path) -> bool:
 
 
 @contextlib.contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Tell others that a folder is in use, until the block ends; gives False when it is gone."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield True
+    finally:
+        os.close(fd)
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether somebody uses a folder, as they say by `held`."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+@contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn what a disk refuses into a HostError that says what to do."""
     try:

@@ -1,6 +1,7 @@
 """Accept: take what was packed into the local templates, once it has been seen to boot."""
 
 import os
+from dataclasses import dataclass
 
 from builder.host.places import Places
 from builder.host.privilege import current
@@ -21,7 +22,27 @@ def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: 
     and that is said.
     """
     templates = Templates(places.data)
-    template = import_built(packed, tools.store, templates)
+    accepted = False
+    while not accepted:
+        template = import_built(packed, tools.store, templates)
+        with templates.held(template.digest) as accepted:
+            # Another build may have pruned it, since it has no name yet.
+            if accepted:
+                _accept(template, templates, Setting(places, tools, slot), probing=probing)
+    templates.prune_untagged()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a template is accepted, with what, and as which part of a build."""
+
+    places: Places
+    tools: Tools
+    slot: str
+
+
+def _accept(template: Template, templates: Templates, at: Setting, *, probing: bool) -> None:
+    places, tools, slot = at.places, at.tools, at.slot
     reason = None if not probing else _obstacle(template)
     if reason is not None:
         tools.report.say(f"{template.manifest.name}: not probed, {reason}")
@@ -32,7 +53,6 @@ def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: 
         inputs = Probing(template=template.digest, runtime=runtime)
         make(probe_stage(template, places), inputs, tools, slot=f"{slot}/{template.manifest.name}")
     templates.tag(template.manifest.name, template.digest)
-    templates.prune_untagged()
 
 
 def _obstacle(template: Template) -> str | None:
