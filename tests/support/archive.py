@@ -3,10 +3,11 @@
 import contextlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +32,10 @@ class Deb:
     suite: str = "bookworm"
     payload: int = 0
     """How many random bytes it carries."""
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    """Maintainer scripts and other control files: `postinst` and what it is."""
+    tree: Path | None = None
+    """A folder with its files."""
 
 
 PACKAGES = (
@@ -73,7 +78,7 @@ class Archive:
         for deb in packages:
             archive._build(deb)
         for suite in DATES:
-            archive._index(suite)
+            archive.index(suite)
         subprocess.run(["gpgconf", "--homedir", archive.gnupg, "--kill", "all"], check=True)
         return archive
 
@@ -82,8 +87,15 @@ class Archive:
         for deb in packages:
             self._build(deb)
         for suite in {deb.suite for deb in packages}:
-            self._index(suite)
+            self.index(suite)
         subprocess.run(["gpgconf", "--homedir", self.gnupg, "--kill", "all"], check=True)
+
+    def grown(self, root: Path, *packages: Deb) -> "Archive":
+        """Make a copy that has some more packages, signed with the same key."""
+        subprocess.run(["cp", "-a", self.root, root], check=True)
+        copy = Archive(root)
+        copy.publish(*packages)
+        return copy
 
     @property
     def fingerprint(self) -> str:
@@ -130,6 +142,11 @@ class Archive:
             f"{deb.fields}{chr(10) if deb.fields else ''}Description: {deb.name}\n"
         )
         (tree / "DEBIAN/control").write_text(control)
+        for name, text in deb.scripts.items():
+            (tree / "DEBIAN" / name).write_text(text)
+            (tree / "DEBIAN" / name).chmod(0o755 if text.startswith("#!") else 0o644)
+        if deb.tree:
+            shutil.copytree(deb.tree, tree, symlinks=True, dirs_exist_ok=True)
         if deb.payload:
             (tree / "payload").write_bytes(os.urandom(deb.payload))
         file = f"{deb.name}_{deb.version.partition(':')[2] or deb.version}_{deb.arch}.deb"
@@ -137,7 +154,8 @@ class Archive:
         pool.mkdir(parents=True, exist_ok=True)
         _run(("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(pool / file)))
 
-    def _index(self, suite: str) -> None:
+    def index(self, suite: str) -> None:
+        """Write and sign the index of a suite, as its packages are now."""
         part = self.part(suite)
         (part / "pool/main" / suite).mkdir(parents=True, exist_ok=True)
         folder = part / "dists" / suite
@@ -228,7 +246,11 @@ def serve(root: Path) -> Iterator[Mirror]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client may be killed in the middle; that is no fault of ours."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     mirror = Mirror(root, f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

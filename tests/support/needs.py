@@ -1,5 +1,6 @@
 """What a test needs of the machine: a laptop without it skips, a CI machine without it fails."""
 
+import ctypes
 import functools
 import os
 import shutil
@@ -20,10 +21,10 @@ def needs(*abilities: str) -> pytest.MarkDecorator:
     """Mark a test, or with `pytestmark` a module, by what the machine must have.
 
     Known are `root`, `archive` (a Debian mirror answers), `userns` (an ordinary user may have a
-    user namespace), and `program:NAME`.
+    user namespace), `program:NAME` and `library:NAME`.
     """
     for ability in abilities:
-        if ability not in CHECKS and not ability.startswith("program:"):
+        if ability not in CHECKS and not ability.startswith(("program:", "library:")):
             msg = f"nobody knows how to tell whether there is `{ability}`"
             raise ValueError(msg)
     return pytest.mark.needs(*abilities)
@@ -44,7 +45,17 @@ def require(*abilities: str) -> None:
 def lack(ability: str) -> str | None:
     """Tell what keeps the machine from having an ability; None when it has it."""
     kind, _, name = ability.partition(":")
+    if kind == "library":
+        return _library(name)
     return _program(name) if kind == "program" else CHECKS[ability]()
+
+
+def _library(name: str) -> str | None:
+    try:
+        ctypes.CDLL(name)
+    except OSError as error:
+        return str(error)
+    return None
 
 
 def _program(name: str) -> str | None:

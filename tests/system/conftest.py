@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.archive import Archive, Mirror, serve
+from tests.support.miniature import packages
 from tests.support.needs import require
 from tests.support.oven import CHECKOUT, Oven
 from tests.support.traces import Traces, left_over
@@ -36,6 +38,14 @@ def oven(disk: Path) -> Iterator[Oven]:
     names = sorted(path.name for path in containers.glob("*") if "." not in path.name)
     if names:
         oven("destroy", "--force", *names)
+
+
+@pytest.fixture(scope="session")
+def miniature(disk: Path) -> Iterator[tuple[Archive, Mirror]]:
+    """An archive with a system so small that it is built in a second, and its server."""
+    archive = Archive.make(disk / "miniature", packages(disk / "packages"))
+    with serve(archive.root) as mirror:
+        yield archive, mirror
 
 
 Built = Callable[[str], str]
