@@ -1,6 +1,7 @@
 """`oven build`: recipes in, templates out."""
 
 import json
+import os
 import shutil
 import time
 from dataclasses import dataclass

@@ -46,6 +46,7 @@ def lease(root: Path) -> Iterator[None]:
     """Keep what is touched from now on from being removed, until the block ends."""
     with contextlib.ExitStack() as stack:
         with disk_errors(root):
+            horizon(root)  # what killed builds have left goes now, and not only with a prune
             fd, name = tempfile.mkstemp(prefix="lease-", dir=root / "uses")
             os.close(fd)
             path = Path(name)
