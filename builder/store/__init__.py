@@ -190,6 +190,7 @@ class Store:
 
     def note_frames(self, notes: Mapping[str, bytes]) -> None:
         """Write down where frames lie, after the file that has them was kept."""
+        self.grown = True
         with disk_errors(self.root), self.draft() as draft:
             for name, note in notes.items():
                 (draft / name).write_bytes(note)
