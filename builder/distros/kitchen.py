@@ -10,6 +10,7 @@ from builder.host.overlay import overlay, stand_ins
 from builder.host.sandbox import Bind, Inside, Sandbox, inside
 from builder.model.errors import StageError
 from builder.model.lock import Package
+from builder.model.recipe import Arch
 from builder.store import Store
 from builder.store.damage import checked_blob
 
@@ -75,8 +76,10 @@ def opened(
     over = draft / "over"
     if not over.exists():
         stand_ins(lower, over, STAND_INS)
+    arch, epoch = Arch(kitchen.arch), kitchen.epoch
+    sandbox = Sandbox(root=view, binds=binds, epoch=epoch, arch=arch, hidden=hidden)
     with overlay(lower, kitchen.upper, draft / "work", view, over=over):
-        yield view, inside(Sandbox(root=view, binds=binds, epoch=kitchen.epoch, hidden=hidden))
+        yield view, inside(sandbox)
 
 
 def lay_out(packages: tuple[Package, ...], kitchen: Kitchen) -> Bind:

@@ -191,6 +191,7 @@ PACKAGE_OF: Mapping[str, str] = {
     "nft": "nftables",
     "runc": "runc",
     "tar": "tar",
+    "unshare": "util-linux",
 }
 """Which Debian package holds a program that Oven calls."""
 

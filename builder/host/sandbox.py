@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.host.foreign import emulation
 from builder.host.process import CLEAN_ENVIRONMENT, Command, Done, failed, on_host
 from builder.host.syncfilter import sync_filter
 from builder.model.errors import HostError
+from builder.model.recipe import Arch
 
 ENVIRONMENT: Mapping[str, str] = {
     **CLEAN_ENVIRONMENT,
@@ -70,6 +72,8 @@ class Sandbox:
     """SOURCE_DATE_EPOCH, for programs that honor it."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Beyond `ENVIRONMENT`."""
+    arch: Arch | None = None
+    """That of the tree's programs; None: this machine's."""
     hidden: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Files that only root can read, by their paths inside. They are in memory, and shown nowhere:
     neither on a command line nor on a disk."""
@@ -91,10 +95,16 @@ class Inside:
         with _in_memory(self.sandbox.hidden) as files:
             fds = tuple(files.values())
             shown = [word for path, fd in files.items() for word in _show(path, fd)]
+            first: tuple[str, ...] = ()
+            known = emulation(self.sandbox.arch) if self.sandbox.arch else None
+            if known is not None:
+                first, fds = ("--userns", str(known.namespace)), (*fds, known.namespace)
             inherited = Command(
                 command.argv, command.stdin, command.env, command.cwd, (*command.pass_fds, *fds)
             )
-            return _filtered(lambda *more: self._argv(command, *more, last=shown), inherited)
+            return _filtered(
+                lambda *more: self._argv(command, *first, *more, last=shown), inherited
+            )
 
     def require(self, command: Command, problem: str | None = None, /) -> Done:
         """Run a command that must succeed; else a StageError with its output."""
@@ -107,7 +117,7 @@ class Inside:
         return done
 
     def paste(self, command: Command) -> str:
-        """Write the whole command as a shell takes it, without the sync filter's descriptor."""
+        """Write the whole command as a shell takes it, without what only this process has open."""
         return shlex.join(self._argv(command))
 
     def _argv(self, command: Command, *more: str, last: Sequence[str] = ()) -> tuple[str, ...]:

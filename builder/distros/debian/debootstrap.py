@@ -8,11 +8,13 @@ from pathlib import Path
 from builder.distros.debian.database import Unpacked, closure
 from builder.distros.debian.unpack import blob_of
 from builder.distros.kitchen import Kitchen
+from builder.host.foreign import is_foreign
 from builder.host.privilege import current
 from builder.host.process import Command, failed
 from builder.host.sandbox import secluded
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
+from builder.model.recipe import Arch
 
 SCRIPT = "/usr/share/debootstrap/scripts/sid"
 
@@ -26,6 +28,11 @@ def debootstrap(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
         raise HostError(
             "debootstrap makes device nodes, which only real root may",
             hint="leave out `--bootstrap debootstrap`; Oven's own bootstrap needs no root",
+        )
+    if is_foreign(Arch(kitchen.arch)):
+        raise HostError(
+            f"debootstrap cannot make a tree for {kitchen.arch} on this machine in one go",
+            hint="leave out `--bootstrap debootstrap`; Oven's own bootstrap can",
         )
     repository = kitchen.draft / "repository"
     _lay_out(packages, repository, kitchen)
