@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.bench import FOLDER, OVEN, PYTHON, empty, install, minimum, needs
 from benchmarks.runner import Comparison, Contender, compare, main
-from builder.distros.debian.mirrors import find_mirrors, pockets
+from builder.distros.debian.family import DEBIAN
+from builder.distros.debian.mirrors import find_mirrors
 
 SUITE = "bookworm"
 
@@ -50,7 +51,10 @@ def run(arguments: argparse.Namespace) -> Sequence[Comparison]:
 def sources() -> tuple[str, ...]:
     """Give lines for apt that name the same mirrors and pockets as Oven takes."""
     mirrors = find_mirrors({})
-    lines = [f"deb {mirrors[archive][0]} {suite} main" for archive, suite in pockets(SUITE)]
+    lines = [
+        f"deb {mirrors[archive][0]} {suite} main"
+        for archive, suite in DEBIAN.pockets(SUITE, "amd64")
+    ]
     return tuple(lines)
 
 

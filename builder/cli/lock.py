@@ -34,7 +34,9 @@ def lock(
 ) -> None:
     """Resolve a recipe against the signed archive and write its lock file.
 
-    The file lies beside the recipe; commit it, and everybody builds from the same bytes.
+    The file lies beside the recipe; commit it, and everybody builds from the same bytes. When the
+    recipe has changed since, packages keep the versions that the lock has, as far as the archive
+    still has them; --update takes the newest.
     """
     if check and update:
         raise click.UsageError("--check changes nothing, so --update cannot go with it")
@@ -81,7 +83,7 @@ def _lock(planned: "Planned", path: Path, *, update: bool) -> "tuple[bool, Chang
     if old is not None and not update and not stale_keys(old, planned.asked):
         report.say(f"{path}: fits the recipe; --update takes newer versions")
         return False, None
-    new = planned.resolve()
+    new = planned.resolve(None if update else old)
     if old is None:
         write_lock(path, new)
         report.say(f"{path}: {len(new.packages)} packages")

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder.cli.lines import reporter
 from builder.distros import Sources, UnknownPackageError, distro
@@ -14,8 +14,15 @@ from builder.host.process import on_host
 from builder.model.lock import Asked, Lock
 from builder.model.settings import Settings
 from builder.stages.load import LoadedRecipe, load, load_settings
-from builder.stages.order import asked_for, choose_arch, layers, located, mirror_settings
-from builder.stages.resolve import LockFiles, resolve
+from builder.stages.order import (
+    asked_for,
+    base_of,
+    choose_arch,
+    layers,
+    located,
+    mirror_settings,
+)
+from builder.stages.resolve import LockFiles, lock_path, resolve
 from builder.stages.tarball import lock_tarball, tarball_sources
 from builder.stages.tools import Tools
 from builder.store import Store
@@ -62,15 +69,25 @@ class Planned:
     sources: Sources
     tools: Tools
 
-    def resolve(self) -> Lock:
-        """Ask the archive; an error about a package says where the recipe asks for it."""
+    def resolve(self, keep: Lock | None = None) -> Lock:
+        """Ask the archive; an error about a package says where the recipe asks for it.
+
+        What `keep` has chosen stays, as far as that is possible.
+        """
         lowest = layers(self.loaded)[0]
         if self.asked.tarball:
             return lock_tarball(self.asked, self.asked.tarball, lowest.folder, self.tools)
         try:
-            return resolve(self.asked, self.sources, self.tools)
+            return resolve(self.asked, self.sources, self.tools, keep)
         except UnknownPackageError as error:
             raise located(error, self.loaded) from error
+
+    def next_mirror(self, archive: str) -> "Planned":
+        """Put the mirror of an archive that was asked first last."""
+        mirrors = dict(self.sources.mirrors)
+        first, *others = mirrors.get(archive, ("",))
+        mirrors[archive] = (*others, first)
+        return replace(self, sources=replace(self.sources, mirrors=mirrors))
 
 
 def plan(name: str, arch: str | None, work: Workplace) -> Planned:
@@ -78,10 +95,11 @@ def plan(name: str, arch: str | None, work: Workplace) -> Planned:
     loaded = load(name)
     asked = asked_for(loaded, choose_arch(loaded, arch))
     settings, cache = mirror_settings(work.settings), work.places.cache
+    committed = lock_path(loaded.lock, asked.arch, base_of(loaded).arch)
     return Planned(
         loaded=loaded,
         asked=asked,
-        files=LockFiles(name=loaded.name, committed=loaded.lock, cache=cache),
+        files=LockFiles(name=loaded.name, committed=committed, cache=cache),
         sources=tarball_sources(cache)
         if asked.tarball
         else distro(asked.distro).sources(asked, settings, cache),

@@ -29,6 +29,8 @@ TABLE: Mapping[str, Row] = {
     "debian": Row(
         "builder.distros.debian", "Debian", ("bullseye", "bookworm", "trixie", "forky", "sid")
     ),
+    "devuan": Row("builder.distros.devuan", "Devuan", ("daedalus", "excalibur", "ceres")),
+    "ubuntu": Row("builder.distros.ubuntu", "Ubuntu", ("jammy", "noble", "resolute")),
 }
 """The distributions, by the names that `base.distro` takes."""
 
@@ -82,8 +84,13 @@ class Distro(Protocol):
     def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> Sources:
         """Find the mirrors and the keys on this machine."""
 
-    def resolve(self, asked: Asked, sources: Sources, run: Runner) -> Lock:
-        """Decide which packages an asking means now, from signed indexes only."""
+    def resolve(
+        self, asked: Asked, sources: Sources, run: Runner, keep: Lock | None = None
+    ) -> Lock:
+        """Decide which packages an asking means now, from signed indexes only.
+
+        What an older lock `keep` has chosen stays, as far as the indexes still have it.
+        """
 
     def batches(
         self, packages: tuple[Package, ...], store: Store

@@ -76,7 +76,8 @@ class Lock(Value, frozen=True, kw_only=True):
     """Of `asked`."""
     asked: Asked
     epoch: int
-    """Seconds since 1970 that no file time in the template exceeds: the newest Release's date."""
+    """Seconds since 1970 that no file time in the template exceeds: the newest Release's date when
+    the lock was made; one that is extended, its packages staying the same, keeps it."""
     releases: tuple[Release, ...]
     packages: tuple[Package, ...]
     """Sorted by name."""

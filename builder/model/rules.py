@@ -108,7 +108,7 @@ def _check_base(base: Base, source: Source, suites: Mapping[str, Sequence[str]])
             at=at,
             hint=f'write `suite = "{pocket}"`; its security and updates parts are always used',
         )
-    if base.suite in MOVING:
+    if MOVING.get(base.suite) in known:
         raise RecipeError(
             f"`{base.suite}` is not a suite's code name",
             at=at,

@@ -20,13 +20,13 @@ def examine(places: Places) -> Iterator[Check]:
 
 
 def _building(places: Places) -> Iterator[Check]:
-    from builder.distros.debian import KEYRING
+    from builder.distros.debian.family import DEBIAN
 
     for name in BUILDING:
         yield doctor.program(name)
     if not doctor.is_root():
         yield doctor.program("newuidmap")
-    yield doctor.file("Debian's keys", KEYRING, "apt-get install debian-archive-keyring")
+    yield doctor.file("Debian's keys", DEBIAN.keyring, "apt-get install debian-archive-keyring")
     yield _mirrors(places)
     yield doctor.user_namespaces()
     yield doctor.sandbox(places.cache)
@@ -52,13 +52,13 @@ def _running(places: Places) -> Iterator[Check]:
 
 
 def _mirrors(places: Places) -> Check:
-    from builder.distros.debian.mirrors import MAIN, find_mirrors
+    from builder.distros.debian.mirrors import find_mirrors
     from builder.stages.load import load_settings
     from builder.stages.order import mirror_settings
 
     def work() -> str:
         settings = mirror_settings(load_settings(places.settings))
-        return ", ".join(find_mirrors(settings.mirrors)[MAIN])
+        return ", ".join(find_mirrors(settings.mirrors)["debian"])
 
     return doctor.attempt("mirrors", work)
 

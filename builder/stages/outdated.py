@@ -13,7 +13,7 @@ from builder.model.recipe import Arch
 from builder.stages.find import KINDS, files_in
 from builder.stages.load import LoadedRecipe
 from builder.stages.order import base_of
-from builder.stages.resolve import LockFiles, read_lock
+from builder.stages.resolve import LockFiles, lock_path, read_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,17 @@ def recipes_here(folder: Path) -> tuple[str, ...]:
 
 
 def locks_of(loaded: LoadedRecipe, cache: Path) -> dict[Arch, Path]:
-    """Give the locks that a recipe has: the one beside it, then those of builds without one.
+    """Give the locks that a recipe has: those beside it, then those of builds without one.
 
-    Raises RecipeError when the one beside it is damaged.
+    Raises RecipeError when one beside it is damaged.
     """
     found: dict[Arch, Path] = {}
-    if loaded.lock.exists():
-        found[read_lock(loaded.lock).asked.arch] = loaded.lock
-    for arch in base_of(loaded).arch:
+    arches = base_of(loaded).arch
+    for arch in arches:
+        beside = lock_path(loaded.lock, arch, arches)
+        if beside.exists():
+            found[read_lock(beside).asked.arch] = beside
+    for arch in arches:
         files = LockFiles(name=loaded.name, committed=loaded.lock, cache=cache)
         path = files.of_build(arch)
         if path.exists():

@@ -1,7 +1,8 @@
 """Resolve: which packages a recipe means, kept in a lock file that people can review."""
 
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class LockFiles:
     name: str
     """The recipe's."""
     committed: Path
-    """Beside the recipe, if somebody made one; for people to review and commit."""
+    """Beside the recipe, if somebody made one; for people to review and commit: see `lock_path`."""
     cache: Path
     """The folder of what may be deleted, for the lock that is made when there is none."""
 
@@ -39,11 +40,20 @@ class LockFiles:
         return self.cache / "locks" / f"{self.name}-{arch}.json"
 
 
-def resolve(asked: Asked, sources: Sources, tools: Tools) -> Lock:
-    """Ask the signed archive which packages are meant now."""
+def lock_path(lock: Path, arch: str, arches: Sequence[str]) -> Path:
+    """Give the place of a recipe's lock for one of its architectures.
+
+    The first one that the recipe names has the plain name `NAME.lock`, others `NAME.ARCH.lock`, so
+    that each can be reviewed and renewed without the others.
+    """
+    return lock if arch == arches[0] else lock.with_suffix(f".{arch}{lock.suffix}")
+
+
+def resolve(asked: Asked, sources: Sources, tools: Tools, keep: Lock | None = None) -> Lock:
+    """Ask the signed archive which packages are meant now; versions of `keep` stay if they can."""
     task = tools.report.begin(f"resolve {asked.distro} {asked.suite}")
     try:
-        lock = distro(asked.distro).resolve(asked, sources, tools.run)
+        lock = distro(asked.distro).resolve(asked, sources, tools.run, keep)
     except BaseException:
         task.close("failed")
         raise
@@ -66,14 +76,16 @@ def committed_lock(asked: Asked, files: LockFiles) -> Lock:
     return lock
 
 
-def lock_for(
-    asked: Asked, files: LockFiles, make: Callable[[], Lock], report: Reporter, *, now: float
-) -> Lock:
+Make = Callable[[Lock | None], Lock]
+"""Resolves; what the given lock has chosen stays as far as that is possible."""
+
+
+def lock_for(asked: Asked, files: LockFiles, make: Make, report: Reporter, *, now: float) -> Lock:
     """Give the lock to build with, making it with `make` when there is none that fits.
 
-    A lock beside the recipe counts before all else, and is written anew when the recipe changed.
+    A lock beside the recipe counts before all else, and is extended when the recipe changed.
     Without one, or with one for another architecture, the lock that the last build made is used
-    again for a day.
+    again for a day, and extended in the same way.
     """
     if files.committed.exists():
         lock = read_lock(files.committed)
@@ -81,23 +93,38 @@ def lock_for(
         if not keys:
             return lock
         if lock.asked.arch == asked.arch:
-            report.say(f"the lock of {files.name} is stale ({_listed(keys)}): resolving anew")
-            return _made(files.committed, make)
+            report.say(
+                f"the lock of {files.name} is stale ({_listed(keys)}): resolving anew,"
+                " other packages keep their versions"
+            )
+            lock = make(lock)
+            write_lock(files.committed, lock)
+            return lock
         # Somebody's reviewed lock is not the place for what another architecture needs.
         missing = f"the lock file is for {lock.asked.arch}, not {asked.arch}"
     else:
         missing = "no lock file"
+    return _implicit(asked, files, make, lambda text: report.say(f"{text}; {missing}"), now=now)
+
+
+def _implicit(
+    asked: Asked, files: LockFiles, make: Make, say: Callable[[str], None], *, now: float
+) -> Lock:
+    """Give the lock that nobody asked for; one that is older than a day is made from nothing."""
     path = files.implicit(asked)
-    if (kept := _recent(path, asked, now)) is not None:
-        report.say(f"{files.name}: package versions as of the last build; {missing}")
+    kept, made_at = _recent(path, now)
+    if kept is None:
+        say(f"{files.name}: newest package versions")
+        lock = make(None)
+        write_lock(path, lock)
+        return lock
+    say(f"{files.name}: package versions as of the last build")
+    if not stale_keys(kept, asked):
         return kept
-    report.say(f"{files.name}: newest package versions; {missing}")
-    return _made(path, make)
-
-
-def _made(path: Path, make: Callable[[], Lock]) -> Lock:
-    lock = make()
+    lock = make(kept)
     write_lock(path, lock)
+    # Or small changes, one a day, would keep old versions for ever.
+    os.utime(path, (made_at, made_at))
     return lock
 
 
@@ -118,14 +145,14 @@ def stale_keys(lock: Lock, asked: Asked) -> tuple[str, ...]:
     return changed_keys(lock.asked, asked)
 
 
-def _recent(path: Path, asked: Asked, now: float) -> Lock | None:
-    """Read a lock that nobody asked for; one that is old, stale or damaged is made again."""
+def _recent(path: Path, now: float) -> tuple[Lock | None, float]:
+    """Read a lock that nobody asked for, and when it was made; none if it is old or damaged."""
     try:
-        age = now - path.stat().st_mtime
+        made_at = path.stat().st_mtime
         lock = read_lock(path)
     except (FileNotFoundError, RecipeError):
-        return None
-    return lock if 0 <= age < FRESH and not stale_keys(lock, asked) else None
+        return None, 0
+    return (lock, made_at) if 0 <= now - made_at < FRESH else (None, 0)
 
 
 def _listed(keys: tuple[str, ...]) -> str:

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from builder.distros import MirrorSettings, Sources, UnknownPackageError, distro
-from builder.distros.debian.indexes import Index, Pocket
+from builder.distros.debian.family import DEBIAN
+from builder.distros.debian.indexes import Index, Pocket, find_pockets
 from builder.host.net import Net
 from builder.host.process import on_host
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
@@ -59,6 +60,11 @@ def asked(*install: str, recommends: bool = False, appliance: tuple[str, ...] = 
             AskedLayer(recipe="appliance", install=appliance),
         ),
     )
+
+
+def later(sources: Sources) -> Sources:
+    """Give the sources as another command has them."""
+    return dataclasses.replace(sources, fresh=set())
 
 
 def names(lock: Lock, layer: str) -> list[str]:
@@ -125,7 +131,7 @@ def test_again_is_the_same_and_asks_little(
     elsewhere = dataclasses.replace(sources, cache=tmp_path / "elsewhere")
     assert resolve(asked("web"), elsewhere, tools) == first
     mirror.requests.clear()
-    assert resolve(asked("web"), sources, tools) == first
+    assert resolve(asked("web"), later(sources), tools) == first
     assert {path.rpartition("/")[2] for path, _ in mirror.requests} == {"InRelease"}
 
 
@@ -232,6 +238,110 @@ def test_next_mirror_is_tried(sources: Sources, mirror: Mirror, tools: Tools) ->
     assert lock == resolve(asked("web"), sources, tools)
 
 
+@pytest.mark.parametrize("fault", ["expired", "other bytes"])
+def test_next_mirror_is_tried_for_a_stale_index(
+    sources: Sources, archive: Archive, mirror: Mirror, tools: Tools, fault: str
+) -> None:
+    """A mirror that is being changed has an index that does not fit its own hashes."""
+    with serve(archive.root) as stale:
+        release = archive.release()
+        if fault == "expired":
+            until = b"Valid-Until: Sun, 02 Jun 2024 12:00:00 UTC\nCodename:"
+            old = archive.sign(release.replace(b"Codename:", until))
+            stale.faults["bookworm/InRelease"] = Fault(body=old)
+        else:
+            stale.faults["bookworm/main/binary-amd64/Packages"] = Fault(body=b"Package: web\n")
+        urls = {"debian": (*stale.urls["debian"], *mirror.urls["debian"])}
+        both = dataclasses.replace(sources, mirrors={**mirror.urls, **urls})
+        lock = resolve(asked("web"), both, tools)
+    assert stale.asked("dists/bookworm/InRelease")
+    assert mirror.asked("dists/bookworm/InRelease")
+    assert lock == resolve(asked("web"), sources, tools)
+
+
+def older(lock: Lock, sources: Sources, name: str, version: str) -> Lock:
+    """Give a lock that has another version of a package."""
+    (lists,) = sources.cache.glob("apt/*/var/lib/apt/lists")
+    index = Index(find_pockets(lists, DEBIAN.pockets("bookworm", "amd64")))
+    layer, requested = next((p.layer, p.requested) for p in lock.packages if p.name == name)
+    other = index.package(name, version, layer, requested=requested)
+    packages = tuple(other if p.name == name else p for p in lock.packages)
+    return msgspec.structs.replace(lock, packages=packages, epoch=7)
+
+
+def versions(lock: Lock) -> dict[str, str]:
+    return {package.name: package.version for package in lock.packages}
+
+
+def test_a_lock_is_extended_without_asking(sources: Sources, mirror: Mirror, tools: Tools) -> None:
+    lock = resolve(asked("tzdata", appliance=("exim",)), sources, tools)
+    old = older(older(lock, sources, "tzdata", "2024a"), sources, "libtiny", "1.0")
+    mirror.requests.clear()
+    new = resolve(asked("tzdata", "cron", appliance=("exim",)), sources, tools, old)
+    assert mirror.requests == []
+    assert versions(new) == {**versions(old), "cron": "1.0"}
+    assert {p for p in new.packages if p.name != "cron"} == set(old.packages)
+    assert (new.epoch, new.releases) == (7, old.releases)
+
+
+def test_a_lock_is_extended_where_its_indexes_are_not(
+    sources: Sources, mirror: Mirror, tools: Tools, tmp_path: Path
+) -> None:
+    old = older(resolve(asked("tzdata"), sources, tools), sources, "tzdata", "2024a")
+    elsewhere = dataclasses.replace(sources, cache=tmp_path / "elsewhere")
+    new = resolve(asked("tzdata", "cron"), elsewhere, tools, old)
+    assert versions(new) == {**versions(old), "cron": "1.0"}
+    assert new.epoch == 7
+    assert versions(resolve(asked("tzdata", "cron"), elsewhere, tools))["tzdata"] == "2024b"
+
+
+def test_what_the_index_has_no_more_gets_a_new_version(sources: Sources, tools: Tools) -> None:
+    lock = resolve(asked("tzdata"), sources, tools)
+    gone = msgspec.structs.replace(
+        next(p for p in lock.packages if p.name == "tzdata"), version="2023z", sha256="9" * 64
+    )
+    others = older(lock, sources, "libtiny", "1.0").packages
+    old = msgspec.structs.replace(
+        lock, packages=tuple(gone if p.name == "tzdata" else p for p in others), epoch=7
+    )
+    new = resolve(asked("tzdata", "cron"), sources, tools, old)
+    assert versions(new) == {**versions(old), "tzdata": "2024b", "cron": "1.0"}
+    assert new.epoch == EPOCH
+
+
+def test_locked_versions_do_not_stand_in_the_way(sources: Sources, tools: Tools) -> None:
+    old = older(resolve(asked("web"), sources, tools), sources, "libtiny", "1.0")
+    new = resolve(asked("web", "needy"), sources, tools, old)
+    assert versions(new)["libtiny"] == "1.1~u1"
+    assert new == resolve(asked("web", "needy"), sources, tools)
+
+
+def test_a_lock_for_something_else_is_not_kept(sources: Sources, tools: Tools) -> None:
+    old = older(resolve(asked("tzdata"), sources, tools), sources, "tzdata", "2024a")
+    elsewhere = msgspec.structs.replace(old.asked, components=("main", "contrib"))
+    old = msgspec.structs.replace(old, asked=elsewhere)
+    assert versions(resolve(asked("tzdata"), sources, tools, old))["tzdata"] == "2024b"
+
+
+def test_a_misspelt_name_is_told_with_a_lock_too(sources: Sources, tools: Tools) -> None:
+    old = resolve(asked("web"), sources, tools)
+    with pytest.raises(UnknownPackageError, match="no package `libwep` in Debian"):
+        resolve(asked("web", "libwep"), sources, tools, old)
+
+
+def test_notes_of_another_index_are_not_used(sources: Sources, tools: Tools) -> None:
+    """What is noted about the indexes belongs to these very files."""
+    first = resolve(asked("web"), sources, tools)
+    (notes,) = sources.cache.glob("apt/*/contents")
+    for damage in (b"", notes.read_bytes()[:-9], b"\x80"):
+        notes.write_bytes(damage)
+        assert resolve(asked("web"), sources, tools) == first
+    (packages,) = sources.cache.glob("apt/*/var/lib/apt/lists/*_dists_bookworm_main_*_Packages")
+    packages.write_bytes(packages.read_bytes().replace(b"Package: cron\n", b"Package: crom\n"))
+    with pytest.raises(UnknownPackageError):
+        resolve(asked("cron"), sources, tools)
+
+
 def test_suite_is_not_there(sources: Sources, mirror: Mirror, tools: Tools) -> None:
     for name in ("InRelease", "Release", "Release.gpg"):
         mirror.faults[f"bookworm-updates/{name}"] = Fault(status=404)
@@ -282,7 +392,11 @@ def test_bad_signature_after_a_good_one(
     mirror.faults["bookworm/InRelease"] = Fault(body=signed)
     with pytest.raises(TrustError):
         lock_for(
-            asked("web"), files, lambda: resolve(asked("web"), sources, tools), Silent(), now=0
+            asked("web"),
+            files,
+            lambda _: resolve(asked("web"), later(sources), tools),
+            Silent(),
+            now=0,
         )
     assert kept(sources) == []
     assert not files.committed.exists()
@@ -317,7 +431,8 @@ def test_keyring_is_missing(sources: Sources, tools: Tools, tmp_path: Path) -> N
         dataclasses.replace(sources, keyring=tmp_path / "none.gpg"),
         tools,
     )
-    assert error.hint == "apt-get install debian-archive-keyring"
+    assert error.hint
+    assert error.hint.startswith("apt-get install debian-archive-keyring, or ")
 
 
 @needs("archive")

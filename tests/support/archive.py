@@ -1,4 +1,4 @@
-"""A small signed Debian archive, made with Debian's own tools and served with faults on demand."""
+"""A small signed archive, made with Debian's own tools and served with faults on demand."""
 
 import contextlib
 import os
@@ -12,13 +12,42 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-DATES = {
-    "bookworm": "Sat, 01 Jun 2024 12:00:00 UTC",
-    "bookworm-updates": "Sun, 02 Jun 2024 12:00:00 UTC",
-    "bookworm-security": "Mon, 03 Jun 2024 12:00:00 UTC",
-}
+DATES = (
+    "Sat, 01 Jun 2024 12:00:00 UTC",
+    "Sun, 02 Jun 2024 12:00:00 UTC",
+    "Mon, 03 Jun 2024 12:00:00 UTC",
+)
+"""Of the three pockets of a suite."""
+
 EPOCH = 1717416000
 """The newest of the dates."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a distribution lays its archives out."""
+
+    origin: str = "Debian"
+    parts: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "bookworm": "debian",
+            "bookworm-updates": "debian",
+            "bookworm-security": "debian-security",
+        }
+    )
+    """For each pocket the folder of its archive."""
+    components: tuple[str, ...] = ("main",)
+    own_codenames: bool = True
+    """Whether a pocket has a code name of its own; Ubuntu's have a suite of their own."""
+
+    @classmethod
+    def merged(
+        cls, origin: str, suite: str, folder: str, *, own_codenames: bool = True
+    ) -> "Layout":
+        """All pockets in one archive, and with a second component, as Ubuntu and Devuan do it."""
+        pockets = (suite, f"{suite}-updates", f"{suite}-security")
+        parts = dict.fromkeys(pockets, folder)
+        return cls(origin, parts, ("main", "universe"), own_codenames)
 
 
 @dataclass(frozen=True)
@@ -30,6 +59,7 @@ class Deb:
     version: str = "1.0"
     arch: str = "all"
     suite: str = "bookworm"
+    component: str = "main"
     payload: int = 0
     """How many random bytes it carries."""
     scripts: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +82,7 @@ PACKAGES = (
     Deb("cron"),
     Deb("postfix", "Provides: mail-agent\nConflicts: exim"),
     Deb("exim", "Provides: mail-agent\nConflicts: postfix"),
+    Deb("needy", "Depends: libtiny (>= 1.1~)"),
     Deb("torn", "Depends: nowhere (>= 2)"),
     Deb("tzdata", "", "2024a", "all", "bookworm"),
     Deb("tzdata", "", "2024b", "all", "bookworm-updates"),
@@ -59,17 +90,27 @@ PACKAGES = (
 
 
 class Archive:
-    """`debian/` and `debian-security/` below a folder, and the keys that they are signed with."""
+    """Archives below a folder, by default Debian's two, and the keys that they are signed with."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, layout: Layout | None = None) -> None:
         self.root = root
+        self.layout = layout or Layout()
         self.gnupg = root / "gnupg"
         self.keyring = root / "keyring.gpg"
 
     @classmethod
-    def make(cls, root: Path, packages: Sequence[Deb] = PACKAGES) -> "Archive":
-        """Build the packages, index and sign them."""
-        archive = cls(root)
+    def make(
+        cls,
+        root: Path,
+        packages: Sequence[Deb] = PACKAGES,
+        layout: Layout | None = None,
+        files: Mapping[str, Path] | None = None,
+    ) -> "Archive":
+        """Build the packages, index and sign them.
+
+        `files` are packages that are there already, by their names; they belong to the suite.
+        """
+        archive = cls(root, layout)
         archive.gnupg.mkdir(parents=True, mode=0o700)
         archive.gpg("--quick-generate-key", "archive@example.invalid", "ed25519", "sign", "never")
         archive.gpg("--quick-generate-key", "stranger@example.invalid", "ed25519", "sign", "never")
@@ -77,7 +118,10 @@ class Archive:
         archive.keyring.write_bytes(keys)
         for deb in packages:
             archive._build(deb)
-        for suite in DATES:
+        first = next(iter(archive.layout.parts))
+        for name, file in (files or {}).items():
+            os.link(file, archive._pool(first, "main") / name)
+        for suite in archive.layout.parts:
             archive.index(suite)
         subprocess.run(["gpgconf", "--homedir", archive.gnupg, "--kill", "all"], check=True)
         return archive
@@ -107,7 +151,7 @@ class Archive:
 
     def part(self, suite: str) -> Path:
         """Give the root of the archive that a suite is in."""
-        return self.root / ("debian-security" if suite.endswith("-security") else "debian")
+        return self.root / self.layout.parts[suite]
 
     def in_release(self, suite: str = "bookworm") -> Path:
         """Give the signed index of a suite."""
@@ -150,29 +194,35 @@ class Archive:
         if deb.payload:
             (tree / "payload").write_bytes(os.urandom(deb.payload))
         file = f"{deb.name}_{deb.version.partition(':')[2] or deb.version}_{deb.arch}.deb"
-        pool = self.part(deb.suite) / "pool/main" / deb.suite
-        pool.mkdir(parents=True, exist_ok=True)
+        pool = self._pool(deb.suite, deb.component)
         _run(("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(pool / file)))
+
+    def _pool(self, suite: str, component: str) -> Path:
+        pool = self.part(suite) / "pool" / component / suite
+        pool.mkdir(parents=True, exist_ok=True)
+        return pool
 
     def index(self, suite: str) -> None:
         """Write and sign the index of a suite, as its packages are now."""
-        part = self.part(suite)
-        (part / "pool/main" / suite).mkdir(parents=True, exist_ok=True)
+        part, layout = self.part(suite), self.layout
         folder = part / "dists" / suite
-        binary = folder / "main/binary-amd64"
-        binary.mkdir(parents=True, exist_ok=True)
-        packages = _run(("apt-ftparchive", "packages", f"pool/main/{suite}"), cwd=part)
-        (binary / "Packages").write_bytes(packages)
+        for component in layout.components:
+            self._pool(suite, component)
+            binary = folder / component / "binary-amd64"
+            binary.mkdir(parents=True, exist_ok=True)
+            pool = f"pool/{component}/{suite}"
+            (binary / "Packages").write_bytes(_run(("apt-ftparchive", "packages", pool), cwd=part))
         options = {
-            "Origin": "Debian",
+            "Origin": layout.origin,
             "Suite": suite,
-            "Codename": suite,
+            "Codename": suite if layout.own_codenames else suite.partition("-")[0],
             "Architectures": "amd64",
-            "Components": "main",
+            "Components": " ".join(layout.components),
         }
         settings = [f"-oAPT::FTPArchive::Release::{name}={text}" for name, text in options.items()]
         release = _run(("apt-ftparchive", *settings, "release", str(folder))).decode()
-        release = re.sub(r"^Date: .*$", f"Date: {DATES[suite]}", release, flags=re.MULTILINE)
+        date = dict(zip(layout.parts, DATES, strict=True))[suite]
+        release = re.sub(r"^Date: .*$", f"Date: {date}", release, flags=re.MULTILINE)
         (folder / "Release").write_text(release)
         (folder / "InRelease").write_bytes(self.sign(release.encode()))
 

@@ -74,10 +74,10 @@ ALL_IDS = "4294967295"
 
 
 def _archive() -> str | None:
-    from builder.distros.debian.mirrors import MAIN, find_mirrors
+    from builder.distros.debian.mirrors import find_mirrors
 
     try:
-        urls = find_mirrors({})[MAIN]
+        urls = find_mirrors({})["debian"]
     except OvenError as error:
         return error.problem
     reasons = []

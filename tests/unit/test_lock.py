@@ -19,6 +19,7 @@ from builder.stages.resolve import (
     forget,
     format_lock,
     lock_for,
+    lock_path,
     read_lock,
     stale_keys,
     write_lock,
@@ -78,9 +79,11 @@ class Maker:
 
     result: Lock
     calls: int = 0
+    keep: Lock | None = None
 
-    def __call__(self) -> Lock:
+    def __call__(self, keep: Lock | None) -> Lock:
         self.calls += 1
+        self.keep = keep
         return self.result
 
 
@@ -149,9 +152,9 @@ def test_stale_lock_is_made_anew(files: LockFiles) -> None:
     make, notes = Maker(lock(asked)), Notes()
     assert lock_for(asked, files, make, notes, now=0) == lock(asked)
     assert read_lock(files.committed) == lock(asked)
-    assert notes.lines == [
-        "the lock of debian-bookworm is stale (`packages.install`): resolving anew"
-    ]
+    assert make.keep == lock()
+    (line,) = notes.lines
+    assert line.startswith("the lock of debian-bookworm is stale (`packages.install`): ")
 
 
 def test_locked_refuses_a_stale_lock(files: LockFiles) -> None:
@@ -169,7 +172,7 @@ def test_locked_refuses_without_a_lock(files: LockFiles) -> None:
 
 
 def test_failed_resolve_leaves_the_old_lock(files: LockFiles) -> None:
-    def fail() -> Lock:
+    def fail(keep: Lock | None) -> Lock:
         raise RecipeError("no")
 
     write_lock(files.committed, lock())
@@ -197,17 +200,32 @@ def test_implicit_lock_lasts_a_day(files: LockFiles) -> None:
     assert not files.committed.exists()
 
 
-@pytest.mark.parametrize("damage", ["{", "stale", "future"])
+def test_implicit_lock_is_extended_but_gets_no_younger(files: LockFiles) -> None:
+    path = files.implicit(ASKED)
+    before = lock(msgspec.structs.replace(ASKED, layers=()))
+    write_lock(path, before)
+    os.utime(path, (1000, 1000))
+    make, notes = Maker(lock()), Notes()
+    assert lock_for(ASKED, files, make, notes, now=1000 + FRESH - 1) == lock()
+    assert (make.calls, make.keep) == (1, before)
+    assert read_lock(path) == lock()
+    assert path.stat().st_mtime == 1000
+    assert notes.lines == [
+        "debian-bookworm: package versions as of the last build; no lock file",
+    ]
+
+
+@pytest.mark.parametrize("damage", ["{", "future"])
 def test_unfit_implicit_lock_is_made_anew(files: LockFiles, damage: str) -> None:
     path = files.implicit(ASKED)
-    write_lock(path, lock(msgspec.structs.replace(ASKED, suite="trixie")))
+    write_lock(path, lock())
     if damage == "{":
         path.write_text("{")
     os.utime(path, (1000, 1000))
     make = Maker(lock())
     now = 0 if damage == "future" else 1001
     assert lock_for(ASKED, files, make, Notes(), now=now) == lock()
-    assert make.calls == 1
+    assert (make.calls, make.keep) == (1, None)
 
 
 def test_another_architecture_leaves_the_committed_lock_alone(files: LockFiles) -> None:
@@ -220,6 +238,13 @@ def test_another_architecture_leaves_the_committed_lock_alone(files: LockFiles) 
     assert notes.lines == [
         "debian-bookworm: newest package versions; the lock file is for amd64, not arm64"
     ]
+
+
+def test_every_architecture_has_a_lock_of_its_own() -> None:
+    first, both = Path("recipes/debian-bookworm.lock"), (Arch.AMD64, Arch.ARM64)
+    assert lock_path(first, Arch.AMD64, both) == first
+    assert lock_path(first, Arch.ARM64, both) == Path("recipes/debian-bookworm.arm64.lock")
+    assert lock_path(first, Arch.ARM64, (Arch.ARM64,)) == first
 
 
 def test_only_a_lock_that_nobody_asked_for_is_forgotten(files: LockFiles) -> None:

@@ -1,12 +1,20 @@
 """Mirrors: settings before apt's sources before debootstrap's default."""
 
+import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from builder.distros.debian.mirrors import default_mirrors, find_mirrors, of_apt, pockets
+from builder.distros.debian.family import DEBIAN, Family
+from builder.distros.debian.mirrors import default_mirrors, find_mirrors, of_apt
 from builder.distros.debian.sources import apt_sources
+from builder.distros.devuan import Devuan
+from builder.distros.ubuntu import Ubuntu
 from builder.model.errors import HostError
+from builder.model.lock import Asked
+from builder.model.recipe import Arch
+from tests.support.needs import needs
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -106,37 +114,102 @@ def test_default_is_debootstraps(apt: Path, tmp_path: Path) -> None:
 def test_no_mirror_at_all(apt: Path, tmp_path: Path) -> None:
     empty = tmp_path / "debootstrap"
     empty.write_text("#!/bin/sh\n")
-    with pytest.raises(HostError, match="no mirror of Debian is known") as caught:
+    with pytest.raises(HostError, match="no mirror of `debian` is known") as caught:
         find_mirrors({}, apt=apt, debootstrap=empty)
     assert caught.value.hint
 
 
 def test_pockets() -> None:
-    assert pockets("bookworm") == (
+    assert DEBIAN.pockets("bookworm", "amd64") == (
         ("debian", "bookworm"),
         ("debian", "bookworm-updates"),
         ("debian-security", "bookworm-security"),
     )
-    assert pockets("sid") == (("debian", "sid"),)
+    assert DEBIAN.pockets("sid", "amd64") == (("debian", "sid"),)
+    assert Ubuntu.family.pockets("noble", "amd64") == (
+        ("ubuntu", "noble"),
+        ("ubuntu", "noble-updates"),
+        ("ubuntu", "noble-security"),
+    )
+    assert Ubuntu.family.pockets("noble", "arm64")[2] == ("ubuntu-ports", "noble-security")
+    assert Devuan.family.pockets("daedalus", "arm64")[1] == ("devuan", "daedalus-updates")
+    assert Devuan.family.pockets("ceres", "amd64") == (("devuan", "ceres"),)
 
 
-def test_a_template_is_told_of_every_pocket_at_the_default_mirror(tmp_path: Path) -> None:
-    script = tmp_path / "debootstrap"
-    script.write_text('DEF_MIRROR="http://127.0.0.9/debian"\n')
-    assert (
-        apt_sources("bookworm", ("main", "contrib"), default_mirrors(script))
-        == f"""\
+def asked(suite: str, arch: Arch = Arch.AMD64) -> Asked:
+    return Asked(distro="", suite=suite, arch=arch, components=("main", "extra"), layers=())
+
+
+@needs("program:debootstrap")
+def test_a_template_is_told_of_every_pocket_at_the_default_mirror() -> None:
+    url = default_mirrors()["debian"]
+    assert apt_sources(DEBIAN, asked("bookworm")) == {
+        "etc/apt/sources.list.d/debian.sources": f"""\
 Types: deb
-URIs: http://127.0.0.9/debian
+URIs: {url}
 Suites: bookworm bookworm-updates
-Components: main contrib
+Components: main extra
 Signed-By: {KEYRING}
 
 Types: deb
-URIs: http://127.0.0.9/debian-security
+URIs: {url}-security
 Suites: bookworm-security
-Components: main contrib
+Components: main extra
 Signed-By: {KEYRING}
 """
-    )
-    assert "security" not in apt_sources("sid", ("main",), default_mirrors(script))
+    }
+    (text,) = apt_sources(DEBIAN, asked("sid")).values()
+    assert "security" not in text
+
+
+@needs("program:debootstrap")
+def test_each_architecture_is_told_of_its_own_archive() -> None:
+    url = default_mirrors(Ubuntu.family, "arm64")["ubuntu-ports"]
+    assert re.fullmatch(r"http://ports\.[a-z.]+/ubuntu-ports", url)
+    assert re.fullmatch(r"http://archive\.[a-z.]+/ubuntu", default_mirrors(Ubuntu.family)["ubuntu"])
+    assert apt_sources(Ubuntu.family, asked("noble", Arch.ARM64)) == {
+        "etc/apt/sources.list.d/ubuntu.sources": f"""\
+Types: deb
+URIs: {url}
+Suites: noble noble-updates noble-security
+Components: main extra
+Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
+"""
+    }
+
+
+KIN = """\
+deb http://127.0.0.1/ubuntu noble main universe
+deb http://127.0.0.2/ubuntu noble-security main
+deb http://127.0.0.3/ubuntu-ports/ noble main
+deb [signed-by=/usr/share/keyrings/devuan-archive-keyring.gpg] http://127.0.0.4/merged daedalus main
+deb http://127.0.0.5/merged noble main
+"""
+
+
+@pytest.mark.parametrize(
+    ("family", "found"),
+    [
+        (DEBIAN, {}),
+        (
+            Ubuntu.family,
+            {
+                "ubuntu": ("http://127.0.0.1/ubuntu",),
+                "ubuntu-ports": ("http://127.0.0.3/ubuntu-ports",),
+            },
+        ),
+        (Devuan.family, {"devuan": ("http://127.0.0.4/merged",)}),
+    ],
+)
+def test_each_of_the_kin_knows_its_own(
+    apt: Path, family: Family, found: dict[str, tuple[str, ...]]
+) -> None:
+    (apt / "sources.list").write_text(KIN)
+    assert of_apt(apt, family) == found
+
+
+def test_an_architecture_decides_on_the_archive(apt: Path) -> None:
+    settings = {"ubuntu": ("http://127.0.0.7/u",), "ubuntu-ports": ("http://127.0.0.7/p",)}
+    find = partial(find_mirrors, settings, Ubuntu.family, apt=apt)
+    assert find("amd64") == {"ubuntu": ("http://127.0.0.7/u",)}
+    assert find("arm64") == {"ubuntu-ports": ("http://127.0.0.7/p",)}

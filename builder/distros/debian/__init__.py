@@ -1,58 +1,59 @@
-"""Debian: its suites, what belongs in its smallest system, and how an asking becomes a lock."""
+"""Debian and its kin: their suites, mirrors and keys, and how an asking becomes a lock."""
 
+import contextlib
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from typing import ClassVar
 
-from builder.distros import MirrorSettings, Sources, UnknownPackageError
+from builder.distros import TABLE, MirrorSettings, Sources, UnknownPackageError
 from builder.distros.debian import batches, bootstrap, install
-from builder.distros.debian.indexes import (
-    Index,
-    epoch_of,
-    find_pockets,
-    read_release,
-    release_field,
-)
-from builder.distros.debian.mirrors import SUPPORTED, default_mirrors, find_mirrors, pockets
+from builder.distros.debian.choose import choose
+from builder.distros.debian.family import DEBIAN, Family
+from builder.distros.debian.indexes import Index, find_pockets, read_release, release_field
+from builder.distros.debian.mirrors import find_mirrors
 from builder.distros.debian.solve import Apt, MirrorError
-from builder.distros.debian.sources import PATH, apt_sources
+from builder.distros.debian.sources import apt_sources
 from builder.distros.kitchen import Kitchen
 from builder.host.files import disk_errors, locked
+from builder.host.foreign import emulator, is_foreign
 from builder.host.process import Runner
 from builder.host.removal import remove_tree
-from builder.model.errors import RecipeError, TrustError, UpstreamError
-from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package
+from builder.model.errors import RecipeError, TrustError
+from builder.model.lock import Asked, Lock, Package, Release
+from builder.model.recipe import Arch
 from builder.model.value import digest_of, hex_of
 from builder.store import Store
 
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-
 
 class Debian:
-    """Debian, through its own apt and dpkg."""
+    """Debian, through its own apt and dpkg; a distribution of its kin has another `family`."""
+
+    family: ClassVar[Family] = DEBIAN
 
     def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> Sources:
         """Find the mirrors and the keys on this machine."""
+        family = self.family
         return Sources(
-            mirrors=find_mirrors(settings.mirrors),
-            keyring=Path(settings.keyrings.get("debian", KEYRING)),
+            mirrors=find_mirrors(settings.mirrors, family, asked.arch),
+            keyring=Path(settings.keyrings.get(family.name, family.keyring)),
             cache=cache,
-            programs=bootstrap.PROGRAMS,
-            files={PATH: apt_sources(asked.suite, asked.components, default_mirrors())},
+            programs=_programs(asked.arch),
+            files=apt_sources(family, asked),
             arrived=bootstrap.unpack_early,
         )
 
-    def resolve(self, asked: Asked, sources: Sources, run: Runner) -> Lock:
+    def resolve(
+        self, asked: Asked, sources: Sources, run: Runner, keep: Lock | None = None
+    ) -> Lock:
         """Decide which packages an asking means now, from signed indexes only."""
-        check_suite(asked.suite)
+        check_suite(self.family, asked.suite)
         parts = [asked.suite, asked.components, asked.arch, sources.mirrors, str(sources.keyring)]
         folder = sources.cache / "apt" / hex_of(digest_of(parts))[:16]
         with disk_errors(folder), locked(folder.with_suffix(".lock")):
-            apt = Apt(folder, asked, run)
+            apt = Apt(folder, self.family, asked, run)
             try:
-                if folder.name not in sources.fresh:
-                    _update(apt, sources)
-                    sources.fresh.add(folder.name)
-                return _lock(apt, asked, sources, run)
+                return _resolve(apt, asked, sources, run, _fitting(keep, asked))
             except TrustError:
                 remove_tree(folder)
                 raise
@@ -71,16 +72,65 @@ class Debian:
             install.install(packages, kitchen.base, kitchen)
 
 
-def check_suite(suite: str) -> None:
+def _programs(arch: Arch) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Name the host's programs for each driver; what runs foreign scripts may show as well."""
+    more = (emulator(arch),) if is_foreign(arch) else ()
+    return {driver: (*programs, *more) for driver, programs in bootstrap.PROGRAMS.items()}
+
+
+def check_suite(family: Family, suite: str) -> None:
     """Raise RecipeError for a suite that Oven does not know."""
-    if suite in SUPPORTED:
+    known = TABLE[family.name].suites
+    if suite in known:
         return
-    near = get_close_matches(suite, SUPPORTED, n=1)
-    known = ", ".join(SUPPORTED)
+    near = get_close_matches(suite, known, n=1)
     raise RecipeError(
-        f"unknown suite `{suite}` of Debian",
-        hint=f"did you mean `{near[0]}`?" if near else f"there are: {known}",
+        f"unknown suite `{suite}` of {family.title}",
+        hint=f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}",
     )
+
+
+def _fitting(keep: Lock | None, asked: Asked) -> Lock | None:
+    """Drop a lock that was made for something else."""
+    if keep is None:
+        return None
+    fields = ("distro", "suite", "arch", "components")
+    same = all(getattr(keep.asked, field) == getattr(asked, field) for field in fields)
+    return keep if same else None
+
+
+def _resolve(apt: Apt, asked: Asked, sources: Sources, run: Runner, keep: Lock | None) -> Lock:
+    """Keep what a lock has if that can be; ask the mirrors when the indexes here do not do."""
+    if keep is not None and apt.still_has(keep.releases):
+        # What they lack or cannot satisfy may have come since.
+        with contextlib.suppress(RecipeError):
+            return _choose(apt, asked, keep.releases, keep)
+    if apt.name not in sources.fresh:
+        _update(apt, sources)
+        sources.fresh.add(apt.name)
+    found = find_pockets(apt.lists, apt.pockets)
+    releases = tuple(read_release(pocket, sources.keyring, run) for pocket in found)
+    _check_offer(asked, found[0].in_release.read_bytes())
+    if keep is not None:
+        with _second_chance():
+            return _choose(apt, asked, releases, keep)
+    return _choose(apt, asked, releases, None)
+
+
+@contextlib.contextmanager
+def _second_chance() -> Iterator[None]:
+    """Let go what may do without an older lock: versions in it may stand in the way."""
+    try:
+        yield
+    except UnknownPackageError:
+        raise
+    except RecipeError:
+        pass
+
+
+def _choose(apt: Apt, asked: Asked, releases: tuple[Release, ...], keep: Lock | None) -> Lock:
+    index = Index(find_pockets(apt.lists, apt.pockets), notes=apt.notes)
+    return choose(apt, index, asked, releases, keep)
 
 
 def _update(apt: Apt, sources: Sources) -> None:
@@ -104,50 +154,6 @@ def _update(apt: Apt, sources: Sources) -> None:
             return
 
 
-def _lock(apt: Apt, asked: Asked, sources: Sources, run: Runner) -> Lock:
-    """Choose the packages layer by layer; what a layer has got, the next one leaves alone."""
-    found = find_pockets(apt.lists, pockets(asked.suite))
-    releases = tuple(read_release(pocket, sources.keyring, run) for pocket in found)
-    _check_offer(asked, found[0].in_release.read_bytes())
-    index = Index(found)
-    seeds = _minimum(index)
-    layers = (AskedLayer(recipe=BASE, install=seeds), *asked.layers)
-    asked_for = [name for layer in layers for name in layer.install]
-    for name in asked_for:
-        _check_name(name, index, asked)
-    wide = any(layer.recommends for layer in layers)
-    apt.offer(index.reachable(asked_for, recommends=wide))
-    packages: list[Package] = []
-    for layer in layers:
-        if layer.install:
-            there = [index.stanza(package.name, package.version)[1] for package in packages]
-            chosen = apt.install(layer.install, on=there, recommends=layer.recommends)
-            packages += [
-                index.package(name, version, layer.recipe, requested=name in layer.install)
-                for name, version in chosen
-            ]
-    return Lock(
-        recipe=digest_of(asked),
-        asked=asked,
-        epoch=epoch_of(releases),
-        releases=releases,
-        packages=tuple(sorted(packages, key=lambda package: package.name)),
-    )
-
-
-def _minimum(index: Index) -> tuple[str, ...]:
-    """Name what makes the smallest Debian that can install more: debootstrap's `minbase`."""
-    seeds = index.seeds()
-    if not seeds:
-        raise UpstreamError("the index names no essential package, so it cannot be whole")
-    names = {*seeds, "apt"}
-    if index.mentions(seeds, b"usrmerge | usr-is-merged"):
-        # Bookworm's init-system-helpers wants proof that /bin is a link; the first alternative
-        # would convert a system that is not so, and needs perl.
-        names.add("usr-is-merged")
-    return tuple(sorted(names))
-
-
 def _check_offer(asked: Asked, release: bytes) -> None:
     """Compare what is asked for with what the suite says it has; apt would only leave it out."""
     if asked.arch not in release_field(release, "Architectures").split():
@@ -159,16 +165,3 @@ def _check_offer(asked: Asked, release: bytes) -> None:
                 f"`{asked.suite}` has no component `{component}`",
                 hint=f"there are: {', '.join(components)}",
             )
-
-
-def _check_name(name: str, index: Index, asked: Asked) -> None:
-    if index.has(name):
-        return
-    near = get_close_matches(name, index.names(), n=3, cutoff=0.75)
-    raise UnknownPackageError(
-        name,
-        f"there is no package `{name}` in Debian {asked.suite} for {asked.arch}",
-        hint=f"did you mean {' or '.join(f'`{other}`' for other in near)}?"
-        if near
-        else f"searched: {', '.join(asked.components)}",
-    )

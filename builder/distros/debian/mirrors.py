@@ -1,4 +1,4 @@
-"""Which mirrors of Debian's archives this machine uses: settings, apt's sources, the default."""
+"""Which mirrors of a distribution this machine uses: settings, apt's sources, the default."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,79 +6,86 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from builder.distros import TABLE
+from builder.distros.debian.family import DEBIAN, Archive, Family
 from builder.host.process import find_program
 from builder.model.errors import HostError
 
-MAIN = "debian"
-SECURITY = "debian-security"
-ARCHIVES = (MAIN, SECURITY)
-
-CODENAMES = ("bullseye", "bookworm", "trixie", "forky", "duke", "sid")
-"""The releases that have the layout of today, `SUITE-security` (since bullseye)."""
-
-SUPPORTED = ("bullseye", "bookworm", "trixie", "forky", "sid")
-"""What a recipe may name."""
-
-WITHOUT_POCKETS = frozenset({"forky", "sid"})
-"""Suites that are changed in place, and so have neither security nor updates pockets."""
-
-ALIASES = ("oldoldstable", "oldstable", "stable", "testing", "unstable")
-
 APT = Path("/etc/apt")
 
-
-def pockets(suite: str) -> tuple[tuple[str, str], ...]:
-    """Name the archive and folder of every pocket that makes up a suite."""
-    if suite in WITHOUT_POCKETS:
-        return ((MAIN, suite),)
-    return ((MAIN, suite), (MAIN, f"{suite}-updates"), (SECURITY, f"{suite}-security"))
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
 
 
 def find_mirrors(
-    settings: Mapping[str, tuple[str, ...]], *, apt: Path = APT, debootstrap: Path | None = None
+    settings: Mapping[str, tuple[str, ...]],
+    family: Family = DEBIAN,
+    arch: str = "amd64",
+    *,
+    apt: Path = APT,
+    debootstrap: Path | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """Find the mirrors of both archives: what is set, else what apt uses, else the default.
+    """Find the mirrors of all archives: what is set, else what apt uses, else the default.
 
-    The default is the one that the installed debootstrap has built in; where nothing is known of
-    the security archive, it is taken to lie beside the main one.
+    Where nothing is known of Debian's security archive, it is taken to lie beside the main one.
     """
+    archives = family.archives_for(arch)
     known = {name: tuple(map(_tidy, urls)) for name, urls in settings.items() if urls}
-    if not known.keys() >= set(ARCHIVES):
-        for name, urls in of_apt(apt).items():
+    if not known.keys() >= {archive.name for archive in archives}:
+        for name, urls in of_apt(apt, family).items():
             known.setdefault(name, urls)
-    if MAIN not in known:
-        known[MAIN] = (_default(debootstrap or find_program("debootstrap")),)
-    if SECURITY not in known:
-        known[SECURITY] = _beside(known[MAIN])
-    return {name: known[name] for name in ARCHIVES}
+    for archive in archives:
+        if archive.name not in known:
+            known[archive.name] = _otherwise(archive, known, debootstrap)
+    return {archive.name: known[archive.name] for archive in archives}
 
 
-def default_mirrors(debootstrap: Path | None = None) -> dict[str, str]:
+def default_mirrors(
+    family: Family = DEBIAN, arch: str = "amd64", *, debootstrap: Path | None = None
+) -> dict[str, str]:
     """Give the mirrors that a template's own apt uses: the same on every machine that builds it.
 
     A mirror of the builder's may be private, and would make the bytes depend on who builds.
     """
-    main = _default(debootstrap or find_program("debootstrap"))
-    return {MAIN: main, SECURITY: _beside((main,))[0]}
+    known: dict[str, tuple[str, ...]] = {}
+    for archive in family.archives_for(arch):
+        known[archive.name] = _otherwise(archive, known, debootstrap)
+    return {name: urls[0] for name, urls in known.items()}
+
+
+def _otherwise(
+    archive: Archive, known: Mapping[str, tuple[str, ...]], debootstrap: Path | None
+) -> tuple[str, ...]:
+    """Give the mirrors of an archive that nobody has said anything about."""
+    if archive.beside:
+        return _beside(known[archive.beside], archive.name)
+    return (archive.home or _built_in(archive, debootstrap),)
 
 
 def _tidy(url: str) -> str:
     return url.rstrip("/")
 
 
-def _beside(urls: Iterable[str]) -> tuple[str, ...]:
-    """Derive the security archive's place from the main archive's."""
-    return tuple(f"{url.rpartition('/')[0]}/{SECURITY}" for url in urls)
+def _beside(urls: Iterable[str], name: str) -> tuple[str, ...]:
+    """Derive an archive's place from that of another one."""
+    return tuple(f"{url.rpartition('/')[0]}/{name}" for url in urls)
 
 
-def _default(debootstrap: Path | None) -> str:
-    if debootstrap:
-        script = debootstrap.read_text(errors="replace")
-        if found := re.search(r'^DEF_MIRROR="?(https?://[^"\s]+)"?$', script, re.MULTILINE):
-            return _tidy(found[1])
+def _built_in(archive: Archive, debootstrap: Path | None) -> str:
+    """Give the server that debootstrap has built in for an archive."""
+    if archive.script:
+        path: Path | None = SCRIPTS / archive.script
+        line = rf"^\s*default_mirror (https?://(?!old-)\S+/{archive.folders[0]})$"
+    else:
+        path = debootstrap or find_program("debootstrap")
+        line = r'^DEF_MIRROR="?(https?://[^"\s]+)"?$'
+    text = path.read_text(errors="replace") if path and path.exists() else ""
+    if found := re.search(line, text, re.MULTILINE):
+        return _tidy(found[1])
     raise HostError(
-        "no mirror of Debian is known: debootstrap, which has one built in, is not installed",
-        hint="apt-get install debootstrap",
+        f"no mirror of `{archive.name}` is known: debootstrap, which has one built in, is not"
+        " installed",
+        hint=f"apt-get install debootstrap, or name one in `[archive.{archive.name}]` of the"
+        " settings",
     )
 
 
@@ -92,38 +99,40 @@ class Entry:
     signed_by: str = ""
 
 
-def of_apt(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Find mirrors of Debian among apt's sources; other vendors' repositories are left out."""
+def of_apt(folder: Path, family: Family = DEBIAN) -> dict[str, tuple[str, ...]]:
+    """Find mirrors of a distribution among apt's sources; other repositories are left out."""
     found: dict[str, list[str]] = {}
-    for entry in filter(_is_debian, _entries(folder)):
+    for entry in (one for one in _entries(folder) if _is_own(one, family)):
         for url in entry.urls:
-            archive = _archive(url, entry.suites)
+            archive = _archive(url, entry.suites, family)
             if archive and _tidy(url) not in found.setdefault(archive, []):
                 found[archive].append(_tidy(url))
     return {name: tuple(urls) for name, urls in found.items() if urls}
 
 
-def _is_debian(entry: Entry) -> bool:
-    """Tell whether an entry may be Debian's own.
+def _is_own(entry: Entry, family: Family) -> bool:
+    """Tell whether an entry may be the distribution's own.
 
-    Others use Debian's code names as well; they name keys of their own, or components of their own.
+    Others use its code names as well; they name keys of their own, or components of their own.
     """
-    return "main" in entry.components and (
-        not entry.signed_by or "debian-archive" in entry.signed_by
-    )
+    keys = family.keyring.stem.removesuffix("-keyring")
+    return "main" in entry.components and (not entry.signed_by or keys in entry.signed_by)
 
 
-def _archive(url: str, suites: tuple[str, ...]) -> str | None:
+def _archive(url: str, suites: tuple[str, ...], family: Family) -> str | None:
     """Tell which archive a source is a mirror of, if any."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"}:
         return None
-    names = (*CODENAMES, *ALIASES)
-    if any(f"{name}-security" in suites for name in names):
-        return SECURITY
+    names = (*TABLE[family.name].suites, *family.aliases)
     # A vendor without keys of its own still has a path of its own, such as `/php`.
     folder = parts.path.rstrip("/").rpartition("/")[2]
-    return MAIN if folder == "debian" and any(name in suites for name in names) else None
+    for archive in reversed(family.archives):
+        if archive.folders and folder not in archive.folders:
+            continue
+        if any(archive.pockets[0].format(name) in suites for name in names):
+            return archive.name
+    return None
 
 
 def _entries(folder: Path) -> Iterator[Entry]:

@@ -1,25 +1,22 @@
 """What a template's own apt is told: where its packages come from, once it is a container."""
 
-from collections.abc import Mapping
-
-from builder.distros.debian.mirrors import MAIN, SECURITY, pockets
-
-PATH = "etc/apt/sources.list.d/debian.sources"
-
-_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+from builder.distros.debian.family import Family
+from builder.distros.debian.mirrors import default_mirrors
+from builder.model.lock import Asked
 
 
-def apt_sources(suite: str, components: tuple[str, ...], mirrors: Mapping[str, str]) -> str:
-    """Write a suite with all its pockets as sources.list(5) in the deb822 style."""
+def apt_sources(family: Family, asked: Asked) -> dict[str, str]:
+    """Write a suite with all its pockets as a file of sources.list(5) in the deb822 style."""
     paragraphs = []
-    for archive in (MAIN, SECURITY):
-        suites = [folder for name, folder in pockets(suite) if name == archive]
+    for archive, url in default_mirrors(family, asked.arch).items():
+        pockets = family.pockets(asked.suite, asked.arch)
+        suites = [folder for name, folder in pockets if name == archive]
         if suites:
             paragraphs.append(
                 "Types: deb\n"
-                f"URIs: {mirrors[archive]}\n"
+                f"URIs: {url}\n"
                 f"Suites: {' '.join(suites)}\n"
-                f"Components: {' '.join(components)}\n"
-                f"Signed-By: {_KEYRING}\n"
+                f"Components: {' '.join(asked.components)}\n"
+                f"Signed-By: {family.keyring}\n"
             )
-    return "\n".join(paragraphs)
+    return {family.sources: "\n".join(paragraphs)}

@@ -1,0 +1,36 @@
+"""Ubuntu: what differs from Debian."""
+
+from pathlib import Path
+
+from builder.distros.debian import Debian
+from builder.distros.debian.family import Archive, Family
+
+_POCKETS = ("{}", "{}-updates", "{}-security")
+_OWN = ("amd64", "i386")
+
+
+class Ubuntu(Debian):
+    """Ubuntu; other architectures than the PC's are in an archive of their own, the ports."""
+
+    family = Family(
+        name="ubuntu",
+        title="Ubuntu",
+        archives=(
+            Archive(
+                "ubuntu",
+                _POCKETS,
+                ("ubuntu",),
+                script="gutsy",
+                arches=_OWN,
+            ),
+            Archive(
+                "ubuntu-ports",
+                _POCKETS,
+                ("ubuntu-ports",),
+                script="gutsy",
+                arches=("arm64", "armhf", "ppc64el", "riscv64", "s390x"),
+            ),
+        ),
+        keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
+        keyring_package="ubuntu-archive-keyring",
+    )
