@@ -18,7 +18,7 @@ from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.value import Digest, digest_of
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
 from builder.stages.customize import CUSTOMIZE, Customization
-from builder.stages.fetch import fetch
+from builder.stages.fetch import fetch, stale_index_named
 from builder.stages.fetch_files import fetch_files
 from builder.stages.install import INSTALL, Installation, batches
 from builder.stages.load import LoadedRecipe
@@ -45,7 +45,8 @@ def build(order: Order, sources: Sources, tools: Tools, *, driver: str) -> Built
     `driver` is what makes the base tree, a key of `sources.programs`.
     """
     lock = order.lock
-    fetch(lock.packages, sources.mirrors, tools, recipe=order.name, then=sources.arrived)
+    with stale_index_named(lock.releases):
+        fetch(lock.packages, sources.mirrors, tools, recipe=order.name, then=sources.arrived)
     tree = make_lowest(order, sources, tools, driver)
     inherited: tuple[str, ...] = ()
     for loaded in layers(order.loaded):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from builder.build import Built
     from builder.cli.workplace import Planned, Workplace
     from builder.model.recipe import Arch
+    from builder.stages.fetch import SupersededError
     from builder.stages.order import Order
     from builder.stages.tools import Tools
 
@@ -141,7 +142,6 @@ def _build_once(name: str, options: Options, work: "Workplace") -> dict[str, obj
     from builder.cli.workplace import plan
     from builder.stages.accept import accept
     from builder.stages.fetch import SupersededError
-    from builder.stages.resolve import forget
     from builder.stages.template_import import output_folder
 
     started, tools = time.monotonic(), work.tools
@@ -153,10 +153,7 @@ def _build_once(name: str, options: Options, work: "Workplace") -> dict[str, obj
     try:
         built = _make(order, planned, options)
     except SupersededError as error:
-        # The mirrors have moved on since the last build; nobody has asked to keep its versions.
-        if options.locked or not forget(order.lock, planned.files):
-            raise
-        tools.report.say(error.problem)
+        planned = _moved_on(error, order, planned, options)
         order = _order(planned, options)
         built = _make(order, planned, options)
     accept(built.packed, work.places, tools, slot=order.slot, probing=options.probe)
@@ -175,6 +172,21 @@ def _build_once(name: str, options: Options, work: "Workplace") -> dict[str, obj
         "packages": len(order.lock.packages),
         "path": str(path or tools.store.blob(packed.sha256)),
     }
+
+
+def _moved_on(
+    error: "SupersededError", order: "Order", planned: "Planned", options: Options
+) -> "Planned":
+    """Drop a lock whose packages are gone; raise the error again if somebody wants to keep it.
+
+    The mirror that was asked first comes last from now on: if it still has that index, it is stale.
+    """
+    from builder.stages.resolve import forget
+
+    if options.locked or not forget(order.lock, planned.files):
+        raise error
+    planned.tools.report.say(error.problem)
+    return planned.next_mirror(error.package.archive)
 
 
 def _check_machine(arch: "Arch") -> None:

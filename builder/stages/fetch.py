@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from builder.host.files import disk_errors, locked
 from builder.host.net import GoneError, Item, PartlyGoneError
 from builder.model.errors import UpstreamError
-from builder.model.lock import Package
+from builder.model.lock import Package, Release
 from builder.stages.tools import Tools
 from builder.store import Store
 
@@ -21,6 +22,10 @@ Then = Callable[[Package, Store], object]
 
 class SupersededError(UpstreamError):
     """A lock names a package that its mirrors have no more."""
+
+    def __init__(self, problem: str, package: Package, *, hint: str) -> None:
+        super().__init__(problem, hint=hint)
+        self.package = package
 
 
 def fetch(
@@ -49,6 +54,20 @@ def fetch(
         _download(_missing(wanted, tools), mirrors, tools, recipe, arrived)
 
 
+@contextmanager
+def stale_index_named(releases: Iterable[Release]) -> Iterator[None]:
+    """Have the error about a package that is gone say which of the indexes has told of it."""
+    try:
+        yield
+    except SupersededError as error:
+        archive = error.package.archive
+        dates = [release.date for release in releases if release.archive == archive]
+        if dates:
+            newest = max(dates, key=parsedate_to_datetime)
+            error.problem += f"; the index of `{archive}` that names it is of {newest}"
+        raise
+
+
 def _download(
     packages: Sequence[Package],
     mirrors: Mapping[str, tuple[str, ...]],
@@ -68,6 +87,7 @@ def _download(
         whose = "the mirror no longer has" if len(error.item.urls) == 1 else "no mirror has"
         raise SupersededError(
             f"{whose} {error.item.label}: {error.problem}",
+            by_hash[error.item.sha256],
             hint=f"`oven lock {recipe} --update` takes the versions that are there now",
         ) from error
     except PartlyGoneError as error:
