@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -190,14 +191,26 @@ def test_too_few_ids_are_told_with_the_command_that_adds_them(
         )
 
 
-def test_the_command_that_is_told_helps(installed: Oven, disk: Path, appliance: Path) -> None:
-    with account("oven-test-d") as user, run_by(user, installed, disk) as as_user:
-        for _ in ("uids", "gids"):
+def test_the_command_that_is_told_helps(installed: Oven, disk: Path) -> None:
+    with (
+        account("oven-test-d", uids=(ENOUGH,), gids=(ENOUGH,)),
+        account("oven-test-e") as user,
+        run_by(user, installed, disk) as as_user,
+    ):
+        for file in ("/etc/subuid", "/etc/subgid"):
             said = as_user.said("build", "no-such-recipe", code=3)
             found = re.search(r"as root: (usermod \S+ \S+ \S+)", said)
             assert found, said
             subprocess.run(found[1].split(), check=True)
+            assert not shared(Path(file))
         as_user.said("build", "no-such-recipe", code=7)
+
+
+def shared(file: Path) -> list[tuple[int, int]]:
+    """Name neighboring ranges that have ids in common."""
+    lines = [line.split(":") for line in file.read_text().splitlines()]
+    ranges = sorted((int(first), int(first) + int(count)) for _, first, count in lines)
+    return [(one[0], other[0]) for one, other in pairwise(ranges) if other[0] < one[1]]
 
 
 def test_a_missing_newuidmap_is_told(
