@@ -1,11 +1,12 @@
 """Where benchmarks work, and the `oven` that they measure."""
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path("/var/tmp/oven-benchmarks")
+FOLDER = Path(os.environ.get("OVEN_BENCHMARKS", "/var/tmp/oven-benchmarks"))
 """On a real disk; what is in it may be deleted at any time."""
 
 PYTHON = str(FOLDER / "venv/bin/python")

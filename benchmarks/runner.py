@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 # Seconds drift with the machine's mood, so contenders take turns within one run and what counts
 # is the ratio of their medians. Nothing here decides whether a figure is good enough.
@@ -33,7 +34,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Row:
-    """How long a command took, in seconds."""
+    """How long a command took, in seconds, or how much memory, in megabytes."""
 
     name: str
     median: float
@@ -50,25 +51,45 @@ class Comparison:
     title: str
     repetitions: int
     rows: tuple[Row, ...]
+    goals: tuple[str, ...] = ()
+    """What should come out, in words."""
+    unit: Literal["s", "MB"] = "s"
 
 
 def compare(title: str, contenders: Sequence[Contender], *, repetitions: int) -> Comparison:
     """Let contenders take turns; the first turn of each warms caches and is not counted."""
+    for one in contenders:
+        _progress(f"{title}: warming {one.name}")
+        time_once(one)
+    taken = take_turns(title, contenders, time_once, repetitions=repetitions)
+    return Comparison(title, repetitions, rows(taken))
+
+
+def take_turns(
+    title: str,
+    contenders: Sequence[Contender],
+    measure: Callable[[Contender], float],
+    *,
+    repetitions: int,
+) -> dict[str, list[float]]:
+    """Measure each contender so many times, in turn; every turn counts."""
     taken: dict[str, list[float]] = {one.name: [] for one in contenders}
-    for turn in range(repetitions + 1):
+    for turn in range(repetitions):
         for one in contenders:
-            _progress(f"{title}: {turn}/{repetitions} {one.name}")
-            seconds = time_once(one)
-            if turn:
-                taken[one.name].append(seconds)
+            _progress(f"{title}: {turn + 1}/{repetitions} {one.name}")
+            taken[one.name].append(measure(one))
     _progress("")
-    first = statistics.median(taken[contenders[0].name])
-    rows = tuple(
-        Row(name, median, min(times), max(times), median / first)
-        for name, times in taken.items()
-        for median in [statistics.median(times)]
+    return taken
+
+
+def rows(taken: Mapping[str, Sequence[float]]) -> tuple[Row, ...]:
+    """Sum up what was measured, in ratios to the first contender."""
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    first = next(iter(medians.values()))
+    return tuple(
+        Row(name, medians[name], min(values), max(values), medians[name] / first)
+        for name, values in taken.items()
     )
-    return Comparison(title, repetitions, rows)
 
 
 def _progress(text: str) -> None:
@@ -102,13 +123,18 @@ def draw(comparison: Comparison) -> str:
     width = max(len(row.name) for row in comparison.rows)
     lines.append(f"  {'':<{width}}  {'median':>9}  {'fastest':>9}  {'slowest':>9}  {'ratio':>6}")
     for row in comparison.rows:
-        times = "  ".join(_seconds(one) for one in (row.median, row.fastest, row.slowest))
-        lines.append(f"  {row.name:<{width}}  {times}  {row.ratio:>6.2f}")
+        values = (row.median, row.fastest, row.slowest)
+        told = "  ".join(f"{tell(one, comparison.unit):>9}" for one in values)
+        lines.append(f"  {row.name:<{width}}  {told}  {row.ratio:>6.2f}")
+    lines += [f"  goal: {goal}" for goal in comparison.goals]
     return "\n".join(lines) + "\n"
 
 
-def _seconds(value: float) -> str:
-    return f"{value:>7.2f} s" if value >= 1 else f"{value * 1000:>6.1f} ms"
+def tell(value: float, unit: str) -> str:
+    """Write a value as people read it."""
+    if unit != "s":
+        return f"{value:.0f} {unit}"
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"
 
 
 def main(description: str, run: Callable[[argparse.Namespace], Sequence[Comparison]]) -> None:
@@ -123,7 +149,13 @@ def main(description: str, run: Callable[[argparse.Namespace], Sequence[Comparis
     for comparison in comparisons:
         print(draw(comparison))
     if arguments.json:
-        machine = {"machine": platform.machine(), "cpus": os.cpu_count()}
-        system = {"kernel": platform.release(), "python": platform.python_version()}
-        found = {**machine, **system, "comparisons": [asdict(one) for one in comparisons]}
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        write(comparisons, arguments.json)
+
+
+def write(comparisons: Sequence[Comparison], file: Path) -> None:
+    """Write all figures, and what they were measured on, as JSON."""
+    machine = {"machine": platform.machine(), "cpus": os.cpu_count()}
+    system = {"kernel": platform.release(), "python": platform.python_version()}
+    found = {**machine, **system, "comparisons": [asdict(one) for one in comparisons]}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found, indent=2) + "\n")
