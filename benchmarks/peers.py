@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.bench import FOLDER, empty
 from benchmarks.runner import Contender
 from builder.distros.debian.family import DEBIAN
-from builder.distros.debian.mirrors import MAIN, find_mirrors
+from builder.distros.debian.mirrors import find_mirrors
 
 SUITE = "bookworm"
 
@@ -40,7 +40,7 @@ def debootstrap() -> Contender:
     file = folder.with_suffix(".tar.zst")
     make = ("debootstrap", "--variant=minbase", "--include=usr-is-merged", SUITE, str(folder))
     pack = f"tar --numeric-owner --xattrs -C {folder} -c . | zstd -q -{LEVEL} -T0 -o {file}"
-    script = f"{shlex.join((*make, find_mirrors({})[MAIN][0]))} && {pack}"
+    script = f"{shlex.join((*make, find_mirrors({})["debian"][0]))} && {pack}"
 
     def before() -> None:
         empty("peers/debootstrap")
@@ -134,7 +134,7 @@ class Mkosi:
         place = self.folder
         if self.old:
             options = {
-                "--mirror": find_mirrors({})[MAIN][0],
+                "--mirror": find_mirrors({})["debian"][0],
                 "--base-packages": "no",
                 "--cache": place / "packages",
                 "--workspace-dir": place / "workspace",
