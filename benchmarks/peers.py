@@ -40,7 +40,8 @@ def debootstrap() -> Contender:
     file = folder.with_suffix(".tar.zst")
     make = ("debootstrap", "--variant=minbase", "--include=usr-is-merged", SUITE, str(folder))
     pack = f"tar --numeric-owner --xattrs -C {folder} -c . | zstd -q -{LEVEL} -T0 -o {file}"
-    script = f"{shlex.join((*make, find_mirrors({})["debian"][0]))} && {pack}"
+    mirror = find_mirrors({})["debian"][0]
+    script = f"{shlex.join((*make, mirror))} && {pack}"
 
     def before() -> None:
         empty("peers/debootstrap")
