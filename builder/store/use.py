@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.host.files import disk_errors, gate, locked
+from builder.host.processes import undisturbed
 
 MARGIN = 60
 """Seconds by which a clock may be set back while a build runs, and nothing that it uses goes."""
@@ -50,7 +51,7 @@ def lease(root: Path) -> Iterator[None]:
             fd, name = tempfile.mkstemp(prefix="lease-", dir=root / "uses")
             os.close(fd)
             path = Path(name)
-            stack.callback(path.unlink, missing_ok=True)
+            stack.callback(_end, path)
             # Who sweeps may have removed it before it was locked; then this makes it anew.
             stack.enter_context(locked(path))
         yield
@@ -72,6 +73,12 @@ def horizon(root: Path) -> float:
                 else:
                     begun.append(since - MARGIN)
     return min(begun)
+
+
+def _end(path: Path) -> None:
+    # A signal that comes just here would leave the lease until the next build finds it.
+    with undisturbed():
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -73,7 +73,11 @@ def _become(user: str) -> None:
 
 @contextlib.contextmanager
 def ordinary_user(name: str, *, subids: bool = True) -> Iterator[str]:
-    """Make a user for the time being, with or without subordinate ids."""
+    """Make a user for the time being, with or without subordinate ids.
+
+    The name ends so that it is nobody's, even where a killed test has left one.
+    """
+    name = f"{name}-{os.urandom(3).hex()}"
     options = [] if subids else ["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"]
     subprocess.run(["useradd", "--no-create-home", *options, name], check=True)
     try:

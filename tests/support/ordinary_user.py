@@ -25,7 +25,11 @@ class Account:
 def account(
     name: str, *, uids: tuple[int, ...] = (), gids: tuple[int, ...] = ()
 ) -> Iterator[Account]:
-    """Make an account with ranges of so many subordinate ids each; none by default."""
+    """Make an account with ranges of so many subordinate ids each; none by default.
+
+    The name ends so that it is nobody's, even where a killed test has left one.
+    """
+    name = f"{name}-{os.urandom(3).hex()}"
     none = ("-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0")
     home = ("--no-create-home", "--home-dir", "/nonexistent")
     subprocess.run(["useradd", *none, *home, name], check=True)

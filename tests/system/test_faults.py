@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.needs import needs
 from tests.support.oven import Oven, end, kill, wait_for_line
-from tests.support.projects import project, with_script
+from tests.support.projects import with_script
 from tests.support.traces import Traces, left_over
 from tests.system.conftest import Built
 
@@ -48,15 +48,20 @@ def supply(home: Path, oven: Oven) -> None:
     subprocess.run(["cp", "-a", oven.home / "cache/locks", home / "cache"], check=True)
 
 
+def customized(folder: Path) -> Path:
+    """Write the small recipe with a script, since only then there is something to customize."""
+    return with_script(folder, "touch /etc/customized")
+
+
 def sha256_of_tiny(oven: Oven, folder: Path) -> str:
     """Build the small recipe undisturbed."""
-    return oven.sha256(project(folder), "--no-probe")
+    return oven.sha256(customized(folder), "--no-probe")
 
 
 @pytest.mark.parametrize("moment", ["bootstrap", "customize", "pack"])
 def test_an_interrupted_build_leaves_nothing(lonely: Oven, tmp_path: Path, moment: str) -> None:
     before = Traces.of(lonely.home)
-    process = lonely.start("build", "--no-probe", "--explain", project(tmp_path))
+    process = lonely.start("build", "--no-probe", "--explain", customized(tmp_path))
     wait_for_line(process, moment)
     time.sleep(0.2)  # into the middle of it
     code, said = end(process, signal.SIGINT)
@@ -99,7 +104,7 @@ def test_a_build_killed_at_many_moments_ends_well_in_the_end(
     before = Traces.of(lonely.home)
     for moment in ("bootstrap", "customize", "pack"):
         for delay in (0.0, 0.3):
-            process = lonely.start("build", "--no-probe", "--explain", project(tmp_path))
+            process = lonely.start("build", "--no-probe", "--explain", customized(tmp_path))
             wait_for_line(process, moment)
             time.sleep(delay)
             kill(process)
@@ -154,7 +159,7 @@ def build_in(oven: Oven, megabytes: int, folder: Path) -> "subprocess.CompletedP
     resize = ["mount", "-o", f"remount,size={megabytes}M", str(oven.home)]
     subprocess.run(resize, check=True)
     return subprocess.run(
-        oven.line("build", "--no-probe", "--json", project(folder)),
+        oven.line("build", "--no-probe", "--json", customized(folder)),
         cwd=oven.cwd,
         env=oven.environment,
         capture_output=True,
