@@ -15,6 +15,7 @@ from builder.model.errors import OvenError
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("builder.cli.build", "Build templates from recipes and appliances."),
     "lock": ("builder.cli.lock", "Write down exactly which packages a recipe means."),
+    "recipe": ("builder.cli.recipe", "Show recipes as they are built, and where values are from."),
     "outdated": ("builder.cli.outdated", "Say which recipes would change today, and how."),
     "prove": ("builder.cli.prove", "Build twice under other conditions, and compare all bytes."),
     "run": ("builder.cli.run", "Start a container, or run one command in a new one."),

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.choosing import only, profile, wanted_of
 from builder.cli.verbose import verbose
 
 if TYPE_CHECKING:
     from builder.build import Built
+    from builder.cli.choosing import Wanted
     from builder.cli.workplace import Planned, Workplace
     from builder.model.recipe import Arch
     from builder.stages.fetch import SupersededError
@@ -25,17 +27,28 @@ if TYPE_CHECKING:
 class Options:
     """How to build; nothing of it changes the bytes of a template."""
 
-    arch: str | None
     locked: bool
     probe: bool
     driver: str
     output: Path | None
 
+    def arguments(self) -> tuple[str, ...]:
+        """Give the options as they are written."""
+        return (
+            *(("--locked",) if self.locked else ()),
+            *(() if self.probe else ("--no-probe",)),
+            *(("-o", str(self.output)) if self.output else ()),
+            "--bootstrap",
+            self.driver,
+        )
+
 
 @click.command()
 @click.argument("names", metavar="RECIPE|APPLIANCE...", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Copy tarballs there too.")
-@click.option("--arch", help="Build for this architecture instead of the host's.")
+@click.option("--arch", help="Build for this architecture instead of the host's, or for `all`.")
+@profile
+@only
 @click.option("--locked", is_flag=True, help="Refuse when the lock file is missing or stale.")
 @click.option("--explain", is_flag=True, help="Say why each stage ran or was kept.")
 @click.option("--no-probe", is_flag=True, help="Do not boot the template to see that it works.")
@@ -53,33 +66,71 @@ class Options:
     multiple=True,
     help="Show a secret to the recipe's scripts, and to nobody else.",
 )
+@click.option("--jobs", type=click.IntRange(min=1), help="Use at most so many cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
 @verbose
 def build(  # one for each option
     names: tuple[str, ...],
     output: Path | None,
     arch: str | None,
+    profiles: tuple[str, ...],
+    only: tuple[str, ...],
     locked: bool,  # noqa: FBT001
     explain: bool,  # noqa: FBT001
     no_probe: bool,  # noqa: FBT001
     bootstrap: str,
     secrets: tuple[str, ...],
+    jobs: int | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Build templates from recipes and appliances, by name or by path.
 
     Each becomes a local template that `oven run NAME` starts, and with -o a NAME_ARCH.tar.zst.
+    Several, and those of a matrix, are built at once; one that fails does not stop the others.
     """
     from builder.cli.workplace import open_workplace
 
-    options = Options(arch, locked, not no_probe, bootstrap, output)
+    wanted = wanted_of(names, profiles, only, arch)
+    options = Options(locked, not no_probe, bootstrap, output)
     given = dict(_secret(text) for text in secrets)
-    with open_workplace(explain=explain, secrets=given) as work:
-        _check_secrets(names, given)
-        results = [_build(name, options, work) for name in names]
-        _trim(work)
+    _check_secrets(wanted, given)
+    if len(wanted) > 1:
+        results = _build_all(wanted, options, (*_secrets(secrets), *_explain(explain)), jobs)
+    else:
+        with open_workplace(explain=explain, secrets=given, jobs=jobs) as work:
+            results = [_build(wanted[0], options, work)]
+            _trim(work)
     if as_json:
         click.echo(json.dumps(results, indent=2))
+
+
+def _build_all(
+    wanted: "list[Wanted]", options: Options, more: tuple[str, ...], jobs: int | None
+) -> list[dict[str, object]]:
+    """Build several at once; ends with the status of the first that failed."""
+    from builder.cli.many import Job, build_all, summary
+
+    same = (*options.arguments(), *more)
+    ended = build_all(
+        [Job(one.label, (*one.arguments(), *same)) for one in wanted],
+        cores=jobs or os.cpu_count() or 1,
+    )
+    for line in summary(ended):
+        click.echo(line, err=True)
+    results = [row for one in ended for row in one.built]
+    if failed := next((one.code for one in ended if one.code), 0):
+        if results:
+            click.echo(json.dumps(results, indent=2))
+        raise SystemExit(failed)
+    return results
+
+
+def _secrets(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for text in texts for word in ("--secret", text))
+
+
+def _explain(explain: bool) -> tuple[str, ...]:  # noqa: FBT001  # as the option is given
+    return ("--explain",) if explain else ()
 
 
 def _secret(text: str) -> tuple[str, bytes]:
@@ -108,44 +159,43 @@ def _secret(text: str) -> tuple[str, bytes]:
     return name, value
 
 
-def _check_secrets(names: tuple[str, ...], given: dict[str, bytes]) -> None:
+def _check_secrets(wanted: "list[Wanted]", given: dict[str, bytes]) -> None:
     """Refuse a secret that nobody asks for: its name may be a slip."""
     if not given:
         return
-    from builder.stages.load import load
     from builder.stages.order import layers
 
-    recipes = [layer.recipe for name in names for layer in layers(load(name))]
+    recipes = [layer.recipe for one in wanted for layer in layers(one.loaded)]
     known = {secret.name for recipe in recipes for secret in recipe.secret}
     for name in given.keys() - known:
         raise click.UsageError(f"--secret: no recipe here has a secret `{name}`")
 
 
-def _build(name: str, options: Options, work: "Workplace") -> dict[str, object]:
+def _build(wanted: "Wanted", options: Options, work: "Workplace") -> dict[str, object]:
     """Build one, and again without what turns out to be damaged in the cache."""
     from builder.store.verify import RemovedError
 
     for _ in range(MOST_DAMAGED):
         try:
-            return _build_once(name, options, work)
+            return _build_once(wanted, options, work)
         except RemovedError as error:
             work.tools.report.say(f"{error.problem}; it is removed, and made again")
-    return _build_once(name, options, work)
+    return _build_once(wanted, options, work)
 
 
 MOST_DAMAGED = 20
 """How many damaged objects are made again before the disk is given up."""
 
 
-def _build_once(name: str, options: Options, work: "Workplace") -> dict[str, object]:
+def _build_once(wanted: "Wanted", options: Options, work: "Workplace") -> dict[str, object]:
     """Give what a script would want to know of what was built."""
-    from builder.cli.workplace import plan
+    from builder.cli.workplace import plan_of
     from builder.stages.accept import accept
     from builder.stages.fetch import SupersededError
     from builder.stages.template_import import output_folder
 
     started, tools = time.monotonic(), work.tools
-    planned = plan(name, options.arch, work)
+    planned = plan_of(wanted.loaded, wanted.arch, work)
     _check_machine(planned.asked.arch)
     if options.output:
         output_folder(options.output)  # now: after minutes of building is too late

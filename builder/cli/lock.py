@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.choosing import chosen_cells, only, profile
 from builder.cli.verbose import verbose
 from builder.model.errors import RecipeError
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", metavar="RECIPE|APPLIANCE")
+@profile
+@only
 @click.option("--check", is_flag=True, help="Only say whether the lock fits the recipe.")
 @click.option("--update", is_flag=True, help="Take the newest versions, also when it still fits.")
 @click.option("--arch", help="Lock for this architecture instead of the host's.")
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 @verbose
 def lock(
     name: str,
+    profiles: tuple[str, ...],
+    only: tuple[str, ...],
     check: bool,  # noqa: FBT001  # click's way
     update: bool,  # noqa: FBT001
     arch: str | None,
@@ -40,22 +45,32 @@ def lock(
     """
     if check and update:
         raise click.UsageError("--check changes nothing, so --update cannot go with it")
-    from builder.cli.workplace import open_workplace, plan
+    from builder.cli.workplace import open_workplace, plan_of
+
+    cells = chosen_cells(name, profiles, only)
+    if output and len(cells) > 1:
+        raise click.UsageError("-o takes one lock, and these are several; choose with --only")
+    with open_workplace() as work:
+        rows = []
+        for loaded in cells:
+            planned = plan_of(loaded, arch, work)
+            path = output or planned.files.committed
+            if check:
+                rows.append(_check(planned, path))
+            else:
+                _refuse_installed(name, planned, output)
+                written, changes = _lock(planned, path, update=update)
+                rows.append(_facts(path, changes, written=written))
+    if as_json:
+        click.echo(json.dumps(rows if len(rows) > 1 else rows[0], indent=2))
+
+
+def _check(planned: "Planned", path: Path) -> dict[str, object]:
     from builder.stages.resolve import committed_lock
 
-    changes: Changes | None = None
-    with open_workplace() as work:
-        planned = plan(name, arch, work)
-        path = output or planned.files.committed
-        if check:
-            committed_lock(planned.asked, dataclasses.replace(planned.files, committed=path))
-            planned.tools.report.say(f"{path}: fits the recipe")
-            written = False
-        else:
-            _refuse_installed(name, planned, output)
-            written, changes = _lock(planned, path, update=update)
-    if as_json:
-        click.echo(json.dumps(_facts(path, changes, written=written), indent=2))
+    committed_lock(planned.asked, dataclasses.replace(planned.files, committed=path))
+    planned.tools.report.say(f"{path}: fits the recipe")
+    return _facts(path, None, written=False)
 
 
 def _refuse_installed(name: str, planned: "Planned", output: Path | None) -> None:

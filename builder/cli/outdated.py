@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.choosing import chosen_cells, profile
 from builder.cli.verbose import verbose
 from builder.model.errors import NotFoundError, OvenError
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", metavar="[RECIPE|APPLIANCE...]", nargs=-1)
+@profile
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every package.")
 @verbose
-def outdated(names: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001  # click's way
+def outdated(names: tuple[str, ...], profiles: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001  # click's way
     """Say which locked or built recipes would change today, and which packages of them.
 
     Without names: all of the current folder's `recipes/` and `appliances/` that have a lock or were
@@ -30,7 +32,7 @@ def outdated(names: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001  # c
     from builder.cli.workplace import open_workplace
 
     with open_workplace() as work:
-        verdicts = list(_verdicts(names, work))
+        verdicts = list(_verdicts(names, profiles, work))
     if as_json:
         click.echo(json.dumps([_facts(verdict) for verdict in verdicts], indent=2))
     else:
@@ -44,7 +46,9 @@ def outdated(names: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001  # c
     return 1 if any(verdict.outdated for verdict in verdicts) else 0
 
 
-def _verdicts(names: tuple[str, ...], work: "Workplace") -> Iterator["Verdict"]:
+def _verdicts(
+    names: tuple[str, ...], profiles: tuple[str, ...], work: "Workplace"
+) -> Iterator["Verdict"]:
     from builder.stages.outdated import Verdict, recipes_here
 
     chosen = names or recipes_here(Path())
@@ -52,7 +56,7 @@ def _verdicts(names: tuple[str, ...], work: "Workplace") -> Iterator["Verdict"]:
     found = False
     for name in chosen:
         try:
-            for verdict in _of_recipe(name, work, fresh, required=bool(names)):
+            for verdict in _of_recipe(name, profiles, work, fresh, required=bool(names)):
                 found = True
                 yield verdict
         except OvenError as error:
@@ -66,19 +70,22 @@ def _verdicts(names: tuple[str, ...], work: "Workplace") -> Iterator["Verdict"]:
 
 
 def _of_recipe(
-    name: str, work: "Workplace", fresh: set[str], *, required: bool
+    name: str, profiles: tuple[str, ...], work: "Workplace", fresh: set[str], *, required: bool
 ) -> Iterator["Verdict"]:
     """Judge each lock that a recipe has, one for each architecture."""
-    from builder.cli.workplace import plan
-    from builder.stages.load import load
+    from builder.cli.workplace import plan_of
     from builder.stages.outdated import judge, locks_of, never_locked
 
-    loaded = load(name)
-    locks = locks_of(loaded, work.places.cache)
+    cells = chosen_cells(name, profiles, ())
+    locks = [
+        (loaded, arch, path)
+        for loaded in cells
+        for arch, path in locks_of(loaded, work.places.cache).items()
+    ]
     if required and not locks:
-        raise never_locked(loaded)
-    for arch, path in locks.items():
-        planned = plan(name, arch, work)
+        raise never_locked(cells[0])
+    for loaded, arch, path in locks:
+        planned = plan_of(loaded, arch, work)
         shared = dataclasses.replace(planned.sources, fresh=fresh)
         planned = dataclasses.replace(planned, sources=shared)
         yield judge(loaded.name, path, planned.resolve, work.tools.run)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.choosing import chosen_cells, only, profile
 from builder.cli.verbose import verbose
 from builder.model.errors import StageError
 
@@ -27,23 +28,35 @@ if TYPE_CHECKING:
     show_default=True,
     help="What makes the base tree.",
 )
+@profile
+@only
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @verbose
-def prove(name: str, arch: str | None, bootstrap: str, as_json: bool) -> None:  # noqa: FBT001
+def prove(
+    name: str,
+    arch: str | None,
+    bootstrap: str,
+    profiles: tuple[str, ...],
+    only: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Build a recipe twice with nothing remembered, under other conditions, and compare all bytes.
 
     On a difference, names the first stage that has one, with the files and their first bytes, and
     ends with status 6.
     """
-    from builder.cli.workplace import open_workplace, plan
+    from builder.cli.workplace import open_workplace, plan_of
     from builder.stages.conditions import plan_conditions
     from builder.stages.fetch import fetch
     from builder.stages.prove import compare
     from builder.stages.resolve import lock_for
     from builder.stages.trial import both
 
+    cells = chosen_cells(name, profiles, only)
+    if len(cells) > 1:
+        raise click.UsageError("one recipe is proved at a time; choose with --only")
     with open_workplace() as work:
-        planned, tools = plan(name, arch, work), work.tools
+        planned, tools = plan_of(cells[0], arch, work), work.tools
         lock = lock_for(
             planned.asked, planned.files, planned.resolve, tools.report, now=time.time()
         )

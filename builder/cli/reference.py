@@ -11,6 +11,7 @@ from msgspec.inspect import (
     DictType,
     EnumType,
     IntType,
+    LiteralType,
     Metadata,
     NoneType,
     StrType,
@@ -68,6 +69,7 @@ failure there is 125; 126 is a command that cannot be run, 127 one that is not t
 
 HEADERS = {
     "Recipe": "Top level",
+    "Matrix": "`[matrix]`",
     "Template": "`[template]`",
     "Base": "`[base]`",
     "Tarball": "`[tarball.ARCH]`",
@@ -177,6 +179,10 @@ def _words(kind: Type) -> str:
             return f"array; each {_words(inner)}"
         case DictType(value_type=StructType(cls=cls)):
             return f"tables {HEADERS[cls.__name__]}"
+        case DictType(value_type=DictType()):
+            return "tables with any keys of a recipe"
+        case DictType(key_type=LiteralType(values=keys)):
+            return "table of " + ", ".join(f"`{key}`" for key in keys)
     return _plain_words(kind)
 
 

@@ -18,6 +18,7 @@ from builder.model.value import Value
 from builder.stages.load import load_file
 from builder.stages.order import Order, asked_for
 from builder.stages.resolve import read_lock
+from builder.stages.tarball import tarball_sources
 from builder.stages.tools import Tools
 from builder.store import Store
 
@@ -55,7 +56,10 @@ def _build(trial: Trial, made: list[Made]) -> None:
     loaded = load_file(Path(trial.recipe))
     lock = read_lock(Path(trial.lock))
     asked = asked_for(loaded, lock.asked.arch)
-    sources = distro(asked.distro).sources(asked, MirrorSettings(), Path(trial.cache))
+    if asked.tarball:
+        sources = tarball_sources(Path(trial.cache))
+    else:
+        sources = distro(asked.distro).sources(asked, MirrorSettings(), Path(trial.cache))
     order = Order(loaded=loaded, arch=asked.arch, lock=lock)
     build(order, sources, tools, driver=trial.driver)
 

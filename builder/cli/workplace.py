@@ -39,7 +39,10 @@ class Workplace:
 
 @contextlib.contextmanager
 def open_workplace(
-    *, explain: bool = False, secrets: Mapping[str, bytes] | None = None
+    *,
+    explain: bool = False,
+    secrets: Mapping[str, bytes] | None = None,
+    jobs: int | None = None,
 ) -> Iterator[Workplace]:
     """Read the settings, become root of a namespace, open the store, and report until the end."""
     places = Places.of_user()
@@ -52,7 +55,7 @@ def open_workplace(
             run=on_host,
             net=Net(report),
             report=report,
-            jobs=settings.jobs or os.cpu_count() or 1,
+            jobs=jobs or settings.jobs or os.cpu_count() or 1,
             secrets=secrets or {},
         )
         with store.in_use():  # until then nobody prunes what this one takes from it
@@ -92,7 +95,11 @@ class Planned:
 
 def plan(name: str, arch: str | None, work: Workplace) -> Planned:
     """Find and read a recipe, and find the mirrors of its distribution."""
-    loaded = load(name)
+    return plan_of(load(name), arch, work)
+
+
+def plan_of(loaded: LoadedRecipe, arch: str | None, work: Workplace) -> Planned:
+    """Find the mirrors of a recipe's distribution."""
     asked = asked_for(loaded, choose_arch(loaded, arch))
     settings, cache = mirror_settings(work.settings), work.places.cache
     committed = lock_path(loaded.lock, asked.arch, base_of(loaded).arch)

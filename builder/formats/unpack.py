@@ -26,7 +26,7 @@ from builder.host.files import disk_errors
 from builder.host.removal import remove_tree
 from builder.model.errors import HostError, RecipeError, TrustError
 from builder.model.manifest import MANIFEST_PATH, Manifest
-from builder.model.recipe import Name
+from builder.model.names import Name
 from builder.model.value import Digest
 
 _LIMITS = Limits()

@@ -86,7 +86,7 @@ def on_host(command: Command) -> Done:
 
     announce(command)
     pipe = subprocess.PIPE
-    process = _start(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    process = start(command, stdin=pipe, stdout=pipe, stderr=pipe)
     with process:
         try:
             stdout, stderr = process.communicate(command.stdin)
@@ -96,9 +96,15 @@ def on_host(command: Command) -> Done:
     return Done(process.returncode, stdout, stderr)
 
 
-def _start(
-    command: Command, *, stdin: int, stdout: int | IO[bytes], stderr: int | IO[bytes]
+def start(
+    command: Command,
+    *,
+    stdin: int,
+    stdout: int | IO[bytes],
+    stderr: int | IO[bytes],
+    alone: bool = False,
 ) -> "subprocess.Popen[bytes]":
+    """Start a command on this machine; `alone` it does not hear the terminal's Ctrl-C."""
     import subprocess
 
     try:
@@ -110,6 +116,7 @@ def _start(
             env={**CLEAN_ENVIRONMENT, **command.env},
             cwd=command.cwd,
             pass_fds=command.pass_fds,
+            process_group=0 if alone else None,
         )
     except FileNotFoundError as error:
         raise missing_program(command.argv[0]) from error
@@ -127,8 +134,8 @@ def feed(command: Command, pieces: Iterable[bytes]) -> Done:
     import subprocess
 
     announce(command)
-    with _memory_file() as stdout, _memory_file() as stderr:
-        process = _start(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+    with memory_file() as stdout, memory_file() as stderr:
+        process = start(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
         with process:
             try:
                 assert process.stdin is not None
@@ -141,14 +148,16 @@ def feed(command: Command, pieces: Iterable[bytes]) -> Done:
             except BaseException:
                 process.kill()
                 raise
-        return Done(code, _all_of(stdout), _all_of(stderr))
+        return Done(code, all_of(stdout), all_of(stderr))
 
 
-def _memory_file() -> IO[bytes]:
+def memory_file() -> IO[bytes]:
+    """Give a file for a program's output, so that it never waits for a reader."""
     return os.fdopen(os.memfd_create("output"), "w+b")
 
 
-def _all_of(file: IO[bytes]) -> bytes:
+def all_of(file: IO[bytes]) -> bytes:
+    """Give what a program wrote into a file of its own."""
     file.seek(0)
     return file.read()
 

@@ -4,7 +4,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from builder.model.recipe import Arch, Sha256, Tarball
+from builder.model.names import Sha256
+from builder.model.recipe import Arch, Tarball
 from builder.model.value import Digest, Value
 
 BASE: Final = "base"

@@ -1,120 +1,30 @@
 """Recipes: what a person asks for, as TOML on disk and as frozen values here."""
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
+from builder.model.names import (
+    AbsolutePath,
+    AccountName,
+    Gecos,
+    IncludePath,
+    Line,
+    Name,
+    NameOfMany,
+    PackageName,
+    PartOfRecipe,
+    ProfileName,
+    RelativePath,
+    Sha256,
+    UnitName,
+    Url,
+)
 from builder.model.value import Value
-
-# In these patterns `\Z` ends the text: Python's `$` would let a line feed follow.
-
-Name = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z0-9][a-z0-9.-]{0,62}\Z",
-        title="a template name",
-        description="lower case letters, digits, dots and dashes, at most 63",
-    ),
-]
-"""A template's name."""
-
-PackageName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z0-9][a-z0-9+.-]+\Z",
-        title="a package name",
-        description="at least two of: lower case letters, digits, plus, minus and dot",
-    ),
-]
-"""Debian Policy 5.6.1."""
-
-AccountName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z_][a-z0-9_-]{0,31}\Z",
-        title="an account name",
-        description="lower case letters, digits, `_` and `-`, at most 32, no digit first",
-    ),
-]
-"""useradd(8): what Debian's NAME_REGEX takes."""
-
-UnitName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=(
-            r"^[A-Za-z0-9:_.\\@-]+"
-            r"\.(service|socket|target|timer|path|mount|automount|device|slice|swap)\Z"
-        ),
-        title="a systemd unit name",
-        description="with its suffix: `nginx.service`",
-    ),
-]
-"""systemd.unit(5), with its suffix."""
-
-RelativePath = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^(?!/)(?!(.*/)?\.\.(/|\Z)).+\Z",
-        title="a path below the recipe's folder",
-        description="relative, and without `..`",
-    ),
-]
-"""A path below the recipe's folder, with no `..` in it."""
-
-AbsolutePath = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^/(?!(.*/)?\.\.(/|\Z))[^:\n]*\Z",
-        title="an absolute path",
-        description="it starts with `/` and has no `..`",
-    ),
-]
-"""A path inside the template; no colon, since passwd(5) separates fields with it."""
 
 TARBALL: Final = "tarball"
 """What `from` says when a recipe starts from somebody's root file system."""
-
-Line = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[^\x00-\x1f\x7f]*\Z",
-        title="one line of text",
-        description="write it on one line",
-    ),
-]
-"""Text without control characters."""
-
-Gecos = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[^:\x00-\x1f\x7f]*\Z",
-        title="an account's full name",
-        description="one line without a colon",
-    ),
-]
-"""passwd(5): the comment field."""
-
-
-Sha256 = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[0-9a-f]{64}\Z",
-        title="a sha256",
-        description="64 hex digits in lower case, as sha256sum prints",
-    ),
-]
-"""The hash of a file's bytes."""
-
-Url = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^https?://[^\s/]+/\S+\Z",
-        title="a URL",
-        description="of a file, with http or https",
-    ),
-]
-"""Where a file can be downloaded."""
 
 
 class Arch(StrEnum):
@@ -132,8 +42,8 @@ class Arch(StrEnum):
 class Template(Value, frozen=True, kw_only=True):
     """How the result is called and described."""
 
-    name: Name
-    """The name that `oven run NAME` takes."""
+    name: NameOfMany
+    """The name that `oven run NAME` takes; with a matrix, `{suite}` and `{variant}` stand in it."""
     summary: Line = ""
     """One line for lists and catalogs."""
 
@@ -331,6 +241,22 @@ ParameterName = Annotated[
 ]
 
 
+class Matrix(Value, frozen=True, kw_only=True):
+    """Many recipes in one file: one for each suite and variant, each for its architectures.
+
+    `template.name` says `{suite}` and `{variant}` where the recipes' names differ.
+    """
+
+    suite: tuple[str, ...] = ()
+    """Suites, in place of `base.suite`."""
+    arch: tuple[Arch, ...] = ()
+    """Architectures, in place of `base.arch`."""
+    variant: tuple[ProfileName, ...] = ()
+    """Profiles, of which each recipe has one."""
+    exclude: tuple[dict[Literal["suite", "arch", "variant"], str], ...] = ()
+    """What is left out, by any of the three: `{ suite = "trixie", variant = "full" }`."""
+
+
 class Recipe(Value, frozen=True, kw_only=True):
     """An OS template: a base and what is added to it.
 
@@ -364,3 +290,11 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Values for the overlay's `.j2` files, one `[parameters.NAME]` each."""
     port: tuple[Port, ...] = ()
     """Ports on which the appliance serves, one `[[port]]` each."""
+    include: tuple[IncludePath, ...] = ()
+    """Files with parts of recipes that this one is made of, relative to its own."""
+    profiles: tuple[ProfileName, ...] = ()
+    """Profiles that are always on."""
+    profile: dict[ProfileName, PartOfRecipe] = {}
+    """Parts of a recipe for when they are wanted, one `[profile.NAME]` each."""
+    matrix: Matrix | None = None
+    """Many recipes in one file."""

@@ -27,6 +27,12 @@ def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]]
 
     Raises RecipeError with the place of the first thing that breaks one.
     """
+    if "{" in recipe.template.name or "}" in recipe.template.name:
+        raise RecipeError(
+            "a name with braces is one of a matrix",
+            at=source.value("template", "name"),
+            hint="add `[matrix]`, or take the braces out",
+        )
     if recipe.template.name == BASE:
         raise RecipeError(
             f"no recipe can be called `{BASE}`",

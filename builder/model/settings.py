@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from builder.model.errors import RecipeError
-from builder.model.recipe import AbsolutePath
+from builder.model.names import AbsolutePath
 from builder.model.source import Source
 from builder.model.value import Value
 

@@ -35,6 +35,10 @@ class Source:
         """Give the place of a value, or of the nearest table around it."""
         return self._span(self._spans.value(where))
 
+    def has(self, *where: str | int) -> bool:
+        """Tell whether there is such a value."""
+        return where in self._spans.values
+
     def written(self, *where: str | int) -> str:
         """Give a value as it is written."""
         start, end = self._spans.value(where) or (0, 0)
@@ -81,7 +85,11 @@ def source_of_bytes(data: bytes, path: Path) -> Source:
 
 def decode_source(source: Source, kind: type[V]) -> V:
     """Turn a source into a value; the first mistake in it is a RecipeError."""
-    data = _parse(source)
+    return decode_data(parse(source), source, kind)
+
+
+def decode_data(data: dict[str, object], source: Source, kind: type[V]) -> V:
+    """Turn what a source says into a value; the first mistake in it is a RecipeError."""
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
@@ -91,7 +99,8 @@ def decode_source(source: Source, kind: type[V]) -> V:
         raise explain(str(error), data, source, kind) from error
 
 
-def _parse(source: Source) -> dict[str, object]:
+def parse(source: Source) -> dict[str, object]:
+    """Read TOML; raises RecipeError with the place of what is none."""
     try:
         return tomllib.loads(source.text)
     except RecursionError as error:

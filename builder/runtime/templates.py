@@ -16,7 +16,7 @@ from builder.host.files import Disk, disk_errors, held, is_held, locked, replace
 from builder.host.removal import remove_tree
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.manifest import Manifest
-from builder.model.recipe import Name
+from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical, hex_of
 
 _SHORTEST = 4

@@ -8,13 +8,13 @@ from pathlib import Path
 from builder.distros import SUITES
 from builder.model import rules, settings
 from builder.model.errors import NotFoundError, RecipeError
+from builder.model.matrix import Chosen
 from builder.model.recipe import TARBALL, Recipe
 from builder.model.settings import Settings
-from builder.model.source import Source, decode_source, source_of_bytes
+from builder.model.source import Source, decode_data, decode_source
 from builder.stages.find import KINDS, Kind, find
-
-LIMIT = 1 << 20
-"""No file that a person writes is larger, in bytes."""
+from builder.stages.pieces import cells_of, pieces
+from builder.stages.reading import read_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,25 @@ class LoadedRecipe:
         return self.folder / "overlay"
 
 
-def load(name: str, kinds: tuple[Kind, ...] = KINDS) -> LoadedRecipe:
+WHOLE = Chosen()
+"""Nothing is chosen of a recipe: it is taken as it is."""
+
+
+def load(name: str, kinds: tuple[Kind, ...] = KINDS, *, chosen: Chosen = WHOLE) -> LoadedRecipe:
     """Find, read and check a recipe or appliance with all that it stands on."""
-    return load_file(find(name, kinds))
+    return load_file(find(name, kinds), chosen)
 
 
-def load_file(path: Path) -> LoadedRecipe:
+def load_file(path: Path, chosen: Chosen = WHOLE) -> LoadedRecipe:
     """Read and check the recipe in a file with all that it stands on."""
-    return _load_chain(path, ())
+    return _load_chain(path, (), chosen)
 
 
-def _load_chain(path: Path, above: tuple[LoadedRecipe, ...]) -> LoadedRecipe:
+def _load_chain(
+    path: Path, above: tuple[LoadedRecipe, ...], chosen: Chosen = WHOLE
+) -> LoadedRecipe:
     """Read a recipe and all below it; `above` are those that stand on it."""
-    loaded = _load_alone(path)
+    loaded = _load_alone(path, chosen)
     if loaded.recipe.from_ in {None, TARBALL}:
         _check_tarball(loaded, above)
         return loaded
@@ -79,37 +85,26 @@ def load_settings(paths: Iterable[Path]) -> Settings:
     return result
 
 
-def read_source(path: Path) -> Source:
-    """Read a text file; whatever stands in the way is a RecipeError."""
-    try:
-        if path.is_dir():
-            raise RecipeError("this is a folder, not a file", at=path)
-        if not path.is_file():  # opening a pipe would wait for ever
-            problem = "this is not a regular file" if path.exists() else "this file is not there"
-            raise RecipeError(problem, at=path)
-        with path.open("rb") as file:
-            data = file.read(LIMIT + 1)
-    except OSError as error:
-        problem = f"this file cannot be read: {(error.strerror or str(error)).lower()}"
-        raise RecipeError(problem, at=path) from error
-    if len(data) > LIMIT:
-        raise RecipeError("this file is larger than 1 MiB", at=path)
-    return source_of_bytes(data, path)
-
-
-def _load_alone(path: Path) -> LoadedRecipe:
-    source = read_source(path)
-    recipe = decode_source(source, Recipe)
+def _load_alone(path: Path, chosen: Chosen) -> LoadedRecipe:
+    data, source = pieces(path, chosen)
+    recipe = decode_data(data, source, Recipe)
     rules.check(recipe, source, suites=SUITES)
     of_appliance = path.name == "appliance.toml"
     loaded = LoadedRecipe(
         recipe=recipe,
         source=source,
         folder=path.parent if of_appliance else path.with_suffix(""),
-        lock=path.with_suffix(".lock"),
+        lock=_lock_path(path, recipe.template.name, chosen),
     )
     _check_scripts(loaded)
     return loaded
+
+
+def _lock_path(path: Path, name: str, chosen: Chosen) -> Path:
+    """Give each cell of a matrix a lock, and each choice of profiles."""
+    if chosen.axes:
+        return path.with_name(f"{name}.lock")
+    return path.with_name(".".join((path.stem, *chosen.profiles, "lock")))
 
 
 def _check_scripts(loaded: LoadedRecipe) -> None:
@@ -163,6 +158,9 @@ def _load_base(loaded: LoadedRecipe, name: str, above: tuple[LoadedRecipe, ...])
         path = find(name, beside=loaded.path)
     except NotFoundError as error:
         raise RecipeError(error.problem, at=at, hint=error.hint) from error
+    if len(cells_of(path, ())) > 1:
+        hint = "give what they share to both with `include`"
+        raise RecipeError(f"`{name}` is a matrix, and not one recipe", at=at, hint=hint)
     chain = (*above, loaded)
     if path.resolve() in {one.path.resolve() for one in chain}:
         way = " -> ".join([one.name for one in chain] + [name])

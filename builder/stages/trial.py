@@ -16,6 +16,8 @@ from builder.host.places import PACKAGE
 from builder.host.process import Command
 from builder.model.errors import OvenError, StageError
 from builder.model.lock import Lock
+from builder.model.recipe import Recipe
+from builder.model.toml_text import recipe_text
 from builder.model.trial import Conditions, Failure, Made, Outcome, Trial
 from builder.stages.conditions import Plan
 from builder.stages.load import LoadedRecipe
@@ -69,13 +71,15 @@ def _laid_out(
     recipe = _copy_recipes(loaded, folder / "project")
     write_lock(folder / "lock.json", lock)
     store = Store(folder / "cache")
-    for package in lock.packages:
-        source = tools.store.blob(package.sha256)
+    files = [package.sha256 for package in lock.packages]
+    files += [lock.asked.tarball.sha256] if lock.asked.tarball else []
+    for sha256 in files:
+        source = tools.store.blob(sha256)
         if source is None:
             raise StageError("a package is gone from the store", hint="run the same command again")
         with store.draft() as draft:
             shutil.copyfile(source, draft / "package")
-            store.keep_blob(draft / "package", package.sha256)
+            store.keep_blob(draft / "package", sha256)
     return Trial(
         recipe=str(recipe),
         lock=str(folder / "lock.json"),
@@ -86,20 +90,28 @@ def _laid_out(
 
 
 def _copy_recipes(loaded: LoadedRecipe, project: Path) -> Path:
-    """Copy a recipe with all that it stands on; gives the copy's path."""
+    """Write a recipe with all that it stands on anew; gives its path."""
     target = project
     for layer in layers(loaded):
         if layer.path.name == "appliance.toml":
-            target = project / "appliances" / layer.path.absolute().parent.name
+            target = project / "appliances" / layer.name
             shutil.copytree(layer.folder, target, symlinks=True)
             target /= layer.path.name
         else:
-            target = project / "recipes" / layer.path.name
+            target = project / "recipes" / f"{layer.name}.toml"
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(layer.path, target)
             if layer.folder.is_dir():
-                shutil.copytree(layer.folder, target.with_suffix(""), symlinks=True)
+                shutil.copytree(layer.folder, target.parent / layer.name, symlinks=True)
+        # As it is built: with what it includes, and with the profiles that are on.
+        target.write_text(recipe_text(_named_by(layer)), encoding="utf-8")
     return target
+
+
+def _named_by(layer: LoadedRecipe) -> Recipe:
+    """Have a recipe name what it stands on as that is called here."""
+    if layer.base is None:
+        return layer.recipe
+    return msgspec.structs.replace(layer.recipe, from_=layer.base.name)
 
 
 def _wait_for_another_second(times: list[str]) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from builder.host.files import Disk, disk_errors, locked, replace
+from builder.host.processes import undisturbed
 from builder.host.removal import remove_tree
 from builder.model.errors import HostError
 from builder.model.value import Digest, hex_of
@@ -234,7 +235,7 @@ class Store:
     def draft(self) -> Iterator[Path]:
         """Lend an empty folder on the store's file system; what is left in it is removed."""
         with contextlib.ExitStack() as stack:
-            with disk_errors(self.root), locked(self._drafts_lock):
+            with disk_errors(self.root), locked(self._drafts_lock), undisturbed():
                 outer = Path(tempfile.mkdtemp(dir=self.root / "drafts"))
                 stack.callback(_remove_unlocked, outer)
                 stack.enter_context(locked(outer / "lock"))

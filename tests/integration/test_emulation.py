@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.cli.build import Options, _build
+from builder.cli.choosing import wanted_of
 from builder.cli.workplace import Workplace
 from builder.host import foreign
 from builder.host.foreign import is_foreign, require_programs_of
@@ -133,8 +134,8 @@ def test_qemu_is_missed_before_anything_is_downloaded(tmp_path: Path) -> None:
     tools = Tools(Store(places.cache), on_host, Net(Silent()), Silent(), 2)
     with pytest.raises(HostError, match=f"cannot run the programs of `{FOREIGN}`"):
         _build(
-            str(recipe),
-            Options(FOREIGN, locked=False, probe=False, driver="native", output=None),
+            wanted_of((str(recipe),), (), (), FOREIGN)[0],
+            Options(locked=False, probe=False, driver="native", output=None),
             Workplace(places, settings, tools),
         )
     assert not (places.cache / "apt").exists()

@@ -8,8 +8,9 @@ import pytest
 from builder.cli.report import render
 from builder.model.errors import NotFoundError, OvenError, RecipeError
 from builder.stages.find import find, known
-from builder.stages.load import LIMIT, load, load_file, read_source
+from builder.stages.load import load, load_file
 from builder.stages.order import base_of, layers
+from builder.stages.reading import LIMIT, read_source
 from tests.unit.test_recipe_mistakes import GOOD
 
 

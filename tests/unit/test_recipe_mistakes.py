@@ -419,7 +419,7 @@ error: unknown key `a\nb`
   |
 1 | "a\nb" = 1
   | ^^^^^^
-hint: known here: template, base, from, tarball, packages, user, services, system and 5 more
+hint: known here: template, base, from, tarball, packages, user, services, system and 9 more
 
 === key with backtick
 "a`b" = 1
@@ -431,7 +431,7 @@ error: unknown key `a`b`
   |
 1 | "a`b" = 1
   | ^^^^^
-hint: known here: template, base, from, tarball, packages, user, services, system and 5 more
+hint: known here: template, base, from, tarball, packages, user, services, system and 9 more
 """
 )
 

@@ -1,0 +1,148 @@
+"""Names, paths and other words that a recipe may say, each with its pattern."""
+
+from typing import Annotated
+
+import msgspec
+
+# In these patterns `\Z` ends the text: Python's `$` would let a line feed follow.
+
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,62}\Z",
+        title="a template name",
+        description="lower case letters, digits, dots and dashes, at most 63",
+    ),
+]
+"""A template's name."""
+
+NameOfMany = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9{][a-z0-9.{}-]{0,62}\Z",
+        title="a template name",
+        description="lower case letters, digits, dots and dashes, at most 63",
+    ),
+]
+"""A template's name, or with `{suite}` and `{variant}` the names of many."""
+
+PackageName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9+.-]+\Z",
+        title="a package name",
+        description="at least two of: lower case letters, digits, plus, minus and dot",
+    ),
+]
+"""Debian Policy 5.6.1."""
+
+AccountName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z_][a-z0-9_-]{0,31}\Z",
+        title="an account name",
+        description="lower case letters, digits, `_` and `-`, at most 32, no digit first",
+    ),
+]
+"""useradd(8): what Debian's NAME_REGEX takes."""
+
+UnitName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=(
+            r"^[A-Za-z0-9:_.\\@-]+"
+            r"\.(service|socket|target|timer|path|mount|automount|device|slice|swap)\Z"
+        ),
+        title="a systemd unit name",
+        description="with its suffix: `nginx.service`",
+    ),
+]
+"""systemd.unit(5), with its suffix."""
+
+RelativePath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?!/)(?!(.*/)?\.\.(/|\Z)).+\Z",
+        title="a path below the recipe's folder",
+        description="relative, and without `..`",
+    ),
+]
+"""A path below the recipe's folder, with no `..` in it."""
+
+IncludePath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?!/).*\.toml\Z",
+        title="a path beside the recipe",
+        description="relative, and ending in `.toml`",
+    ),
+]
+"""A path of a TOML file, relative to the folder of the file that says it."""
+
+ProfileName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,30}\Z",
+        title="a profile's name",
+        description="lower case letters, digits and dashes, at most 31",
+    ),
+]
+
+PartOfRecipe = dict[
+    str,
+    Annotated[
+        object, msgspec.Meta(title="a part of a recipe", extra_json_schema={"title": "part"})
+    ],
+]
+"""The keys of a recipe; they are checked once they are laid over it."""
+
+AbsolutePath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^/(?!(.*/)?\.\.(/|\Z))[^:\n]*\Z",
+        title="an absolute path",
+        description="it starts with `/` and has no `..`",
+    ),
+]
+"""A path inside the template; no colon, since passwd(5) separates fields with it."""
+
+Line = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\x00-\x1f\x7f]*\Z",
+        title="one line of text",
+        description="write it on one line",
+    ),
+]
+"""Text without control characters."""
+
+Gecos = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^:\x00-\x1f\x7f]*\Z",
+        title="an account's full name",
+        description="one line without a colon",
+    ),
+]
+"""passwd(5): the comment field."""
+
+
+Sha256 = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9a-f]{64}\Z",
+        title="a sha256",
+        description="64 hex digits in lower case, as sha256sum prints",
+    ),
+]
+"""The hash of a file's bytes."""
+
+Url = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^https?://[^\s/]+/\S+\Z",
+        title="a URL",
+        description="of a file, with http or https",
+    ),
+]
+"""Where a file can be downloaded."""
