@@ -33,8 +33,8 @@ from benchmarks.runner import (
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULT = CHECKOUT / "docs/benchmarks/build.json"
 
-ADDED = "less"
-"""The small package that is added."""
+ADDED: Mapping[str, str] = {"tree": "only files", "less": "alternatives"}
+"""The small packages that are added, and what they bring: dpkg has to do with the second only."""
 
 OVERLAID = "etc/motd"
 """The file that is changed."""
@@ -122,30 +122,35 @@ def packages(bench: Bench) -> Comparison:
 
 def package(bench: Bench) -> Comparison:
     """Add one small package to a recipe whose other results are all remembered."""
-    recipe, added = FOLDER / "added/minimum.toml", empty("more")
+    argv, home = _build(FOLDER / "added/minimum.toml"), _home("package")
+    contenders = []
+    for name, what in ADDED.items():
+        added = partial(_write_added, name)
+        added()
+        knows = empty(f"more-{name}")
+        _copy(bench.warm, knows)
+        _run(argv, knows)
+        for how, home_of_lock in (("locked and fetched", knows), ("neither", None)):
+            before = partial(_remember, bench.warm, added, home_of_lock)
+            contenders.append(Contender(f"oven, {name} ({what}), {how}", argv, home, before=before))
+    title = "One small package added to a recipe"
+    return bench.against(bench.mmdebstrap(), title, contenders, "oven at most 0.08 of mmdebstrap")
+
+
+def _write_added(name: str) -> None:
+    """Write the recipe of the minimum and one package more."""
+    recipe = FOLDER / "added/minimum.toml"
     recipe.parent.mkdir(exist_ok=True)
-    recipe.write_text(f'{MINIMUM}\n[packages]\ninstall = ["{ADDED}"]\n')
-    _copy(bench.warm, added)
-    _run(_build(recipe), added)
+    recipe.write_text(f'{MINIMUM}\n[packages]\ninstall = ["{name}"]\n')
 
-    def remembered() -> None:
-        _forget("package")
-        _copy(bench.warm, FOLDER / "package")
 
-    def locked() -> None:
-        remembered()
-        _keep_packages(added, FOLDER / "package", "minimum")
-
-    argv, home = _build(recipe), _home("package")
-    return bench.against(
-        bench.mmdebstrap(),
-        f"One small package ({ADDED}) added to a recipe",
-        [
-            Contender("oven, it is locked and fetched", argv, home, before=locked),
-            Contender("oven, with locking and fetching it", argv, home, before=remembered),
-        ],
-        "oven at most 0.08 of mmdebstrap",
-    )
+def _remember(warm: Path, added: Callable[[], None], knows: Path | None) -> None:
+    """Prepare a home in which all is remembered but the package; perhaps its lock and its file."""
+    added()
+    _forget("package")
+    _copy(warm, FOLDER / "package")
+    if knows is not None:
+        _keep_packages(knows, FOLDER / "package", "minimum")
 
 
 def overlay(bench: Bench) -> Comparison:

@@ -6,6 +6,8 @@ Formats: pax(1) of POSIX.1-2017, and "Storing Sparse Files" of the GNU tar manua
 import struct
 from dataclasses import dataclass, field
 
+from builder.formats import acl
+
 BLOCK = 512
 
 FILE, LINK, SYMLINK, CHAR, BLOCK_DEVICE, FOLDER, FIFO = (b"%d" % n for n in range(7))
@@ -70,6 +72,16 @@ def encode(member: Member) -> bytes:
 def padding(size: int) -> bytes:
     """Give the zeros that fill the last block of data."""
     return bytes(-size % BLOCK)
+
+
+def of_template(attribute: str) -> bool:
+    """Tell whether an attribute belongs to a template: its capability, access, or the user's own.
+
+    The others (labels, overlayfs's notes) are a machine's.
+    """
+    if attribute in (CAPABILITY, acl.ACCESS, acl.DEFAULT):
+        return True
+    return attribute.startswith("user.") and not attribute.startswith("user.overlay.")
 
 
 def plain_capability(value: bytes) -> bytes | None:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from builder.formats import headers
+from builder.formats import acl, headers
 from builder.formats.headers import Member
 from builder.model.value import Value
 
@@ -69,11 +69,7 @@ def tamed(member: Member, strip: int) -> Member | None:
         link = _stripped(link, strip) or b""
     if not name or (member.link and not link):
         return None
-    xattrs = {
-        key: value
-        for key, value in member.xattrs.items()
-        if key == headers.CAPABILITY or key.startswith("user.")
-    }
+    xattrs = {key: value for key, value in member.xattrs.items() if headers.of_template(key)}
     return replace(member, name=name, link=link, xattrs=xattrs)
 
 
@@ -120,12 +116,15 @@ def _check_target(link: bytes) -> None:
 
 def _check_xattrs(member: Member) -> None:
     for name, value in member.xattrs.items():
-        own = name.startswith("user.") and not name.startswith("user.overlay.")
-        if not own and name != headers.CAPABILITY:
+        if not headers.of_template(name):
             raise RefusedError(
                 f"has the attribute `{shown(name.encode(errors='surrogateescape'))}`, "
-                "and only `user.*` and file capabilities are taken"
+                "and only `user.*`, file capabilities and access control lists are taken"
             )
+        if name in (acl.ACCESS, acl.DEFAULT) and not acl.is_list(value, last_id=headers.LAST_ID):
+            raise RefusedError("has an access control list that cannot be")
+        if name == acl.DEFAULT and member.kind != headers.FOLDER:
+            raise RefusedError("has a default access control list, and is no folder")
         if name == headers.CAPABILITY and headers.plain_capability(value) is None:
             raise RefusedError("has a file capability that the kernel does not know")
         if member.kind not in (headers.FILE, headers.FOLDER):

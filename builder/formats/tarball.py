@@ -190,13 +190,9 @@ def _member(entry: Entry) -> Member:
 
 
 def _xattrs(entry: Entry) -> Iterator[tuple[str, bytes]]:
-    """Give the attributes that belong to a template: capabilities and the user's own.
-
-    The others (labels, overlayfs's notes, access lists) are this machine's.
-    """
     for name, text in entry.xattrs:
         value = bytes.fromhex(text)
         if name == headers.CAPABILITY:
             yield name, headers.plain_capability(value) or value
-        elif name.startswith("user.") and not name.startswith("user.overlay."):
+        elif headers.of_template(name):
             yield name, value

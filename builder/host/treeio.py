@@ -194,6 +194,13 @@ class TreeIO:
         with contextlib.suppress(FileNotFoundError), self._parent(path) as (folder, name):
             remove_below(folder, name)
 
+    def unlist(self, path: str) -> None:
+        """Take away a folder's access control lists; its mode stays (acl(5))."""
+        with self._opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY) as fd:
+            for name in os.listxattr(fd):
+                if name.startswith("system.posix_acl_"):
+                    os.removexattr(fd, name)
+
     def chmod(self, path: str, mode: int) -> None:
         """Set the mode of a file or a folder; a link is refused."""
         with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as handle:

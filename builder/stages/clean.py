@@ -54,6 +54,10 @@ def _apply(tree: TreeIO, rule: Rule, path: str) -> None:
         tree.remove(path)
         return
     status = tree.lstat(path)
+    if rule.action == "unlist":
+        if stat.S_ISDIR(status.st_mode):
+            tree.unlist(path)
+        return
     if stat.S_ISREG(status.st_mode) and status.st_size:
         mode = stat.S_IMODE(status.st_mode)
         tree.write_bytes(path, b"", mode, (status.st_uid, status.st_gid))

@@ -128,4 +128,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 3, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 4, customize, Tree, tree_held)

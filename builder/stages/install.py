@@ -143,4 +143,4 @@ def tree_of(digest: Digest, store: Store) -> Path:
     return tree
 
 
-INSTALL = Stage("install", 2, install, Tree, tree_held)
+INSTALL = Stage("install", 3, install, Tree, tree_held)

@@ -81,4 +81,4 @@ def packed_held(result: Packed, store: Store) -> bool:
     return store.blob(result.sha256) is not None
 
 
-PACK = Stage("pack", 2, pack, Packed, packed_held, lambda it: f"{it.size / 1e6:.1f} MB")
+PACK = Stage("pack", 3, pack, Packed, packed_held, lambda it: f"{it.size / 1e6:.1f} MB")

@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 
 from builder.distros.debian.clean import FIRST_BOOT, RULES, FirstBoot, Rule
+from builder.formats import acl
 from builder.host.treeio import TreeIO
 from builder.model.errors import StageError
 from builder.stages.clean import clean, leaks, matches, refuse_leaks
 from tests.support.needs import needs
+from tests.support.odd_trees import ACL
 
 pytestmark = needs("root")
 
 EPOCH = 100 * 86400
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+
+
+ABOUT_FILES = [rule for rule in RULES if rule.action != "unlist"]
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def sample(pattern: str) -> str:
     return pattern.replace("**", "deep/er/x").replace("*", "x").replace("[0-9]", "1")
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.path)
+@pytest.mark.parametrize("rule", ABOUT_FILES, ids=lambda rule: rule.path)
 def test_every_rule_does_what_it_says(root: Path, tree: TreeIO, rule: Rule) -> None:
     file = put(root, sample(rule.path))
     shared = root.parent / "shared"
@@ -59,7 +64,7 @@ def test_every_rule_does_what_it_says(root: Path, tree: TreeIO, rule: Rule) -> N
     assert shared.read_text() == "something\n"
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.path)
+@pytest.mark.parametrize("rule", ABOUT_FILES, ids=lambda rule: rule.path)
 def test_what_the_overlay_asks_for_stays(root: Path, tree: TreeIO, rule: Rule) -> None:
     path = sample(rule.path)
     put(root, path)
@@ -136,8 +141,22 @@ def test_a_removed_secret_is_made_again_at_first_boot(
     assert link.resolve() == unit
 
 
+def test_access_lists_that_each_boot_sets_are_left_out(root: Path, tree: TreeIO) -> None:
+    for name in ("journal", "other"):
+        folder = root / "var/log" / name
+        folder.mkdir(parents=True)
+        folder.chmod(0o2750)
+        for attribute in (acl.ACCESS, acl.DEFAULT):
+            os.setxattr(folder, attribute, ACL)
+    modes = (root / "var/log/journal").stat().st_mode
+    clean(tree, epoch=EPOCH)
+    assert not os.listxattr(root / "var/log/journal")
+    assert (root / "var/log/journal").stat().st_mode == modes
+    assert len(os.listxattr(root / "var/log/other")) == 2
+
+
 def test_cleaning_twice_changes_nothing_more(root: Path, tree: TreeIO) -> None:
-    for rule in RULES:
+    for rule in ABOUT_FILES:
         put(root, sample(rule.path))
     clean(tree, epoch=EPOCH)
     before = [path for path, _ in tree.walk()]
@@ -183,5 +202,5 @@ def test_what_is_no_secret_is_no_leak(root: Path, tree: TreeIO, path: str, text:
 
 
 def test_patterns_name_nothing_where_there_is_nothing(tree: TreeIO) -> None:
-    for rule in RULES:
+    for rule in ABOUT_FILES:
         assert list(matches(tree, rule.path)) == []

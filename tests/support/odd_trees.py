@@ -12,6 +12,19 @@ from builder.model.value import digest_of
 
 EPOCH = 1_700_000_000
 HOLE = 64 << 20
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, rights, who)
+    for tag, rights, who in (
+        (0x01, 6, 0xFFFFFFFF),
+        (0x02, 7, 1000),
+        (0x04, 4, 0xFFFFFFFF),
+        (0x08, 5, 65535),
+        (0x10, 7, 0xFFFFFFFF),
+        (0x20, 4, 0xFFFFFFFF),
+    )
+)
+"""u::rw-,u:1000:rwx,g::r--,g:65535:r-x,m::rwx,o::r--"""
+
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)
 """cap_net_raw=ep, as setcap writes it for ping."""
 
@@ -82,6 +95,8 @@ def _make_special(root: Path) -> None:
     os.setxattr(usr / "bin/su", "user.note", b"with = and \0 and \n")
     os.setxattr(usr / "bin/su", "user.od=d%", b"")
     os.setxattr(usr / "a", "user.folder", b"yes")
+    os.setxattr(usr / "a", "system.posix_acl_default", ACL)
+    os.setxattr(usr / "a-b", "system.posix_acl_access", ACL)
     os.link(usr / "bin/su", usr / "bin/zu")
     os.link(usr / "bin/ping", root / "etc/ping")
     (root / "bin").symlink_to("usr/bin")

@@ -85,7 +85,7 @@ KNOWN = (
     Known("var/log/alternatives.log", "missing", "times of the build", DEBOOTSTRAP),
     Known("var/log/bootstrap.log", "missing", "times of the build", DEBOOTSTRAP),
     Known("var/log/dpkg.log", "missing", "times of the build", DEBOOTSTRAP),
-    # Access lists are not packed; tmpfiles.d/systemd.conf has this one, and sets it at each boot.
+    # Not every file system has access lists, so this one is left to tmpfiles.d/systemd.conf.
     Known("var/log/journal", "system.posix_acl_access", "set at each boot (tmpfiles.d)"),
     Known("var/log/journal", "system.posix_acl_default", "set at each boot (tmpfiles.d)"),
     # The links of merged /usr are there before any package is, which then leaves them alone.

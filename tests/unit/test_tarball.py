@@ -19,7 +19,7 @@ from builder.formats.tarball import pack
 from builder.formats.tarstream import TarStream
 from builder.model.errors import RecipeError, StageError, TrustError
 from builder.model.manifest import MANIFEST_PATH
-from tests.support.odd_trees import EPOCH, manifest
+from tests.support.odd_trees import ACL, EPOCH, manifest
 
 
 def member(name: bytes = b"./f", kind: bytes = headers.FILE, **more: object) -> Member:
@@ -235,6 +235,18 @@ def test_names_that_are_only_untidy_are_taken() -> None:
     assert parts_of(b"...") == (b"...",)
 
 
+BAD_ACLS = (
+    b"",
+    ACL[:-1],
+    ACL[:-8],  # nobody said what others may
+    ACL[:36] + ACL[44:],  # no mask
+    ACL + ACL[-8:],
+    b"\1" + ACL[1:],
+    ACL[:6] + b"\x08" + ACL[7:],  # a right that there is not
+    ACL[:16] + struct.pack("<I", 65536) + ACL[20:],
+)
+
+
 @pytest.mark.parametrize(
     ("one", "why"),
     [
@@ -254,7 +266,9 @@ def test_names_that_are_only_untidy_are_taken() -> None:
         (member(xattrs={"user.overlay.opaque": b"y"}), "attribute"),
         (member(xattrs={"security.selinux": b"y"}), "attribute"),
         (member(xattrs={"security.capability2": b"y"}), "attribute"),
-        (member(xattrs={"user.": b"y", "system.posix_acl_access": b""}), "attribute"),
+        (member(xattrs={"user.": b"y", "system.nfs4_acl": b""}), "attribute"),
+        *((member(xattrs={"system.posix_acl_access": bad}), "access control") for bad in BAD_ACLS),
+        (member(xattrs={"system.posix_acl_default": ACL}), "is no folder"),
         (member(xattrs={"security.capability": b"y"}), "capability"),
         (member(kind=headers.SYMLINK, link=b"x", xattrs={"user.a": b""}), "only files"),
     ],

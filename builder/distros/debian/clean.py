@@ -4,8 +4,9 @@ from typing import Literal
 
 from builder.model.value import Value
 
-Action = Literal["remove", "empty"]
-"""`empty` keeps a file with its mode and owner, for programs that want it to be there."""
+Action = Literal["remove", "empty", "unlist"]
+"""`empty` keeps a file with its mode and owner, for programs that want it to be there; `unlist`
+takes away a folder's access control lists (acl(5))."""
 
 
 class Rule(Value, frozen=True):
@@ -54,6 +55,9 @@ RULES: tuple[Rule, ...] = (
     Rule("var/log/fontconfig.log", "remove", "times of the build"),
     Rule("var/log/apt/*", "remove", "times of the build; apt makes them again"),
     Rule("var/log/journal/*", "remove", "the folder is named after a machine-id"),
+    Rule(
+        "var/log/journal", "unlist", "tmpfiles.d/systemd.conf sets it at each boot, where it can be"
+    ),
     Rule("var/log/README", "remove", "a link that tmpfiles.d makes at boot"),
     # The others are emptied: a daemon that is not root may be unable to make its own again.
     Rule("var/log/**", "empty", "times of the build"),
