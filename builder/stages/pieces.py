@@ -4,7 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from builder.model.compose import Composite, Piece, Table, compose
-from builder.model.errors import RecipeError
+from builder.model.errors import RecipeError, Span
 from builder.model.matrix import Chosen, cells, check_matrix, decided, named
 from builder.model.names import IncludePath, PartOfRecipe, ProfileName
 from builder.model.recipe import Matrix, Recipe
@@ -97,14 +97,13 @@ def _profile(name: str, selection: _Selection, source: Source, chosen: Chosen) -
         return Piece(selection.profile[name], source, SELECTED, ("profile", name))
     known = list(selection.profile)
     near = get_close_matches(name, known, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known) or 'none'}"
+    hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
+    at: Span | Path = source.path
     if name in selection.profiles:
         at = source.value("profiles", selection.profiles.index(name))
     elif name == chosen.variant and selection.matrix:
         at = source.value("matrix", "variant", selection.matrix.variant.index(name))
-    else:
-        at = source.line(1)
-    raise RecipeError(f"there is no profile `{name}`", at=at, hint=hint)
+    raise RecipeError(f"there is no profile `{name}`", at=at, hint=hint if known else None)
 
 
 def _only_cell(matrix: Matrix, data: Table, source: Source, chosen: Chosen) -> Chosen:
