@@ -66,6 +66,8 @@ def stand_ins(lower: Path, folder: Path, files: Mapping[str, bytes]) -> Path:
     folder.mkdir(parents=True)
     for name, content in files.items():
         parts = Path(name).parts
+        if any(lower.joinpath(*parts[:depth]).is_symlink() for depth in range(1, len(parts))):
+            continue  # a folder in place of the link would hide what it leads to
         for depth in range(1, len(parts)):
             made = folder.joinpath(*parts[:depth])
             if (like := lower.joinpath(*parts[:depth])).is_dir():

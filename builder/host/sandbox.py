@@ -77,6 +77,9 @@ class Sandbox:
     hidden: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Files that only root can read, by their paths inside. They are in memory, and shown nowhere:
     neither on a command line nor on a disk."""
+    from_host: bool = False
+    """Whether the programs are the host's, and work on the tree from outside, where it lies; they
+    see nothing else of the host than its programs, and what they start may chroot into the tree."""
 
 
 def inside(sandbox: Sandbox) -> "Inside":
@@ -127,9 +130,12 @@ class Inside:
             argv += ["--cap-add", name]
         argv += [*more, "--clearenv", "--hostname", box.hostname]
         argv += [] if box.network else ["--unshare-net"]
-        argv += ["--bind", str(box.root), "/", "--proc", "/proc", "--dev", "/dev"]
-        for path in _OF_THE_KERNEL:
-            argv += ["--ro-bind-try", path, path]
+        if box.from_host:
+            argv += [*_programs(), *_kernel(""), "--tmpfs", "/tmp", "--tmpfs", "/run"]
+            argv += ["--bind", str(box.root), str(box.root), *_kernel(str(box.root))]
+            argv += ["--tmpfs", f"{box.root}/run"]
+        else:
+            argv += ["--bind", str(box.root), "/", *_kernel("")]
         for bind in box.binds:
             argv += ["--bind" if bind.writable else "--ro-bind", str(bind.source), bind.inside]
         argv += last
@@ -137,6 +143,27 @@ class Inside:
             argv += ["--setenv", name, value]
         argv += ["--chdir", str(command.cwd or "/"), "--", *command.argv]
         return tuple(argv)
+
+
+def _programs() -> list[str]:
+    """Show the host's programs and what they cannot do without, and none of its data."""
+    argv = []
+    for path in ("/usr", "/etc/alternatives", "/etc/ld.so.cache", "/etc/passwd", "/etc/group"):
+        argv += ["--ro-bind-try", path, path]
+    for folder in map(Path, ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")):
+        if folder.is_symlink():
+            argv += ["--symlink", str(folder.readlink()), str(folder)]
+        else:
+            argv += ["--ro-bind-try", str(folder), str(folder)]
+    return argv
+
+
+def _kernel(root: str) -> list[str]:
+    """Mount what is the kernel's below a root."""
+    argv = ["--proc", f"{root}/proc", "--dev", f"{root}/dev"]
+    for path in _OF_THE_KERNEL:
+        argv += ["--ro-bind-try", path, f"{root}{path}"]
+    return argv
 
 
 def _show(path: str, fd: int) -> tuple[str, ...]:

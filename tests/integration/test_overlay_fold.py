@@ -238,6 +238,16 @@ def test_stand_ins_are_seen_but_never_folded(place: Place) -> None:
     assert stat.S_IMODE((folder / "new/usr/bin").stat().st_mode) == 0o751
 
 
+def test_a_stand_in_does_not_hide_where_a_link_leads(tmp_path: Path) -> None:
+    """Fedora's /usr/sbin is a link to /usr/bin."""
+    lower = tmp_path / "lower"
+    (lower / "usr/bin").mkdir(parents=True)
+    (lower / "usr/sbin").symlink_to("bin")
+    over = stand_ins(lower, tmp_path / "over", {"usr/sbin/policy-rc.d": b"x", "usr/bin/y": b"y"})
+    assert not (over / "usr/sbin").exists()
+    assert (over / "usr/bin/y").read_bytes() == b"y"
+
+
 def test_a_mount_that_fails_says_what_to_do(place: Place) -> None:
     user, folder = place
 

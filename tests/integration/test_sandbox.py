@@ -195,6 +195,30 @@ def test_a_program_of_the_host_can_run_without_network(place: Place) -> None:
     assert done.stdout.split() == [b"1", b"0"]
 
 
+def test_programs_of_the_host_see_the_tree_from_outside_and_nothing_else(place: Place) -> None:
+    user, folder = place
+    secret = folder / "secret"
+    secret.write_text("of the host\n")
+
+    def work() -> list[str]:
+        root = make_tree(folder / "from-outside")
+        sandbox = Sandbox(root, from_host=True, epoch=7)
+        script = (
+            f"touch {root}/made; test -c {root}/dev/null; test -e {root}/proc/self/status\n"
+            f"test -e {secret} && echo saw-it; touch /usr/made 2>/dev/null && echo wrote-it\n"
+            "ls -A /home /root /var /etc/shadow 2>/dev/null; cat /proc/net/dev | grep -c :\n"
+            f"ls /proc | grep -c '^[0-9]'; touch {root}/run/gone; echo $SOURCE_DATE_EPOCH"
+        )
+        return inside(sandbox).require(Command(("sh", "-c", script))).stdout.decode().split()
+
+    lines = in_namespace(work, user=user)
+    assert lines[0] == "1", "only `lo`, and nothing of the host"
+    assert int(lines[1]) < 10
+    assert lines[2:] == ["7"]
+    assert (folder / "from-outside/made").exists()
+    assert not (folder / "from-outside/run/gone").exists()
+
+
 def test_mounts_are_nobody_elses(place: Place) -> None:
     user, folder = place
 
