@@ -48,6 +48,7 @@ def prove(
     from builder.cli.workplace import open_workplace, plan_of
     from builder.stages.conditions import plan_conditions
     from builder.stages.fetch import fetch
+    from builder.stages.order import Order
     from builder.stages.prove import compare
     from builder.stages.resolve import lock_for
     from builder.stages.trial import both
@@ -64,7 +65,8 @@ def prove(
         with tools.store.draft() as draft, TemporaryDirectory(prefix="oven-prove-") as elsewhere:
             size = sum(package.size for package in lock.packages)
             conditions = plan_conditions(draft, Path(elsewhere), size, jobs=tools.jobs)
-            with both(planned.loaded, lock, conditions, tools, driver=bootstrap) as builds:
+            order = Order(loaded=planned.loaded, arch=planned.asked.arch, lock=lock)
+            with both(order, planned.sources, conditions, tools, driver=bootstrap) as builds:
                 proof = compare(builds.first, builds.second, builds.stores)
         rows = [*conditions.rows, ("clock", *builds.times)]
     if as_json:

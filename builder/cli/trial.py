@@ -59,7 +59,9 @@ def _build(trial: Trial, made: list[Made]) -> None:
     if asked.tarball:
         sources = tarball_sources(Path(trial.cache))
     else:
-        sources = distro(asked.distro).sources(asked, MirrorSettings(), Path(trial.cache))
+        keyrings = {asked.distro: trial.keyring} if trial.keyring else {}
+        settings = MirrorSettings(keyrings=keyrings)
+        sources = distro(asked.distro).sources(asked, settings, Path(trial.cache))
     order = Order(loaded=loaded, arch=asked.arch, lock=lock)
     build(order, sources, tools, driver=trial.driver)
 

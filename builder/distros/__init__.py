@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from builder.distros.kitchen import Kitchen
+from builder.distros.kitchen import Keys, Kitchen
 from builder.host.process import Runner
 from builder.model.errors import RecipeError
 from builder.model.lock import Asked, Lock, Package
@@ -26,10 +26,14 @@ class Row:
 
 
 TABLE: Mapping[str, Row] = {
+    "almalinux": Row("builder.distros.rpm.almalinux", "AlmaLinux", ("9", "10")),
+    "centos-stream": Row("builder.distros.rpm.centos_stream", "CentosStream", ("9", "10")),
     "debian": Row(
         "builder.distros.debian", "Debian", ("bullseye", "bookworm", "trixie", "forky", "sid")
     ),
     "devuan": Row("builder.distros.devuan", "Devuan", ("daedalus", "excalibur", "ceres")),
+    "fedora": Row("builder.distros.rpm.fedora", "Fedora", ("41", "42", "43", "44")),
+    "rockylinux": Row("builder.distros.rpm.rockylinux", "RockyLinux", ("9", "10")),
     "ubuntu": Row("builder.distros.ubuntu", "Ubuntu", ("jammy", "noble", "resolute")),
 }
 """The distributions, by the names that `base.distro` takes."""
@@ -68,6 +72,8 @@ class Sources:
     fresh: set[str] = field(default_factory=set)
     """Which indexes this command has brought up to date; who resolves several recipes shares it, so
     that the mirrors are asked once."""
+    keys: Keys | None = None
+    """What the package files themselves are signed with, where they are."""
 
 
 class UnknownPackageError(RecipeError):
@@ -117,3 +123,12 @@ def distro(name: str) -> Distro:
     row = TABLE[name]
     made: Distro = getattr(import_module(row.module), row.kind)()
     return made
+
+
+def fitting(keep: Lock | None, asked: Asked) -> Lock | None:
+    """Drop a lock that was made for something else."""
+    if keep is None:
+        return None
+    fields = ("distro", "suite", "arch", "components")
+    same = all(getattr(keep.asked, field) == getattr(asked, field) for field in fields)
+    return keep if same else None

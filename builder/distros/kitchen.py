@@ -11,6 +11,7 @@ from builder.host.sandbox import Bind, Inside, Sandbox, inside
 from builder.model.errors import StageError
 from builder.model.lock import Package
 from builder.model.recipe import Arch
+from builder.model.value import Value
 from builder.store import Store
 from builder.store.damage import checked_blob
 
@@ -32,6 +33,15 @@ STAND_INS: Mapping[str, bytes] = {
 """Files that are seen while a tree is worked on, and are no part of it."""
 
 
+class Keys(Value, frozen=True, kw_only=True):
+    """Keys that package files must be signed with, beside what a lock says of them."""
+
+    data: bytes
+    """A file of OpenPGP keys, as it is on this machine."""
+    fingerprints: tuple[str, ...] = ()
+    """Those of them that count; none means all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kitchen:
     """What packages are installed with, and on."""
@@ -49,6 +59,8 @@ class Kitchen:
     """What makes a tree from nothing: a key of `Sources.programs`."""
     jobs: int = 1
     """How many things may be done at once."""
+    keys: Keys | None = None
+    """What a tree from nothing is to trust; later ones have it in the tree."""
 
     @property
     def tree(self) -> Path:

@@ -29,12 +29,12 @@ NameOfMany = Annotated[
 PackageName = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[a-z0-9][a-z0-9+.-]+\Z",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*\Z",
         title="a package name",
-        description="at least two of: lower case letters, digits, plus, minus and dot",
+        description="letters, digits, plus, minus, dot and underscore, a letter or digit first",
     ),
 ]
-"""Debian Policy 5.6.1."""
+"""Debian Policy 5.6.1, and what Fedora's packaging guidelines allow beyond it."""
 
 AccountName = Annotated[
     str,

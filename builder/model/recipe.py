@@ -52,9 +52,9 @@ class Base(Value, frozen=True, kw_only=True):
     """Which operating system to start from."""
 
     distro: str
-    """The distribution: `debian`."""
+    """The distribution, such as `debian` or `fedora`."""
     suite: str
-    """The release by its code name, such as `bookworm`."""
+    """The release: by its code name, such as `bookworm`, or where it has none by its number."""
     arch: Annotated[tuple[Arch, ...], msgspec.Meta(min_length=1)] = (Arch.AMD64,)
     """The architectures that this recipe can be built for; the host's is taken by default."""
     components: Annotated[

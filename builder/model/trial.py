@@ -29,6 +29,8 @@ class Trial(Value, frozen=True, kw_only=True):
     cache: str
     driver: str
     conditions: Conditions
+    keyring: str | None = None
+    """The file of keys that its packages are signed with, where they are signed one by one."""
 
 
 class Made(Value, frozen=True, kw_only=True):

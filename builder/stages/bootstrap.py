@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from builder.distros import Sources, distro
-from builder.distros.kitchen import Kitchen
+from builder.distros.kitchen import Keys, Kitchen
 from builder.host.process import Runner, program_version
 from builder.host.treeio import TreeIO
 from builder.model.errors import RecipeError
@@ -31,6 +31,8 @@ class BaseInputs(Value, frozen=True, kw_only=True):
     """Seconds since 1970 that no time in the tree exceeds."""
     files: Mapping[str, str] = {}
     """Text files by path: what the tree's own package manager is told of mirrors."""
+    keys: Keys | None = None
+    """What the package files are signed with."""
 
 
 def bootstrap_inputs(lock: Lock, sources: Sources, driver: str, run: Runner) -> BaseInputs:
@@ -49,6 +51,7 @@ def bootstrap_inputs(lock: Lock, sources: Sources, driver: str, run: Runner) -> 
         programs=tuple(program_version(run, argv) for argv in sources.programs[driver]),
         epoch=lock.epoch,
         files=dict(sources.files),
+        keys=sources.keys,
     )
 
 
@@ -64,6 +67,7 @@ def make_base(inputs: BaseInputs, tools: Tools) -> Tree:
             epoch=inputs.epoch,
             driver=inputs.driver,
             jobs=tools.jobs,
+            keys=inputs.keys,
         )
         distro(inputs.distro).install(inputs.packages, kitchen)
         with TreeIO(kitchen.tree) as tree:

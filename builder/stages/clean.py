@@ -5,6 +5,7 @@ import stat
 from collections.abc import Collection, Iterator
 
 from builder.distros.debian.clean import FIRST_BOOT, RULES, FirstBoot, Rule, first_boot_unit
+from builder.distros.rpm.clean import RULES as RPM_RULES
 from builder.host.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 
@@ -35,7 +36,7 @@ def clean(tree: TreeIO, *, epoch: int, keep: Collection[str] = ()) -> None:
 
 def _clean(tree: TreeIO, epoch: int, keep: Collection[str]) -> None:
     write_first_boot_units(tree)
-    for rule in RULES:
+    for rule in (*RULES, *RPM_RULES):
         for path in list(matches(tree, rule.path)):
             if path not in keep and not _holds(path, keep):
                 _apply(tree, rule, path)
@@ -160,7 +161,8 @@ def _passwords(tree: TreeIO, name: str) -> Iterator[str]:
     for line in tree.read_bytes(f"etc/{name}").decode(errors="replace").splitlines():
         account, _, rest = line.partition(":")
         password = rest.split(":")[0]
-        if password.lstrip("!") not in {"", "*"}:
+        # What comes after the `!` would be the password again; systemd has a word for none so far.
+        if password.lstrip("!") not in {"", "*", "unprovisioned"}:
             yield f"/etc/{name} has a password for `{account}`"
         elif password == "" and name == "shadow":
             yield f"/etc/shadow lets `{account}` log in without a password"

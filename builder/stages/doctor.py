@@ -6,6 +6,7 @@ from builder.host import doctor
 from builder.host.doctor import Check
 from builder.host.places import Places
 
+FOR_RPM = ("dnf", "rpm", "gpg")
 BUILDING = ("bwrap", "apt-get", "dpkg-deb", "gpgv", "tar", "debootstrap")
 RUNNING = ("conmon", "ip", "nft", "nsenter")
 
@@ -24,12 +25,24 @@ def _building(places: Places) -> Iterator[Check]:
 
     for name in BUILDING:
         yield doctor.program(name)
+    yield from _of_the_rpm_family()
     if not doctor.is_root():
         yield doctor.program("newuidmap")
     yield doctor.file("Debian's keys", DEBIAN.keyring, "apt-get install debian-archive-keyring")
     yield _mirrors(places)
     yield doctor.user_namespaces()
     yield doctor.sandbox(places.cache)
+
+
+def _of_the_rpm_family() -> Iterator[Check]:
+    """Look for what only recipes of Fedora and its relatives need; others do without."""
+    for name in FOR_RPM:
+        check = doctor.program(name)
+        if check.state == "ok":
+            yield check
+        else:
+            found = f"{check.found}; Fedora and its relatives need it"
+            yield Check(name=name, state="warn", found=found, fix=check.fix)
 
 
 def _running(places: Places) -> Iterator[Check]:

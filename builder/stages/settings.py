@@ -53,7 +53,9 @@ def _zones(tree: TreeIO) -> list[str]:
 
 def set_locale(locale: str, tree: TreeIO, run: Inside) -> None:
     """Make a locale if libc has it not built in, and have it be the default."""
-    if locale not in BUILTIN_LOCALES:
+    # Fedora's glibc-langpack packages bring theirs ready for use.
+    made = tree.is_dir(f"usr/lib/locale/{locale.replace('UTF-8', 'utf8')}")
+    if locale not in BUILTIN_LOCALES and not made:
         _generate(locale, tree, run)
     # locale.conf(5); Debian's PAM and older systemd read /etc/default/locale instead.
     tree.write_bytes("etc/locale.conf", f"LANG={locale}\n".encode())
@@ -64,7 +66,8 @@ def _generate(locale: str, tree: TreeIO, run: Inside) -> None:
     if not tree.is_file("usr/sbin/locale-gen"):
         raise RecipeError(
             f"the locale `{locale}` has to be generated",
-            hint="add `locales` to `packages.install`, or use `C.UTF-8`",
+            hint="add `locales` (of Fedora and its relatives: "
+            f"`glibc-langpack-{locale.partition('_')[0]}`) to `packages.install`, or use `C.UTF-8`",
         )
     rows = tree.read_bytes(SUPPORTED).decode().split("\n")
     charsets = dict(row.split(maxsplit=1) for row in rows if len(row.split()) == 2)

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import msgspec
 
+from builder.distros import Sources
 from builder.host.conditions import give_away, in_memory
 from builder.host.files import disk_errors
 from builder.host.places import PACKAGE
 from builder.host.process import Command
 from builder.model.errors import OvenError, StageError
-from builder.model.lock import Lock
 from builder.model.recipe import Recipe
 from builder.model.toml_text import recipe_text
 from builder.model.trial import Conditions, Failure, Made, Outcome, Trial
 from builder.stages.conditions import Plan
 from builder.stages.load import LoadedRecipe
-from builder.stages.order import layers
+from builder.stages.order import Order, layers
 from builder.stages.resolve import write_lock
 from builder.stages.tools import Tools
 from builder.store import Store
@@ -42,7 +42,7 @@ class Both:
 
 @contextlib.contextmanager
 def both(
-    loaded: LoadedRecipe, lock: Lock, plan: Plan, tools: Tools, *, driver: str
+    order: Order, sources: Sources, plan: Plan, tools: Tools, *, driver: str
 ) -> Iterator[Both]:
     """Build twice, one after the other; what they made is there until the block ends."""
     with contextlib.ExitStack() as stack:
@@ -55,8 +55,8 @@ def both(
         ):
             with disk_errors(folder):
                 folder.mkdir(parents=True)
-                trial = _laid_out(folder, loaded, lock, tools, driver=driver)
-            trial = msgspec.structs.replace(trial, conditions=conditions)
+                trial = _laid_out(folder, order, sources, tools)
+            trial = msgspec.structs.replace(trial, conditions=conditions, driver=driver)
             _wait_for_another_second(times)
             times.append(time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
             outcomes.append(_run(trial, folder, tools, f"build {number} of 2"))
@@ -64,15 +64,16 @@ def both(
         yield Both(outcomes[0], outcomes[1], stores, (times[0], times[1]))
 
 
-def _laid_out(
-    folder: Path, loaded: LoadedRecipe, lock: Lock, tools: Tools, *, driver: str
-) -> Trial:
-    """Copy all that a build needs into a folder: the recipes, the lock and the packages."""
-    recipe = _copy_recipes(loaded, folder / "project")
-    write_lock(folder / "lock.json", lock)
+def _laid_out(folder: Path, order: Order, sources: Sources, tools: Tools) -> Trial:
+    """Copy all that a build needs into a folder: recipes, lock, packages, and their keys."""
+    recipe = _copy_recipes(order.loaded, folder / "project")
+    write_lock(folder / "lock.json", order.lock)
+    keyring = folder / "keyring"
+    if sources.keys is not None:
+        keyring.write_bytes(sources.keys.data)
     store = Store(folder / "cache")
-    files = [package.sha256 for package in lock.packages]
-    files += [lock.asked.tarball.sha256] if lock.asked.tarball else []
+    files = [package.sha256 for package in order.lock.packages]
+    files += [order.lock.asked.tarball.sha256] if order.lock.asked.tarball else []
     for sha256 in files:
         source = tools.store.blob(sha256)
         if source is None:
@@ -84,8 +85,9 @@ def _laid_out(
         recipe=str(recipe),
         lock=str(folder / "lock.json"),
         cache=str(folder / "cache"),
-        driver=driver,
+        driver="",
         conditions=Conditions(),
+        keyring=None if sources.keys is None else str(keyring),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.distros.debian.clean import FIRST_BOOT, RULES, FirstBoot, Rule
+from builder.distros.rpm.clean import RULES as RPM_RULES
 from builder.formats import acl
 from builder.host.treeio import TreeIO
 from builder.model.errors import StageError
@@ -17,11 +18,12 @@ from tests.support.odd_trees import ACL
 
 pytestmark = needs("root")
 
+ALL = (*RULES, *RPM_RULES)
 EPOCH = 100 * 86400
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
 
 
-ABOUT_FILES = [rule for rule in RULES if rule.action != "unlist"]
+ABOUT_FILES = [rule for rule in ALL if rule.action != "unlist"]
 
 
 @pytest.fixture
@@ -193,6 +195,7 @@ def test_leaks_are_named(root: Path, tree: TreeIO, path: str, text: str, leak: s
         ("etc/machine-id", ""),
         ("etc/machine-id", "uninitialized\n"),
         ("etc/shadow", "a:*:1::::::\nb:!:1::::::\nc:!*:1::::::\nd:!!:1::::::\n"),
+        ("etc/shadow", "root:!unprovisioned:1::::::\n"),
         ("etc/gshadow", "a:*::\nb:!::\nc:::\n"),
     ],
 )

@@ -287,14 +287,14 @@ error: `uid` must be at most 59999
 === pattern
 <good>
 [packages]
-install = ["curl", "Nginx"]
+install = ["curl", "ngin*"]
 ---
-error: `Nginx` is not a package name
+error: `ngin*` is not a package name
   --> r.toml:7:20
   |
-7 | install = ["curl", "Nginx"]
+7 | install = ["curl", "ngin*"]
   |                    ^^^^^^^
-hint: at least two of: lower case letters, digits, plus, minus and dot
+hint: letters, digits, plus, minus, dot and underscore, a letter or digit first
 
 === pattern nl
 [template]

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar
 
-from builder.distros import TABLE, MirrorSettings, Sources, UnknownPackageError
+from builder.distros import TABLE, MirrorSettings, Sources, UnknownPackageError, fitting
 from builder.distros.debian import batches, bootstrap, install
 from builder.distros.debian.choose import choose
 from builder.distros.debian.family import DEBIAN, Family
@@ -53,7 +53,7 @@ class Debian:
         with disk_errors(folder), locked(folder.with_suffix(".lock")):
             apt = Apt(folder, self.family, asked, run)
             try:
-                return _resolve(apt, asked, sources, run, _fitting(keep, asked))
+                return _resolve(apt, asked, sources, run, fitting(keep, asked))
             except TrustError:
                 remove_tree(folder)
                 raise
@@ -88,15 +88,6 @@ def check_suite(family: Family, suite: str) -> None:
         f"unknown suite `{suite}` of {family.title}",
         hint=f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}",
     )
-
-
-def _fitting(keep: Lock | None, asked: Asked) -> Lock | None:
-    """Drop a lock that was made for something else."""
-    if keep is None:
-        return None
-    fields = ("distro", "suite", "arch", "components")
-    same = all(getattr(keep.asked, field) == getattr(asked, field) for field in fields)
-    return keep if same else None
 
 
 def _resolve(apt: Apt, asked: Asked, sources: Sources, run: Runner, keep: Lock | None) -> Lock:

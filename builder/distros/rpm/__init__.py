@@ -1,0 +1,1 @@
+"""The RPM family: distributions whose packages dnf chooses and rpm installs."""

@@ -1,0 +1,266 @@
+"""Dnf as a solver: private folders, verified metadata in, packages out."""
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from builder.distros import UnknownPackageError
+from builder.distros.rpm.declaration import MACHINES, Declaration, Repository
+from builder.distros.rpm.metadata import Entry, Metadata
+from builder.host.files import replace
+from builder.host.net import proxy_environment
+from builder.host.process import Command, Done, Runner, check
+from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
+from builder.model.lock import Asked
+
+# Dnf chooses for the folder `root`, in which the packages of the layers below are said to be
+# installed, in the same words that their repositories use. It is told to stop before it would
+# download them, and its answer is the table that it shows to people, which dnf 4 and dnf 5 write
+# alike; each row must be a package that the metadata has, and the rows as many as dnf counts.
+
+PYTHON = "/usr/bin/python3"
+HEADERS = Path(__file__).parent / "headers.py"
+
+MAIN = """\
+[main]
+cachedir={state}/cache
+logdir={state}/log
+persistdir={state}/persist
+reposdir={state}/none
+varsdir={state}/none
+plugins=0
+gpgcheck=1
+localpkg_gpgcheck=1
+best=1
+strict=1
+skip_if_unavailable=0
+install_weak_deps=0
+deltarpm=0
+zchunk=0
+countme=0
+retries=2
+timeout=15
+exclude=*.i?86
+"""
+"""dnf.conf(5); nothing of the host's is read. Of another machine word there is nothing to run."""
+
+REPOSITORY = """
+[{name}]
+name={name}
+{source}
+gpgkey=file://{key}
+repo_gpgcheck={signed}
+"""
+
+MACROS = """\
+%_dbpath {database}
+%_pkgverify_level all
+%__plugindir /nonexistent
+%_netsharedpath /proc:/sys:/dev
+"""
+"""For rpm, in the home folder: its own defaults are this host's, not the tree's. No package without
+a good signature and digest is taken; what is mounted while scriptlets run is left alone."""
+
+_ROW = re.compile(
+    r"^ (\S+)\s+(\S+)\s+((?:\d+:)?[^\s:]+-[^\s:-]+)\s+(\S+)\s+[\d.]+ *[kKMGTB]?i?B?$", re.MULTILINE
+)
+_SECTION = re.compile(r"^([A-Z][^\n]*):$\n((?:^ [^\n]*\n)*)", re.MULTILINE)
+_COUNT = re.compile(r"^ *Install(?:ing:)? +(\d+) [Pp]ackages?", re.MULTILINE)
+_NOISE = re.compile(r"^(Last metadata expiration|Dependencies resolved|\(try to add|\s*$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A row of dnf's table."""
+
+    name: str
+    arch: str
+    version: str
+    repository: str
+
+
+class Dnf:
+    """A dnf of our own for one release and machine; the host's is neither read nor touched."""
+
+    def __init__(self, folder: Path, declaration: Declaration, asked: Asked, run: Runner) -> None:
+        self._folder = folder
+        self._declaration = declaration
+        self._asked = asked
+        self._run = run
+        self._root = folder / "root"
+        self.without: tuple[tuple[str, str, str], ...] = ()
+        """Packages that are not to be chosen, by name, version and architecture."""
+        for path in (self._root, folder / "home", folder / "none"):
+            path.mkdir(parents=True, exist_ok=True)
+        macros = MACROS.format(database=declaration.suites[asked.suite].database)
+        replace(folder / "home/.rpmmacros", macros.encode())
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether some has been fetched before."""
+        return (self._folder / "dnf.conf").is_file()
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """The repositories that the asking wants."""
+        return tuple(one for one in self._declaration.repositories if one.component in self._wanted)
+
+    @property
+    def _wanted(self) -> tuple[str, ...]:
+        return self._asked.components
+
+    def filled(self, text: str) -> str:
+        """Put the release and the machine into one of the declaration's texts."""
+        return text.format(suite=self._asked.suite, machine=MACHINES[self._asked.arch])
+
+    def update(self, mirrors: Sequence[str], key: str) -> None:
+        """Fetch the metadata, or only what changed; `key` are armored keys.
+
+        Raises TrustError for a bad signature and UpstreamError for all else.
+        """
+        replace(self._folder / "key.asc", key.encode())
+        parts = [MAIN.format(state=self._folder)]
+        if self._declaration.module_platform:
+            parts.append(f"module_platform_id={self.filled(self._declaration.module_platform)}\n")
+        vouched = tuple(mirrors) == (self._declaration.mirror,)
+        for one in self.repositories:
+            urls = " ".join(f"{mirror}/{self.filled(one.path)}/" for mirror in mirrors)
+            by_metalink = vouched and one.metalink
+            parts.append(
+                REPOSITORY.format(
+                    name=one.name,
+                    source=f"metalink={self.filled(one.metalink)}"
+                    if by_metalink
+                    else f"baseurl={urls}",
+                    key=self._folder / "key.asc",
+                    signed=int(self._declaration.signed),
+                )
+            )
+        replace(self._folder / "dnf.conf", "".join(parts).encode())
+        done = self._dnf("--assumeyes", "--refresh", "makecache")
+        if done.code != 0:
+            raise _update_error(done, self._declaration)
+
+    def metadata(self) -> dict[str, Metadata]:
+        """Read the metadata of each repository, by its name."""
+        found = {}
+        for one in self.repositories:
+            folders = sorted(self._folder.rglob(f"{one.name}-*/repodata/repomd.xml"))
+            if not folders:
+                raise UpstreamError(f"dnf has not fetched the repository `{one.name}`")
+            newest = max(folders, key=lambda path: path.stat().st_mtime_ns)
+            found[one.name] = Metadata(newest.parent.parent)
+        return found
+
+    def install(
+        self, names: Sequence[str], *, on: Iterable[Entry] = (), recommends: bool = False
+    ) -> list[Chosen]:
+        """Choose what to install so that `names` and their needs are there.
+
+        `on` are the packages that are there already, which stay as they are.
+        """
+        self._write_installed(tuple(on))
+        weak = f"--setopt=install_weak_deps={int(recommends)}"
+        without = [f"--exclude={name}-{version}.{arch}" for name, version, arch in self.without]
+        done = self._dnf("--cacheonly", weak, *without, "--assumeno", "install", "--", *names)
+        text = done.output
+        if unknown := re.search(r"^No match for argument: (\S+)", text, re.MULTILINE):
+            raise UnknownPackageError(unknown[1], f"there is no package `{unknown[1]}`")
+        if "Nothing to do" in text:
+            return []
+        if not (count := _COUNT.search(text)):
+            raise _unsatisfiable(names, done)
+        sections = dict(_SECTION.findall(text))
+        replaced = [
+            row[0]
+            for title, body in sections.items()
+            if title.startswith(("Remov", "Upgrad", "Downgrad", "Replac"))
+            for row in _ROW.findall(body)
+        ]
+        if replaced:
+            raise RecipeError(
+                f"{_list(names)} cannot be installed beside {_list(replaced)}, "
+                "which the layer below has",
+                hint="take one of them out of the recipe",
+            )
+        chosen = [
+            Chosen(name, arch, version, repository)
+            for title, body in sections.items()
+            if title.startswith("Install")
+            for name, arch, version, repository in _ROW.findall(_unwrapped(body))
+        ]
+        if len(chosen) != int(count[1]):
+            raise UpstreamError(
+                f"dnf chose {count[1]} packages, and {len(chosen)} of them were understood"
+            )
+        return chosen
+
+    def _write_installed(self, entries: tuple[Entry, ...]) -> None:
+        """Tell dnf which packages are installed, through rpm's own database."""
+        database = self._declaration.suites[self._asked.suite].database
+        shutil.rmtree(self._root / database.lstrip("/"), ignore_errors=True)
+        if not entries:
+            return
+        described = msgspec.json.encode(entries)
+        made = self._run(Command((PYTHON, "-I", str(HEADERS)), stdin=described))
+        if made.code != 0:
+            raise HostError(
+                f"`{PYTHON}` cannot write package headers: {made.output.strip()[-300:]}",
+                hint="apt-get install python3-rpm",
+            )
+        env = {"HOME": str(self._folder / "home")}
+        argv = ("rpmdb", "--root", str(self._root))
+        check(self._run, *argv, "--initdb", env=env)
+        check(self._run, *argv, "--importdb", stdin=made.stdout, env=env)
+
+    def _dnf(self, *argv: str) -> Done:
+        folder = self._folder
+        options = (
+            f"--config={folder}/dnf.conf",
+            f"--installroot={self._root}",
+            f"--releasever={self._asked.suite}",
+            f"--forcearch={MACHINES[self._asked.arch]}",
+        )
+        env: Mapping[str, str] = {"HOME": str(folder / "home"), **proxy_environment()}
+        return self._run(Command(("dnf", *options, *argv), env=env))
+
+
+def _unwrapped(body: str) -> str:
+    """Join the rows that dnf breaks because a column is too narrow."""
+    return re.sub(r"\n {2,}(?=\S)", " ", body)
+
+
+def _update_error(done: Done, declaration: Declaration) -> OvenError:
+    """Sort what dnf says by who must act."""
+    lines = [line.strip() for line in done.output.splitlines()]
+    problem = next((line for line in lines if line.startswith("Error: ")), "")
+    problem = problem.removeprefix("Error: ") or (lines[-1] if lines else "dnf failed")
+    if "No space left on device" in done.output:
+        return HostError(
+            "no space left on the disk that holds the cache of indexes",
+            hint="free some, or `oven cache prune`, then run the same command again",
+        )
+    if re.search(r"GPG|signature|[Ss]igning key", problem):
+        return TrustError(
+            f"the metadata's signature is not good: {problem}",
+            hint=f"the mirror is broken or forged; {declaration.title} signs its metadata",
+        )
+    return UpstreamError(
+        f"cannot download the metadata: {problem}", hint="try again later, or set another mirror"
+    )
+
+
+def _unsatisfiable(names: Sequence[str], done: Done) -> RecipeError:
+    """Hand on dnf's explanation without what is always there."""
+    lines = [line.rstrip() for line in done.output.splitlines() if not _NOISE.match(line)]
+    told = "\n".join(f"  {line.removeprefix('Error: ').strip()}" for line in lines)
+    return RecipeError(f"cannot install {_list(names)}:\n{told}")
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

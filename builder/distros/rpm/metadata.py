@@ -1,0 +1,194 @@
+"""Repository metadata: what the verified files of a repository say, as values."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.model.errors import UpstreamError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_REPO = "{http://linux.duke.edu/metadata/repo}"
+_COMMON = "{http://linux.duke.edu/metadata/common}"
+_RPM = "{http://linux.duke.edu/metadata/rpm}"
+_OPEN = (
+    b'<metadata xmlns="http://linux.duke.edu/metadata/common"'
+    b' xmlns:rpm="http://linux.duke.edu/metadata/rpm">'
+)
+_LARGEST = 1 << 30
+"""Bytes of an unpacked index; Fedora's has 160 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A package as its repository describes it."""
+
+    name: str
+    version: str
+    """`[epoch:]version-release`."""
+    arch: str
+    size: int
+    sha256: str
+    location: str
+    """Below the repository."""
+    provides: tuple[tuple[str, str, str], ...]
+    """Name, comparison such as `EQ`, and version; the latter two may be empty."""
+    requires: tuple[tuple[str, str, str], ...]
+    conflicts: tuple[tuple[str, str, str], ...]
+    obsoletes: tuple[tuple[str, str, str], ...]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Which state of a repository this is."""
+
+    sha256: str
+    """Of `repomd.xml`."""
+    time: int
+    """The newest date in it, in seconds since 1970."""
+
+    @property
+    def date(self) -> str:
+        """The same as RFC 2822 writes it."""
+        return formatdate(self.time, usegmt=True)
+
+
+class Metadata:
+    """The index of one repository, as dnf has fetched and verified it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what lies in a folder that has `repodata/`."""
+        self.repomd = folder / "repodata/repomd.xml"
+        data = self.repomd.read_bytes()
+        root = parse(data)
+        parts = {part.get("type"): part for part in root.findall(f"{_REPO}data")}
+        if "primary" not in parts:
+            raise UpstreamError(f"the index of the repository lists no packages: {self.repomd}")
+        times = [_number(part.findtext(f"{_REPO}timestamp")) for part in parts.values()]
+        self.revision = Revision(hashlib.sha256(data).hexdigest(), max(times))
+        place = parts["primary"].find(f"{_REPO}location")
+        name = Path(str(place.get("href"))).name if place is not None else "absent"
+        self._stanzas = _read_stanzas(self.repomd.parent / name)
+
+    def names(self) -> Iterator[str]:
+        """Give the names of all packages."""
+        return iter(self._stanzas)
+
+    def entry(self, name: str, version: str, arch: str) -> Entry | None:
+        """Give one package; `version` may have an epoch of 0 in it or leave it out."""
+        wanted = version.removeprefix("0:")
+        for entry in self.entries(name):
+            if (entry.version, entry.arch) == (wanted, arch):
+                return entry
+        return None
+
+    def entries(self, name: str) -> Iterator[Entry]:
+        """Give every version of a package."""
+        return map(read_entry, self._stanzas.get(name, ()))
+
+
+def parse(data: bytes) -> "Element":
+    """Parse XML that declares nothing of its own."""
+    import xml.etree.ElementTree as ET  # slow to import
+
+    if b"<!" in data.replace(b"<!--", b""):
+        # An index has no need of entities, and those of an attacker would fill the memory.
+        raise UpstreamError("the index of a repository declares a document type")
+    try:
+        return ET.fromstring(data)
+    except ET.ParseError as error:
+        raise UpstreamError(f"the index of a repository is damaged: {error}") from error
+
+
+def _read_stanzas(path: Path) -> dict[str, list[bytes]]:
+    """Cut the list of packages, which may be large, without parsing all of it."""
+    data = _unpacked(path)
+    stanzas: dict[str, list[bytes]] = {}
+    at = 0
+    while (start := data.find(b"<package ", at)) >= 0:
+        at = data.find(b"</package>", start)
+        if at < 0:
+            raise UpstreamError(f"the index of a repository is cut off: {path.name}")
+        stanza = data[start : at + len(b"</package>")]
+        begin = stanza.find(b"<name>") + len(b"<name>")
+        name = stanza[begin : stanza.find(b"</name>", begin)].decode(errors="replace")
+        stanzas.setdefault(name, []).append(stanza)
+    return stanzas
+
+
+def _unpacked(path: Path) -> bytes:
+    import bz2
+    import gzip
+    import lzma
+
+    import zstandard
+
+    data = path.read_bytes()
+    try:
+        if path.suffix == ".zst":
+            return zstandard.ZstdDecompressor().stream_reader(data).read(_LARGEST)
+        opened = {".gz": gzip, ".xz": lzma, ".bz2": bz2}.get(path.suffix)
+        if opened is None:
+            return data
+        with opened.open(path) as file:
+            return bytes(file.read(_LARGEST))
+    except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
+        raise UpstreamError(f"the index of a repository is damaged: {path.name}") from error
+
+
+def read_entry(stanza: bytes) -> Entry:
+    """Read the description of one package."""
+    package = parse(_OPEN + stanza + b"</metadata>")[0]
+    version, checksum, size, place = (
+        package.find(f"{_COMMON}{part}") for part in ("version", "checksum", "size", "location")
+    )
+    name = package.findtext(f"{_COMMON}name") or ""
+    if version is None or checksum is None or size is None or place is None:
+        raise UpstreamError(f"the index does not say what `{name}` is")
+    if checksum.get("type") != "sha256" or not re.fullmatch("[0-9a-f]{64}", checksum.text or ""):
+        raise UpstreamError(f"the index gives no sha256 for `{name}`")
+    location = str(place.get("href"))
+    if location.startswith("/") or ".." in location.split("/"):
+        raise UpstreamError(f"the index has `{name}` outside of its repository: {location}")
+    form = package.find(f"{_COMMON}format")
+    return Entry(
+        name=name,
+        version=_version(version),
+        arch=package.findtext(f"{_COMMON}arch") or "",
+        size=_number(size.get("package")),
+        sha256=str(checksum.text),
+        location=location,
+        provides=_relations(form, "provides"),
+        requires=_relations(form, "requires"),
+        conflicts=_relations(form, "conflicts"),
+        obsoletes=_relations(form, "obsoletes"),
+        files=tuple(
+            file.text or "" for file in (form.findall(f"{_COMMON}file") if form is not None else ())
+        ),
+    )
+
+
+def _relations(form: "Element | None", kind: str) -> tuple[tuple[str, str, str], ...]:
+    listed = None if form is None else form.find(f"{_RPM}{kind}")
+    if listed is None:
+        return ()
+    return tuple((one.get("name", ""), one.get("flags", ""), _version(one)) for one in listed)
+
+
+def _version(element: "Element") -> str:
+    """Write `[epoch:]version[-release]`."""
+    epoch, version = element.get("epoch") or "0", element.get("ver") or ""
+    release = element.get("rel")
+    text = f"{version}-{release}" if release else version
+    return text if epoch == "0" or not version else f"{epoch}:{text}"
+
+
+def _number(text: str | None) -> int:
+    """Read a whole number; what is none counts as 0."""
+    return int(text) if text and text.isascii() and text.isdigit() else 0
