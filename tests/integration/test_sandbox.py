@@ -243,7 +243,7 @@ def test_a_user_without_subordinate_ids_is_told_how_to_get_them() -> None:
         in_namespace(lambda: None, user=user)
     assert "/etc/subuid" in caught.value.problem
     assert "usermod --add-subuids" in str(caught.value.hint)
-    assert str(caught.value.hint).split(" (")[0].endswith("oven-poor")
+    assert str(caught.value.hint).split(" (")[0].endswith(f" {user}")
 
 
 def test_a_missing_newuidmap_is_told_with_its_package(tmp_path: Path) -> None:
