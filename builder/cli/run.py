@@ -86,9 +86,12 @@ def run(
             env=env,
             tty=tty or (os.isatty(0) and os.isatty(1)),
         )
-        return passing_status(
-            lambda: run_command(places, _describe(places, template, name, options), order)
-        )
+
+        def work() -> int:
+            _unpack(places, template)
+            return run_command(places, _describe(places, template, name, options), order)
+
+        return passing_status(work)
     from builder.cli.lifecycle import start_and_tell
     from builder.runtime import lifecycle
 
@@ -146,9 +149,22 @@ def _create(
     from builder.runtime import lifecycle
     from builder.runtime.templates import Templates
 
+    _unpack(places, template)
     with Templates(places.data).lock():
         container = _describe(places, template, name, options, remove=remove)
         return lifecycle.create(places, container)
+
+
+def _unpack(places: Places, template: str) -> None:
+    """Unpack a template that was built and never run."""
+    from builder.runtime.templates import Templates
+
+    templates = Templates(places.data)
+    if not (found := templates.find(template)).unpacked:
+        from builder.stages.template_import import unpack_template
+        from builder.store import Store
+
+        unpack_template(found, templates, Store(places.cache))
 
 
 def _describe(

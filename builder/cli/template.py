@@ -96,8 +96,7 @@ def export(name: str, output: Path) -> None:
     from builder.stages.template_import import export_template
 
     one = _templates().find(name)
-    path, _ = export_template(one, output, jobs=os.cpu_count() or 1)
-    click.echo(path)
+    click.echo(export_template(one, output, jobs=os.cpu_count() or 1))
 
 
 @template.command()

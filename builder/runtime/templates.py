@@ -1,9 +1,10 @@
-"""The local templates: unpacked trees by the digest of their tarball, and names that point to them.
+"""The local templates: trees by the digest of their tarball, and names that point to them.
 
-Below `<data>/templates` lie `<hex digits>/{manifest.json,rootfs/}`, `names/<name>.json`, `drafts/`
-(what is not whole yet, in a locked folder for each live process) and `lock`. A tree is shared by
-all containers made of it and never changes; building a template again moves its name to the new
-tree.
+Below `<data>/templates` lie `<hex digits>/`, `names/<name>.json`, `drafts/` (what is not whole yet,
+in a locked folder for each live process) and `lock`. A template has a `manifest.json`, and a
+`rootfs/` once somebody wanted to run it; one that was only built has its tarball until then. A tree
+is shared by all containers made of it and never changes; building a template again moves its name
+to the new tree.
 """
 
 import contextlib
@@ -18,6 +19,10 @@ from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.manifest import Manifest
 from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical, hex_of
+
+ROOTFS, TARBALL, TREE = "rootfs", "template.tar.zst", "tree.json"
+"""What is in a template's folder beside its manifest; the last names the tree in the store that the
+tarball was made of."""
 
 _SHORTEST = 4
 """How many digits of a digest stand for it at least."""
@@ -49,8 +54,18 @@ class Template(msgspec.Struct, frozen=True):
 
     @property
     def rootfs(self) -> Path:
-        """The tree, which must not be changed."""
-        return self.folder / "rootfs"
+        """The tree, which must not be changed; it is there once `unpacked`."""
+        return self.folder / ROOTFS
+
+    @property
+    def tarball(self) -> Path:
+        """What it will be unpacked from."""
+        return self.folder / TARBALL
+
+    @property
+    def unpacked(self) -> bool:
+        """Whether it can be run at once."""
+        return self.rootfs.is_dir()
 
 
 class Templates:
@@ -131,7 +146,7 @@ class Templates:
             yield inner
 
     def add(self, draft: Path, manifest: Manifest, digest: Digest, name: str | None) -> Template:
-        """Take in a folder whose `rootfs` is the tree; without a name it waits for its `tag`."""
+        """Take in a folder with a template's files; without a name it waits for its `tag`."""
         if name is not None:
             self._name_path(name)  # refused before anything is done
         folder = self._folder(digest)
@@ -146,6 +161,17 @@ class Templates:
                 if name is not None:
                     self._point(name, digest)
         return self.find(digest)
+
+    def put_tree(self, template: Template, rootfs: Path) -> None:
+        """Give a template its tree, from a draft, in place of its tarball."""
+        with disk_errors(self._root):
+            self._disk.sync_filesystem(rootfs)
+            with self.lock():
+                if template.folder.exists() and not template.unpacked:
+                    self._disk.rename(rootfs, template.rootfs)
+                    self._disk.sync(template.folder)
+                for name in (TARBALL, TREE):
+                    (template.folder / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def held(self, digest: Digest) -> Iterator[bool]:

@@ -11,7 +11,7 @@ from builder.stages.order import host_arch
 from builder.stages.pack import Packed
 from builder.stages.probe import Probing, probe_stage
 from builder.stages.stage import make
-from builder.stages.template_import import import_built
+from builder.stages.template_import import import_built, unpack_template
 from builder.stages.tools import Tools
 
 
@@ -43,7 +43,11 @@ class Setting:
 
 def _accept(template: Template, templates: Templates, at: Setting, *, probing: bool) -> None:
     places, tools, slot = at.places, at.tools, at.slot
-    reason = None if not probing else _obstacle(template)
+    reason = None
+    if probing and (reason := _obstacle(template)) is None:
+        unpack_template(template, templates, tools.store)
+        if not os.path.lexists(template.rootfs / "sbin/init"):
+            reason = "since it has no init"
     if reason is not None:
         tools.report.say(f"{template.manifest.name}: not probed, {reason}")
     elif probing:
@@ -56,8 +60,6 @@ def _accept(template: Template, templates: Templates, at: Setting, *, probing: b
 
 
 def _obstacle(template: Template) -> str | None:
-    if not os.path.lexists(template.rootfs / "sbin/init"):
-        return "since it has no init"
     if current().unprivileged:
         return "since containers need root"
     if template.manifest.arch != host_arch():

@@ -1,8 +1,10 @@
 """Local templates: found by name or digest, shared, swept when nobody needs them."""
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,14 +17,26 @@ from builder.formats.tarball import pack
 from builder.host.files import locked
 from builder.host.net import Net
 from builder.host.process import on_host
-from builder.model.errors import ConflictError, NotFoundError, RecipeError, TrustError
+from builder.model.errors import (
+    ConflictError,
+    HostError,
+    NotFoundError,
+    OvenError,
+    RecipeError,
+    TrustError,
+)
 from builder.model.manifest import MANIFEST_PATH
 from builder.model.progress import Silent
-from builder.model.value import Digest, digest_of
+from builder.model.value import Digest, canonical, digest_of
 from builder.runtime.templates import Template, Templates
 from builder.stages.pack import PACK, Packed, pack_inputs
 from builder.stages.stage import make
-from builder.stages.template_import import export_template, import_built, import_template
+from builder.stages.template_import import (
+    export_template,
+    import_built,
+    import_template,
+    unpack_template,
+)
 from builder.stages.tools import Tools
 from builder.store import Store
 from builder.store.manifest import read_tree
@@ -204,6 +218,9 @@ def test_what_was_built_is_linked_and_equals_what_is_unpacked(
 ) -> None:
     packed, store = built
     linked = import_built(packed, store, templates)
+    assert not linked.unpacked
+    unpack_template(linked, templates, store)
+    assert [path.name for path in sorted(linked.folder.iterdir())] == ["manifest.json", "rootfs"]
     blob, tree = store.blob(packed.sha256), store.tree(packed.tree)
     assert blob is not None
     assert tree is not None
@@ -227,7 +244,37 @@ def test_what_was_built_has_no_name_before_it_is_given_one(
     assert templates.find("odd").digest == ONE
     templates.tag("odd", first.digest)
     assert import_built(*built, templates) == templates.find("odd")
-    assert templates.find("odd").rootfs == first.rootfs
+    assert templates.find("odd").folder == first.folder
+
+
+@needs("root")
+def test_what_was_built_is_unpacked_also_without_the_cache(
+    built: tuple[Packed, Store], templates: Templates, tmp_path: Path
+) -> None:
+    packed, store = built
+    template = import_built(packed, store, templates)
+    shutil.rmtree(store.root)
+    unpack_template(template, templates, Store(tmp_path / "empty"))
+    assert (template.rootfs / MANIFEST_PATH).read_bytes() == canonical(manifest())
+    assert not template.tarball.exists()
+    unpack_template(template, templates, Store(tmp_path / "empty"))
+
+
+@needs("root")
+def test_damage_to_what_is_not_unpacked_yet_is_told(
+    built: tuple[Packed, Store], templates: Templates, tmp_path: Path
+) -> None:
+    template = import_built(*built, templates)
+    data = bytearray(template.tarball.read_bytes())
+    data[-9] ^= 1
+    template.tarball.unlink()
+    template.tarball.write_bytes(data)
+    with pytest.raises(OvenError):
+        unpack_template(template, templates, Store(tmp_path / "empty"))
+    assert not template.unpacked
+    with pytest.raises(HostError, match="is damaged"):
+        export_template(template, tmp_path / "out", jobs=1)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @contextlib.contextmanager
@@ -271,10 +318,12 @@ def test_export_gives_the_very_bytes_that_were_imported(
     built: tuple[Packed, Store], templates: Templates, tmp_path: Path
 ) -> None:
     templates.tag("odd", import_built(*built, templates).digest)
-    path, written = export_template(templates.find("odd"), tmp_path / "out", jobs=2)
-    assert path == tmp_path / "out/odd_amd64.tar.zst"
-    assert written.sha256 == built[0].sha256
-    assert list((tmp_path / "out").iterdir()) == [path]
+    for _ in ("as its tarball", "unpacked"):
+        path = export_template(templates.find("odd"), tmp_path / "out", jobs=2)
+        assert path == tmp_path / "out/odd_amd64.tar.zst"
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == built[0].sha256
+        assert list((tmp_path / "out").iterdir()) == [path]
+        unpack_template(templates.find("odd"), templates, built[1])
 
 
 @needs("root")
