@@ -1,6 +1,8 @@
 """Resolving with real dnf against a real, signed repository of our own, faults included."""
 
+import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +110,17 @@ def test_minimum(sources: Sources, archive: RpmArchive) -> None:
     for release in lock.releases:
         assert release.date == "Mon, 03 Jun 2024 12:00:00 GMT"
         assert release.signed_by == (archive.fingerprint,)
+    assert processes_of(sources.cache) == []
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Name the processes that work for a folder: dnf leaves agents of gpg behind."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(folder) in (line := path.read_bytes()):
+                found.append(os.fsdecode(line))
+    return found
 
 
 def test_a_package_is_described_as_its_repository_does(

@@ -13,7 +13,7 @@ from builder.distros.rpm.declaration import MACHINES, Declaration, Repository
 from builder.distros.rpm.metadata import Entry, Metadata
 from builder.host.files import replace
 from builder.host.net import proxy_environment
-from builder.host.process import Command, Done, Runner, check
+from builder.host.process import Command, Done, Runner, check, find_program, missing_program
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked
 
@@ -21,6 +21,10 @@ from builder.model.lock import Asked
 # installed, in the same words that their repositories use. It is told to stop before it would
 # download them, and its answer is the table that it shows to people, which dnf 4 and dnf 5 write
 # alike; each row must be a package that the metadata has, and the rows as many as dnf counts.
+
+ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--")
+"""What dnf is run with: to check signatures it starts agents of gpg, and never ends them; in a PID
+namespace of its own they end with it."""
 
 PYTHON = "/usr/bin/python3"
 HEADERS = Path(__file__).parent / "headers.py"
@@ -226,7 +230,9 @@ class Dnf:
             f"--forcearch={MACHINES[self._asked.arch]}",
         )
         env: Mapping[str, str] = {"HOME": str(folder / "home"), **proxy_environment()}
-        return self._run(Command(("dnf", *options, *argv), env=env))
+        if find_program("dnf") is None:
+            raise missing_program("dnf")
+        return self._run(Command((*ALONE, "dnf", *options, *argv), env=env))
 
 
 def _unwrapped(body: str) -> str:
