@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from benchmarks import chart, peers
-from benchmarks.bench import FOLDER, MINIMUM, OVEN, PYTHON, empty, install, needs
+from benchmarks.bench import FOLDER, MINIMUM, OVEN, PYTHON, empty, install, needs, tidy
 from benchmarks.memory import peak
 from benchmarks.runner import (
     Comparison,
@@ -310,8 +310,12 @@ def main() -> None:
         sys.exit("debootstrap and mkosi need root")
     found_mkosi = shutil.which("mkosi")
     programs = arguments.mkosi or ([found_mkosi] if found_mkosi else [])
+    tidy()
     install()
-    _measure(Bench(arguments.repetitions, programs), chosen, arguments)
+    try:
+        _measure(Bench(arguments.repetitions, programs), chosen, arguments)
+    finally:
+        tidy()
 
 
 def _measure(bench: Bench, chosen: Sequence[str], arguments: argparse.Namespace) -> None:

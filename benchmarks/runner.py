@@ -101,6 +101,7 @@ def _progress(text: str) -> None:
 def time_once(contender: Contender) -> float:
     """Run a command once; a failing one ends the benchmark and shows what it said."""
     contender.before()
+    os.sync()  # nobody pays for what was written before
     started = time.perf_counter()
     done = subprocess.run(
         contender.argv,
