@@ -33,8 +33,8 @@ from benchmarks.runner import (
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULT = CHECKOUT / "docs/benchmarks/build.json"
 
-ADDED: Mapping[str, str] = {"tree": "only files", "less": "alternatives"}
-"""The small packages that are added, and what they bring: dpkg has to do with the second only."""
+ADDED = ("tree", "less")
+"""The small packages that are added: one of files only, and one for which dpkg has to run."""
 
 OVERLAID = "etc/motd"
 """The file that is changed."""
@@ -124,15 +124,15 @@ def package(bench: Bench) -> Comparison:
     """Add one small package to a recipe whose other results are all remembered."""
     argv, home = _build(FOLDER / "added/minimum.toml"), _home("package")
     contenders = []
-    for name, what in ADDED.items():
+    for name in ADDED:
         added = partial(_write_added, name)
         added()
         knows = empty(f"more-{name}")
         _copy(bench.warm, knows)
         _run(argv, knows)
-        for how, home_of_lock in (("locked and fetched", knows), ("neither", None)):
+        for how, home_of_lock in (("", knows), (", locking, fetching", None)):
             before = partial(_remember, bench.warm, added, home_of_lock)
-            contenders.append(Contender(f"oven, {name} ({what}), {how}", argv, home, before=before))
+            contenders.append(Contender(f"oven, {name}{how}", argv, home, before=before))
     title = "One small package added to a recipe"
     return bench.against(bench.mmdebstrap(), title, contenders, "oven at most 0.08 of mmdebstrap")
 
