@@ -64,10 +64,11 @@ def set_locale(locale: str, tree: TreeIO, run: Inside) -> None:
 
 def _generate(locale: str, tree: TreeIO, run: Inside) -> None:
     if not tree.is_file("usr/sbin/locale-gen"):
+        language = locale.partition("_")[0]
+        package = "locales" if tree.is_dir("var/lib/dpkg") else f"glibc-langpack-{language}"
         raise RecipeError(
             f"the locale `{locale}` has to be generated",
-            hint="add `locales` (of Fedora and its relatives: "
-            f"`glibc-langpack-{locale.partition('_')[0]}`) to `packages.install`, or use `C.UTF-8`",
+            hint=f"add `{package}` to `packages.install`, or use `C.UTF-8`",
         )
     rows = tree.read_bytes(SUPPORTED).decode().split("\n")
     charsets = dict(row.split(maxsplit=1) for row in rows if len(row.split()) == 2)
