@@ -1,5 +1,6 @@
 """Plumbing that all tests share: marks by folder, and abilities that a machine may lack."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ HERE = Path(__file__).parent
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*abilities): what the machine must have for a test")
+    # Who runs the tests in the background ignores Ctrl-C, and so would all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
