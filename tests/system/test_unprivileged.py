@@ -198,12 +198,12 @@ def test_the_command_that_is_told_helps(installed: Oven, disk: Path) -> None:
         run_by(user, installed, disk) as as_user,
     ):
         for file in ("/etc/subuid", "/etc/subgid"):
-            said = as_user.said("build", "no-such-recipe", code=3)
+            said = as_user.said("outdated", "no-such-recipe", code=3)
             found = re.search(r"as root: (usermod \S+ \S+ \S+)", said)
             assert found, said
             subprocess.run(found[1].split(), check=True)
             assert not shared(Path(file))
-        as_user.said("build", "no-such-recipe", code=7)
+        as_user.said("outdated", "no-such-recipe", code=7)
 
 
 def shared(file: Path) -> list[tuple[int, int]]:
