@@ -181,10 +181,14 @@ def failed(command: Command, done: Done, problem: str | None = None) -> StageErr
     how = f"signal {-done.code}" if done.code < 0 else f"status {done.code}"
     return StageError(
         problem or f"`{command.argv[0]}` ended with {how}",
+        hint=NO_SPACE if "No space left on device" in done.output else None,
         command=str(command),
         output=done.output,
     )
 
+
+NO_SPACE = "no space left on the disk: free some, or `oven cache prune`, then run the command again"
+"""The hint for a program that a full disk made fail."""
 
 PACKAGE_OF: Mapping[str, str] = {
     "apt-get": "apt",

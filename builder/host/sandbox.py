@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.host.foreign import emulation
-from builder.host.process import CLEAN_ENVIRONMENT, Command, Done, failed, on_host
+from builder.host.process import CLEAN_ENVIRONMENT, NO_SPACE, Command, Done, failed, on_host
 from builder.host.syncfilter import sync_filter
 from builder.model.errors import HostError
 from builder.model.recipe import Arch
@@ -39,6 +39,9 @@ When root builds, the others would reach the host (capabilities(7)): SYS_ADMIN m
 on which device nodes mean the host's devices, and uncovers /proc/sys; DAC_READ_SEARCH opens any
 file by its handle; SYSLOG, SYS_MODULE, SYS_RAWIO, SYS_TIME, SYS_BOOT and BPF know no namespace.
 """
+
+_ROOM = 1 << 20
+"""Bytes; a disk with less room counts as full."""
 
 _OF_THE_KERNEL = ("/proc/fs", "/proc/sys", "/proc/sysrq-trigger")
 """What user 0 may write to without any capability; bwrap itself covers only what is a folder that
@@ -116,6 +119,8 @@ class Inside:
             _blame_host(done)
             error = failed(command, done, problem)
             error.command = self.paste(command)
+            if _is_full(self.sandbox.root):
+                error.hint = NO_SPACE
             raise error
         return done
 
@@ -198,6 +203,12 @@ def _blame_host(done: Done) -> None:
             f"cannot make a sandbox: {said.removeprefix('bwrap: ')}",
             hint="inside a container, it must be one that may mount /proc; `oven doctor` tells",
         )
+
+
+def _is_full(folder: Path) -> bool:
+    """Tell whether there is no room; a program that failed for it may not have said so."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < _ROOM or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def _environment(sandbox: Sandbox) -> dict[str, str]:

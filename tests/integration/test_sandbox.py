@@ -265,3 +265,21 @@ def test_namespaces_are_refused_to_a_process_with_threads() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "before any thread" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "head -c 5M /dev/zero >/fill 2>/dev/null; exit 9",
+        "head -c 5M /dev/zero >/fill; rm /fill; seq 1000; exit 9",
+    ],
+    ids=["silently", "with a line that many follow"],
+)
+def test_a_program_that_a_full_disk_made_fail_says_so(tmp_path: Path, script: str) -> None:
+    def work() -> str | None:
+        mount("oven-test", tmp_path, "tmpfs", 0, "size=4M")
+        with pytest.raises(StageError) as caught:
+            inside(box(tmp_path)).require(Command(("sh", "-c", script)))
+        return caught.value.hint
+
+    assert "no space left" in (in_namespace(work, user="root") or "")

@@ -150,7 +150,7 @@ def test_a_full_disk_while_resolving_is_told_and_not_blamed_on_the_mirror(
 
 def assert_told(done: "subprocess.CompletedProcess[str]") -> None:
     assert done.returncode in {3, 6}, done.stderr
-    assert "no space left" in done.stderr.lower()
+    assert "no space left" in done.stderr.lower(), done.stderr
     assert "Traceback" not in done.stderr
 
 
