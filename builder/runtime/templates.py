@@ -139,10 +139,11 @@ class Templates:
                 drafts.mkdir(exist_ok=True)
                 _sweep(drafts)
                 outer = Path(tempfile.mkdtemp(dir=drafts))
-                stack.callback(remove_tree, outer)
+                stack.callback(_remove_unlocked, outer)
                 stack.enter_context(locked(outer / "lock"))
                 inner = outer / "draft"
                 inner.mkdir()
+                stack.callback(remove_tree, inner)
             yield inner
 
     def add(self, draft: Path, manifest: Manifest, digest: Digest, name: str | None) -> Template:
@@ -275,10 +276,21 @@ class Templates:
 
 def _sweep(drafts: Path) -> None:
     """Remove the drafts of processes that died: their locks are free."""
-    for folder in drafts.iterdir():
-        with locked(folder / "lock", wait=False) as free:
-            if free:
-                remove_tree(folder)
+    for folder in list(drafts.iterdir()):
+        try:
+            # Without making it: a draft whose lock is gone is being removed by its owner.
+            with locked(folder / "lock", wait=False, make=False) as free:
+                if free:
+                    remove_tree(folder)
+        except FileNotFoundError:
+            remove_tree(folder)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    """Remove a draft's folder that holds at most its lock; who sweeps may do so as well."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "lock").unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _listed(names: list[str]) -> str:

@@ -186,7 +186,7 @@ def test_many_may_add_at_once(tmp_path: Path) -> None:
     def work(number: int) -> None:
         add(Templates(tmp_path / "data"), "debian", digest_of(number % 3))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(48)]
     for thread in threads:
         thread.start()
     for thread in threads:
