@@ -98,7 +98,8 @@ def test_the_next_build_is_as_if_nothing_had_been(
     world: World, undisturbed: Seen, answer: int, own: bool
 ) -> None:
     hit = disturb(world, undisturbed, answer, few, own=own)
-    assert hit >= set(stages(undisturbed.operations, own=own))
+    # Packages are unpacked while others are downloaded, and may all be when that has failed.
+    assert hit >= set(stages(undisturbed.operations, own=own)) - {"unpack"}
     assert world.sha256() == undisturbed.stdout
     assert world.wrong() == []
 
