@@ -179,6 +179,7 @@ def _describe(
     import msgspec
 
     from builder.runtime import lifecycle
+    from builder.runtime.container import Interface
     from builder.runtime.templates import Templates
 
     found = Templates(places.data).find(template)
@@ -196,7 +197,7 @@ def _describe(
         raise RecipeError("a container without a network cannot publish ports")
     return msgspec.structs.replace(
         fresh,
-        network=None if network == "none" else network,
+        interfaces=() if network == "none" else (Interface(network=network),),
         ports=ports,
         limits=_limits(options),
         remove=remove,

@@ -78,7 +78,7 @@ def _facts(summary: "Summary") -> dict[str, object]:
         "template": container.template_name,
         "digest": hex_of(container.template),
         "ports": [str(port) for port in container.ports],
-        "network": container.network,
+        "network": [one.network for one in container.interfaces],
         "hostname": container.hostname,
         "memory": container.limits.memory,
         "pids": container.limits.pids,

@@ -146,7 +146,7 @@ def container_disk(data: Path) -> Check:
                 with mounts.user_namespace(1 << 30, IDS) as namespace:
                     mounts.mount_idmapped(folder / "own", folder / "idmapped", namespace)
                 own = folder / "idmapped"
-                layers = mounts.Overlay(own / "lower", own / "upper", own / "work")
+                layers = mounts.Overlay((own / "lower",), own / "upper", own / "work")
                 mounts.mount_overlay(layers, folder / "merged", 1 << 30)
                 with mounts.file_owner(1 << 30):
                     (folder / "merged/file").touch()

@@ -54,9 +54,10 @@ _libc.syscall.restype = ctypes.c_long
 
 
 class Overlay(msgspec.Struct, frozen=True):
-    """A file system of two layers: a shared one below, and one that takes all changes."""
+    """A file system of layers: shared ones below, and one that takes all changes."""
 
-    lower: Path
+    lowers: tuple[Path, ...]
+    """The top one first."""
     upper: Path
     work: Path
     volatile: bool = False
@@ -143,12 +144,13 @@ def mount_idmapped(source: Path, target: Path, namespace: int) -> None:
 
 
 def mount_overlay(overlay: Overlay, target: Path, owner: int) -> None:
-    """Mount two layers as one, with `owner` as the user who makes files in the upper one.
+    """Mount layers as one, with `owner` as the user who makes files in the upper one.
 
     Overlayfs keeps the credentials of the mounting process for all that it does to the upper
     layer; with plain root's it could not make files in a layer where root has no id.
     """
-    options = f"lowerdir={overlay.lower},upperdir={overlay.upper},workdir={overlay.work}"
+    lowers = ":".join(map(str, overlay.lowers))
+    options = f"lowerdir={lowers},upperdir={overlay.upper},workdir={overlay.work}"
     if overlay.volatile:
         options += ",volatile"
     with file_owner(owner):

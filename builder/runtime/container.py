@@ -20,15 +20,69 @@ Init = Literal["systemd", "openrc", "sysvinit", "other"]
 Status = Literal["running", "starting", "stopped"]
 
 
+Restart = Literal["no", "on-failure", "always"]
+"""Whether a container that ended by itself is started again; a reboot from inside always is.
+
+`on-failure` leaves one alone that was shut down from inside, `always` does not.
+"""
+
+Rate = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Limits(Value, frozen=True, kw_only=True):
     """What a container may use at most; None means no limit."""
 
     memory: Annotated[int, msgspec.Meta(ge=1 << 20)] | None = None
     """Bytes."""
+    swap: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Bytes of swap beyond `memory`; 0 is none at all."""
     pids: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Processes and threads."""
     cpus: Annotated[float, msgspec.Meta(ge=0.01)] | None = None
     """Processors, such as 1.5."""
+    weight: Annotated[int, msgspec.Meta(ge=1, le=10000)] | None = None
+    """Share of processors where there are too few; 100 is the usual one (cgroup-v2.rst)."""
+    read_bytes: Rate | None = None
+    """Bytes a second that are read from disks."""
+    write_bytes: Rate | None = None
+    read_operations: Rate | None = None
+    """Operations a second."""
+    write_operations: Rate | None = None
+    disk: Annotated[int, msgspec.Meta(ge=16 << 20)] | None = None
+    """Bytes of what it may change and add; the template's files do not count."""
+    inodes: Annotated[int, msgspec.Meta(ge=1024)] | None = None
+    """Files and folders of the same."""
+
+
+class Interface(Value, frozen=True, kw_only=True):
+    """A network interface of a container: `eth0` is the first, `eth1` the next."""
+
+    network: str
+    address: str | None = None
+    """The IPv4 address that was asked for; None lets the network choose."""
+    address6: str | None = None
+    """The same for IPv6."""
+    rate: Rate | None = None
+    """Bytes a second at most, each way."""
+
+
+class Bind(Value, frozen=True, kw_only=True):
+    """A folder or file of the host, or a volume, that is seen inside."""
+
+    source: str
+    """An absolute path of the host; without a `/`, the name of a volume."""
+    target: str
+    """An absolute path inside."""
+    read_only: bool = False
+
+
+class Autostart(Value, frozen=True, kw_only=True):
+    """When a container is started with the host."""
+
+    order: int = 0
+    """Lower ones come first; they are stopped in the opposite order."""
+    delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Seconds to wait after it before the next one is started."""
 
 
 class Container(Value, frozen=True, kw_only=True):
@@ -48,11 +102,17 @@ class Container(Value, frozen=True, kw_only=True):
     hostname: str
     init: Init = "systemd"
     limits: Limits = Limits()
-    network: str | None = None
-    """The name of the network that it is on; None means only the loopback interface."""
-    address: str | None = None
-    """The IPv4 address that was asked for; None lets the network choose."""
+    interfaces: tuple[Interface, ...] = ()
+    """Its networks; without any it has only the loopback interface."""
     ports: tuple[PortMapping, ...] = ()
+    """Published on the first of them."""
+    binds: tuple[Bind, ...] = ()
+    restart: Restart = "no"
+    autostart: Autostart | None = None
+    protected: bool = False
+    """Whether `destroy` refuses it."""
+    layers: tuple[str, ...] = ()
+    """Folders of `layers/` that lie between the template and what it changes now, the top first."""
     remove: bool = False
     """Whether it is destroyed once it is stopped."""
     rootfs: str = ""

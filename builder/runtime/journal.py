@@ -36,7 +36,7 @@ def holding(places: Places, name: str) -> Iterator[Container]:
         container = load(places, name)
         current = state.read(places, name)
         if current is None or current.phase == "starting" or not state.alive(current):
-            clean(places, name, networked=container.network is not None)
+            clean(places, name, networked=bool(container.interfaces))
         yield container
 
 
@@ -94,7 +94,7 @@ def _clean(places: Places, name: str, *, networked: bool) -> None:
 
 def _is_networked(places: Places, name: str) -> bool:
     try:
-        return load(places, name).network is not None
+        return bool(load(places, name).interfaces)
     except NotFoundError:
         return False
 

@@ -83,7 +83,7 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
         try:
             current, verdict = _start(places, container, timeout)
         except BaseException:
-            journal.clean(places, name, networked=container.network is not None)
+            journal.clean(places, name, networked=bool(container.interfaces))
             raise
         finally:
             task.close()
@@ -114,7 +114,7 @@ def destroy(places: Places, name: str, *, force: bool = False) -> None:
                     f"container `{name}` is running",
                     hint=f"`oven stop {name}` first, or `oven destroy --force {name}`",
                 )
-            journal.clean(places, name, networked=container.network is not None)
+            journal.clean(places, name, networked=bool(container.interfaces))
         storage.remove(places, name)
 
 
@@ -134,7 +134,7 @@ def _start(places: Places, container: Container, timeout: float) -> tuple[State,
         cgroups.set_apart(cgroup_of(places, name), monitor)
         cgroups.delegate(cgroup_of(places, name), container.first_id)
         address = None
-        if container.network is not None:
+        if container.interfaces:
             from builder.runtime import network
 
             address = network.attach(places, container, pid).address
@@ -179,7 +179,7 @@ def _stop(places: Places, container: Container, timeout: float) -> None:
         processes.send(pidfd, _INITS[container.init][1])
         processes.wait_end(pidfd, timeout)
         os.close(pidfd)
-    journal.clean(places, container.name, networked=container.network is not None)
+    journal.clean(places, container.name, networked=bool(container.interfaces))
 
 
 def _prepare_shared(shared: Path, container: Container) -> None:
@@ -280,7 +280,7 @@ def _log(places: Places, name: str) -> Path:
 
 def resolvers_for(container: Container) -> tuple[str, ...]:
     """List the name servers that a container is told of."""
-    if container.network is None:
+    if not container.interfaces:
         return ()
     from builder.runtime import network
 

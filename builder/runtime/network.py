@@ -26,7 +26,7 @@ def attach(places: Places, container: Container, pid: int) -> Lease:
         _key(places, container.name),
         container.name,
         pid,
-        preferred=container.address,
+        preferred=container.interfaces[0].address,
         ports=container.ports,
     )
 

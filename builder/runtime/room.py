@@ -21,7 +21,8 @@ POINT = Path("/run/oven/mnt")
 ROOTFS = POINT / "rootfs"
 SHARED = POINT / "host"
 _LOWER = POINT / "lower"
-_OWN = POINT / "own"
+OWN = POINT / "own"
+"""What the container has beside its template, with the ids that it has inside."""
 
 _REAL_FOLDERS = ("proc", "sys", "dev", "run", "etc")
 """The runtime mounts or writes here; a link in place of one leads out (CVE-2021-30465 and kin)."""
@@ -47,7 +48,7 @@ def enter(room: Room) -> None:
     mounts.private_namespace()
     # The container's root walks this path without any rights on the host.
     mounts.mount_tmpfs(POINT, "mode=711")
-    for folder in (ROOTFS, SHARED, _LOWER, _OWN):
+    for folder in (ROOTFS, SHARED, _LOWER, OWN):
         folder.mkdir()
     _mount_root(room)
     if room.shared is not None:
@@ -58,7 +59,7 @@ def enter(room: Room) -> None:
         with mounts.file_owner(container.first_id):
             _write_names(tree, room)
     if cgroups.layout() is cgroups.Layout.LEGACY:
-        cgroups.show_legacy_only(_OWN)
+        cgroups.show_legacy_only(_LOWER)
 
 
 def enter_again(places: Places, name: str, monitor: int) -> None:
@@ -74,11 +75,11 @@ def _mount_root(room: Room) -> None:
     first = room.container.first_id
     with mounts.user_namespace(first, IDS) as namespace:
         mounts.mount_idmapped(rootfs_of(room.places, room.container), _LOWER, namespace)
-        mounts.mount_idmapped(folder_of(room.places, room.container.name), _OWN, namespace)
-    layers = mounts.Overlay(_LOWER, _OWN / "upper", _OWN / "work", room.volatile)
+        mounts.mount_idmapped(folder_of(room.places, room.container.name), OWN, namespace)
+    between = (OWN / "layers" / layer for layer in room.container.layers)
+    layers = mounts.Overlay((*between, _LOWER), OWN / "upper", OWN / "work", room.volatile)
     mounts.mount_overlay(layers, ROOTFS, first)
     mounts.detach(_LOWER)
-    mounts.detach(_OWN)
 
 
 def _check(tree: TreeIO) -> None:

@@ -43,7 +43,7 @@ def run_command(places: Places, container: Container, order: Order) -> int:
         with _terminal_kept(order.tty):
             return _run(places, container, order)
     finally:
-        journal.clean(places, container.name, networked=container.network is not None)
+        journal.clean(places, container.name, networked=bool(container.interfaces))
         remove_tree(folder_of(places, container.name))
         os.close(lock)
 
@@ -56,7 +56,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
     volatile.mkdir(mode=0o700, parents=True)
     bundle.mkdir()
     log = volatile / "oci.log"
-    gate = _Gate(places, container) if container.network is not None else None
+    gate = _Gate(places, container) if container.interfaces else None
     host = spec.Host(
         rootfs=str(room.ROOTFS),
         cgroup=cgroups.path_of(cgroup),
