@@ -2,48 +2,21 @@
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.options import container_options, describe
 from builder.cli.verbose import verbose
 from builder.host.places import Places
 from builder.host.privilege import require_root
-from builder.model.errors import RecipeError, StageError
-from builder.model.network import PortMapping, parse_port
+from builder.model.errors import StageError
 
 if TYPE_CHECKING:
-    from builder.runtime.container import Container, Limits
-
-F = TypeVar("F", bound=Callable[..., object])
-
-NETWORK = "oven"
-"""The network that a container is on unless it is said otherwise."""
+    from builder.runtime.container import Container
 
 CANNOT_RUN = 125
 """What `run` and `exec` end with when Oven itself fails, as podman does."""
-
-
-def container_options(command: F) -> F:
-    """Add the options that `run` and `create` have in common."""
-    for option in (
-        click.option(
-            "-p",
-            "--publish",
-            multiple=True,
-            metavar="[ADDRESS:]HOST:PORT[/udp]",
-            help="Lead a port of the host to a port of the container.",
-        ),
-        click.option(
-            "--network", default=NETWORK, show_default=True, help="`none` for loopback only."
-        ),
-        click.option("--memory", metavar="SIZE", help="Limit memory, such as 512M."),
-        click.option("--pids", type=click.IntRange(1), help="Limit processes and threads."),
-        click.option("--cpus", type=click.FloatRange(0.01), help="Limit processors, such as 1.5."),
-        click.option("--hostname", help="The host name inside; the container's name by default."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -179,30 +152,13 @@ def _describe(
     import msgspec
 
     from builder.runtime import lifecycle
-    from builder.runtime.container import Interface
     from builder.runtime.templates import Templates
 
     found = Templates(places.data).find(template)
     chosen = name or _free_name(places, found.manifest.name)
     fresh = lifecycle.new_container(chosen, found.digest, found.manifest.name)
-    network = str(options["network"])
-    if network not in {NETWORK, "none"}:
-        raise RecipeError(
-            f"there is no network `{network}`", hint=f"there are: `{NETWORK}` and `none`"
-        )
-    publish = options["publish"]
-    assert isinstance(publish, tuple)
-    ports: tuple[PortMapping, ...] = tuple(parse_port(one) for one in publish)
-    if ports and network == "none":
-        raise RecipeError("a container without a network cannot publish ports")
-    return msgspec.structs.replace(
-        fresh,
-        interfaces=() if network == "none" else (Interface(network=network),),
-        ports=ports,
-        limits=_limits(options),
-        remove=remove,
-        hostname=str(options["hostname"] or fresh.hostname),
-    )
+    described = msgspec.structs.replace(fresh, remove=remove)
+    return describe(described, options)
 
 
 def _free_name(places: Places, wanted: str) -> str:
@@ -214,32 +170,3 @@ def _free_name(places: Places, wanted: str) -> str:
     if plain not in taken:
         return plain
     return next(name for number in range(2, 1 << 20) if (name := f"{plain}-{number}") not in taken)
-
-
-def _limits(options: dict[str, object]) -> "Limits":
-    from builder.runtime.container import Limits
-
-    memory, pids, cpus = options["memory"], options["pids"], options["cpus"]
-    return Limits(
-        memory=parse_size(memory) if isinstance(memory, str) else None,
-        pids=pids if isinstance(pids, int) else None,
-        cpus=cpus if isinstance(cpus, float) else None,
-    )
-
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-
-def parse_size(text: str) -> int:
-    """Read a size such as `512M` (powers of 1024, as systemd and podman have them) as bytes."""
-    number, unit = text.rstrip("KMGTkmgtiBb"), text.lstrip("0123456789.")
-    unit = unit.upper().removesuffix("B").removesuffix("I")
-    try:
-        size = int(float(number) * _UNITS[unit])
-    except (ValueError, KeyError, OverflowError):
-        size = 0
-    if size < 1 << 20:
-        raise RecipeError(
-            f"`{text}` is not a size of at least 1 MiB", hint="write it as `512M` or `2G`"
-        )
-    return size

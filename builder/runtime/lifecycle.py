@@ -3,7 +3,9 @@
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -62,10 +64,15 @@ def new_container(name: str, template: Digest, template_name: str) -> Container:
     )
 
 
-def create(places: Places, container: Container) -> Container:
-    """Keep a new container, stopped; give it as it was kept."""
+def create(
+    places: Places, container: Container, extras: Mapping[str, bytes] = MappingProxyType({})
+) -> Container:
+    """Keep a new container, stopped; give it as it was kept.
+
+    `extras` are more files for its folder, by name; only root can read them.
+    """
     check_limits(container.limits)
-    return storage.make(places, container)
+    return storage.make(places, container, extras)
 
 
 def start(places: Places, name: str, report: Reporter, *, timeout: float = READY_TIMEOUT) -> State:

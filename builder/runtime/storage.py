@@ -1,8 +1,9 @@
 """Storage: the folder of a container, and the range of ids that is its own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -31,7 +32,9 @@ class _OwnIds(msgspec.Struct, rename="kebab"):
     first_id: int
 
 
-def make(places: Places, container: Container) -> Container:
+def make(
+    places: Places, container: Container, extras: Mapping[str, bytes] = MappingProxyType({})
+) -> Container:
     """Keep a new container, with ids of its own; it is there whole or not at all."""
     check_name(container.name)
     _check_template(places, container)
@@ -47,6 +50,8 @@ def make(places: Places, container: Container) -> Container:
         container = msgspec.structs.replace(container, first_id=_free_ids(containers))
         draft = containers / f"new.{container.name}"
         _fill(draft)
+        for name, data in extras.items():
+            files.replace(draft / name, data)
         files.replace(draft / "container.json", encode(container))
         draft.rename(target)
         files.Disk().sync(containers)

@@ -1,0 +1,31 @@
+"""The options that describe a container, in groups that `run`, `create` and `set` share."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from builder.cli.options import life, limits, network
+
+if TYPE_CHECKING:
+    from builder.runtime.container import Container
+
+# Each group is a module with `OPTIONS`, what click needs to know, and `describe`, which lays what
+# was given over a container's record.
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_GROUPS = (network, limits, life)
+
+
+def container_options(command: F) -> F:
+    """Add all options that describe a container."""
+    for group in reversed(_GROUPS):
+        for option in reversed(group.OPTIONS):
+            command = option(command)
+    return command
+
+
+def describe(container: "Container", given: Mapping[str, object]) -> "Container":
+    """Turn what was typed into a container's record."""
+    for group in _GROUPS:
+        container = group.describe(container, given)
+    return container
