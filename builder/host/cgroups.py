@@ -23,6 +23,8 @@ from builder.model.errors import HostError
 ROOT = Path("/sys/fs/cgroup")
 _PARENT = "oven"
 _CGROUP2_MAGIC = 0x63677270
+_FREEZES = 10
+"""Seconds that processes may take to leave the kernel, where they cannot be frozen."""
 _DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
 
 
@@ -96,6 +98,35 @@ def set_apart(name: str, pid: int) -> None:
         with contextlib.suppress(OSError):
             systemd.mkdir(parents=True, exist_ok=True)
             (systemd / "cgroup.procs").write_text(str(pid), encoding="ascii")
+
+
+def leave() -> None:
+    """Move this process out of a container's cgroups, of which it was a monitor."""
+    with _unified() as root:
+        _write(root, "cgroup.procs", b"0")
+    if layout() is Layout.LEGACY:
+        with contextlib.suppress(OSError):
+            (ROOT / "systemd/cgroup.procs").write_text("0", encoding="ascii")
+
+
+def freeze(name: str, *, frozen: bool) -> None:
+    """Halt all processes of a container, or let them go on; return when that is so."""
+    with _unified() as root:
+        folder = f"{_PARENT}/{name}/guest"
+        events = os.open(f"{folder}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=root)
+        try:
+            _write(root, f"{folder}/cgroup.freeze", b"1" if frozen else b"0")
+            poll = select.poll()
+            poll.register(events, select.POLLPRI)
+            wanted = b"frozen %d" % frozen
+            while wanted not in os.pread(events, 4096, 0):
+                if not poll.poll(_FREEZES * 1000):
+                    raise HostError(
+                        f"processes of container `{name}` cannot be frozen",
+                        hint="one may hang in the kernel; look for state D in `ps -e -o pid,stat`",
+                    )
+        finally:
+            os.close(events)
 
 
 def members(name: str) -> list[int]:

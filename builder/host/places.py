@@ -42,6 +42,15 @@ class Places(msgspec.Struct, frozen=True):
             runtime = data / "run"
         return cls(data=data, cache=cache, runtime=runtime, settings=settings)
 
+    def as_word(self) -> str:
+        """Write them as one word of a command line."""
+        return msgspec.json.encode(self, enc_hook=str).decode()
+
+    @classmethod
+    def of_word(cls, word: str) -> "Places":
+        """Read what `as_word` wrote."""
+        return msgspec.json.decode(word, type=cls, dec_hook=lambda _, value: Path(value))
+
 
 def _xdg(variable: str, default: str) -> Path:
     """Resolve a base directory; the specification says to ignore relative ones."""

@@ -17,7 +17,7 @@ IDS = 65536
 """How many user and group ids each container has for itself."""
 
 Init = Literal["systemd", "openrc", "sysvinit", "other"]
-Status = Literal["running", "starting", "stopped"]
+Status = Literal["running", "starting", "stopping", "stopped", "frozen", "restarting"]
 
 
 Restart = Literal["no", "on-failure", "always"]

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from builder.runtime.container import Container, cgroup_of, folder_of, load, vol
 
 # Whoever changes a container holds the lock of its folder, which the kernel frees when the process
 # dies. So under the lock everything half done belongs to a dead command:
-#   start    `state.json` says `starting`, or the volatile folder is there with no live process
+#   start    `state.json` says `starting`, or `booting` and its starter has died, or the volatile
+#            folder is there with no live process
+#   restart  `state.json` says `waiting`, and who waits has died
 #   create   a folder `new.*`, invisible until it is renamed
 #   destroy  a folder `old.*`, renamed before anything in it is removed
 #   run      a folder `run.*`, whose lock is held as long as the command runs
@@ -24,20 +27,62 @@ from builder.runtime.container import Container, cgroup_of, folder_of, load, vol
 DEAD_WITHOUT_LOCK = ("new.", "old.", "run.")
 
 
+HANDLED = 30.0
+"""Seconds that what follows the end of a container's first process is waited for."""
+
+
 @contextlib.contextmanager
 def holding(places: Places, name: str) -> Iterator[Container]:
-    """Lock a container, repair what a dead command left, and give its record."""
+    """Lock a container, repair what a dead command left, and give its record.
+
+    Where the container's first process has just ended, whoever sees to that comes first.
+    """
     containers = places.data / "containers"
     if containers.is_dir():
         with files.locked(containers / ".lock", wait=False) as got:
             if got:
                 sweep(places)
+    patience = HANDLED
+    while True:
+        with locked(places, name):
+            container = load(places, name)
+            current = state.read(places, name)
+            handler = _handler(current) if patience else None
+            if handler is None:
+                if _is_over(current):
+                    clean(places, name, networked=bool(container.interfaces))
+                yield container
+                return
+        if not processes.wait_end(handler, patience):
+            patience = 0.0  # it hangs, and is not waited for twice
+        os.close(handler)
+
+
+@contextlib.contextmanager
+def locked(places: Places, name: str) -> Iterator[None]:
+    """Hold a container's lock and repair nothing."""
     with _locked_folder(folder_of(places, name), name):
-        container = load(places, name)
-        current = state.read(places, name)
-        if current is None or current.phase == "starting" or not state.alive(current):
-            clean(places, name, networked=bool(container.interfaces))
-        yield container
+        yield
+
+
+def _handler(current: state.State | None) -> int | None:
+    """Hold the process that sees to the end of a container that has ended by itself."""
+    if current is None or current.phase not in {"booting", "running"} or state.alive(current):
+        return None
+    if current.monitor == os.getppid():
+        return None  # it is we who do
+    return processes.hold(current.monitor, current.monitor_started)
+
+
+def _is_over(current: state.State | None) -> bool:
+    """Tell whether what a container has outside its folder is of no more use."""
+    if current is None or current.phase == "starting":
+        return True
+    if current.phase == "waiting":
+        return not state.waited_for(current)
+    if current.phase == "booting" and not state.waited_for(current):
+        return True
+    return not state.alive(current)
 
 
 def try_lock(folder: Path) -> int | None:
@@ -77,12 +122,16 @@ def sweep(places: Places) -> None:
 
 def _clean(places: Places, name: str, *, networked: bool) -> None:
     current = state.read(places, name)
-    monitor = processes.hold(current.monitor, current.monitor_started) if current else None
-    if monitor is not None:
+    monitor = None
+    if current is not None and current.monitor != os.getppid():
+        monitor = processes.hold(current.monitor, current.monitor_started)
+    if current is not None and monitor is not None:
         # A monitor whose container has ended still writes the last of the console, then goes.
         if not state.alive(current):
             processes.wait_end(monitor, 2)
         os.close(monitor)
+    if current is not None and current.phase == "waiting":
+        _dismiss(current)
     cgroups.kill(cgroup_of(places, name))
     if networked:
         from builder.runtime import network
@@ -90,6 +139,18 @@ def _clean(places: Places, name: str, *, networked: bool) -> None:
         network.detach(places, name)
     cgroups.remove(cgroup_of(places, name))
     remove_tree(volatile_of(places, name))
+
+
+def _dismiss(waiting: state.State) -> None:
+    """End the pause of somebody else's before another try to start a container."""
+    if waiting.starter == os.getpid():
+        return
+    pidfd = processes.hold(waiting.starter, waiting.starter_started)
+    if pidfd is not None:
+        # It holds no lock, and there is nothing that it would leave.
+        processes.send(pidfd, signal.SIGKILL)
+        processes.wait_end(pidfd, HANDLED)
+        os.close(pidfd)
 
 
 def _is_networked(places: Places, name: str) -> bool:

@@ -1,54 +1,25 @@
-"""The life of a container: created, started, stopped, destroyed."""
+"""The life of a container: created, started, stopped, frozen, destroyed."""
 
 import contextlib
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
 
-from builder.host import cgroups, launch, processes
+from builder.host import cgroups, processes
 from builder.host.notify import Listener
 from builder.host.places import Places
-from builder.host.process import Command, find_program, missing_program, on_host
-from builder.model.errors import ConflictError, HostError, StageError
+from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
 from builder.model.value import Digest
-from builder.runtime import engine, journal, room, spec, state, storage
-from builder.runtime.container import (
-    Container,
-    Limits,
-    cgroup_of,
-    check_name,
-    folder_of,
-    volatile_of,
-)
+from builder.runtime import boot, inits, journal, state, storage
+from builder.runtime.container import Container, Limits, cgroup_of, check_name
 from builder.runtime.state import State
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 90.0
-
-_CONSOLE_LIMIT = 16 << 20
-"""Bytes of console that are kept; a container must not fill the host's disk by talking."""
-
-_INITS: dict[str, tuple[tuple[str, ...], int]] = {
-    # systemd halts at SIGRTMIN+3 (https://systemd.io/CONTAINER_INTERFACE), busybox's init powers
-    # off at SIGUSR2, sysvinit knows SIGPWR where /etc/inittab says so.
-    "systemd": (("/sbin/init",), 37),
-    "openrc": (("/sbin/init",), 12),
-    "sysvinit": (("/sbin/init",), 30),
-    "other": (("/sbin/init",), 15),
-}
-"""What each kind of init is called, and the signal that makes it shut down."""
-
-
-class _Said(msgspec.Struct):
-    """What conmon answers: the pid, or a reason."""
-
-    data: int = -1
-    message: str = ""
 
 
 def new_container(name: str, template: Digest, template_name: str) -> Container:
@@ -82,39 +53,59 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
     is only late goes on running, so that one can look inside. Both are a StageError with the last
     of the console.
     """
-    with journal.holding(places, name) as container:
-        current = state.read(places, name)
-        if current is not None:
-            return current
-        task = report.begin(f"starting {name}")
-        try:
-            current, verdict = _start(places, container, timeout)
-        except BaseException:
+    task = report.begin(f"starting {name}")
+    try:
+        while True:
+            with contextlib.ExitStack() as stack:
+                begun = _begin(places, name, stack)
+                if isinstance(begun, Started):
+                    return _see_it_up(places, begun, timeout)
+            if begun.ready or not _starts(begun):
+                return begun
+            _wait_for_other(begun)
+    finally:
+        task.close()
+
+
+def start_again(places: Places, name: str, waiting: State) -> None:
+    """Start a container whose pause is over, if that is still what it waits for."""
+    with contextlib.ExitStack() as stack:
+        with journal.holding(places, name) as container:
+            if state.read(places, name) != waiting:
+                return
             journal.clean(places, name, networked=bool(container.interfaces))
-            raise
-        finally:
-            task.close()
-    if verdict == "late":
-        raise StageError(
-            f"container `{name}` is not ready after {timeout:g} seconds, and goes on running",
-            hint=f"`oven enter {name}` to look inside, `oven stop {name}` to stop it",
-            output=_console(places, name),
-        )
-    return current
+            begun = _boot(places, container, stack, again=waiting.again)
+        _see_it_up(places, begun, READY_TIMEOUT)
 
 
-def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> None:
-    """Ask the init to shut down, and kill what is left after the timeout; stopped is fine."""
+def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
+    """Ask the init to shut down, and kill what is left after the timeout; stopped is fine.
+
+    Gives whether nothing had to be killed.
+    """
     with journal.holding(places, name) as container:
-        _stop(places, container, timeout)
+        by_itself = _stop(places, container, timeout)
         if container.remove:
             storage.remove(places, name)
+    return by_itself
+
+
+def restart(places: Places, name: str, report: Reporter, *, timeout: float = STOP_TIMEOUT) -> State:
+    """Stop a container if it runs, and start it."""
+    with journal.holding(places, name) as container:
+        _stop(places, container, timeout)
+    return start(places, name, report)
 
 
 def destroy(places: Places, name: str, *, force: bool = False) -> None:
     """Remove a container and all that is in it; a running one only by `force`."""
     check_name(name)
     with journal.holding(places, name) as container:
+        if container.protected:
+            raise ConflictError(
+                f"container `{name}` is protected",
+                hint=f"`oven set {name} --no-protect` first",
+            )
         if state.read(places, name) is not None:
             if not force:
                 raise ConflictError(
@@ -125,46 +116,101 @@ def destroy(places: Places, name: str, *, force: bool = False) -> None:
         storage.remove(places, name)
 
 
-def _start(places: Places, container: Container, timeout: float) -> tuple[State, str]:
-    """Do the work of `start` under the lock; what fails here leaves the undoing to the caller."""
-    name = container.name
-    check_limits(container.limits)
-    volatile = volatile_of(places, name)
-    volatile.mkdir(mode=0o700, parents=True)
-    current = State(phase="starting", boot=processes.boot_id(), since=int(time.time()))
-    state.write(places, name, current)
-    _prepare_shared(volatile / "host", container)
-    with Listener(volatile / "host/notify") as listener:
-        _write_bundle(places, container)
-        pid = _create(places, container)
-        monitor = int((volatile / "conmon.pid").read_text(encoding="ascii"))
-        cgroups.set_apart(cgroup_of(places, name), monitor)
-        cgroups.delegate(cgroup_of(places, name), container.first_id)
-        address = None
-        if container.interfaces:
-            from builder.runtime import network
+def freeze(places: Places, name: str) -> None:
+    """Halt every process of a running container where it is; frozen is fine."""
+    _set_frozen(places, name, frozen=True)
 
-            address = network.attach(places, container, pid).address
-        current = msgspec.structs.replace(
-            current,
-            pid=pid,
-            pid_started=processes.start_time(pid),
-            monitor=monitor,
-            monitor_started=processes.start_time(monitor),
-            address=address,
-        )
-        state.write(places, name, current)
-        _run_engine(places, name, "start", name)
-        verdict = _await_ready(listener, container, current, timeout)
-    if verdict == "ended":
+
+def thaw(places: Places, name: str) -> None:
+    """Let a frozen container go on; one that was not frozen is fine."""
+    _set_frozen(places, name, frozen=False)
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A container whose init has begun, and what it will be heard through."""
+
+    container: Container
+    state: State
+    listener: Listener
+
+
+def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | State:
+    """Start a container under its lock; give the state of one that has been started already."""
+    with journal.holding(places, name) as container:
+        current = state.read(places, name)
+        if current is not None and current.phase in {"stopping", "waiting"}:
+            _stop(places, container, STOP_TIMEOUT)
+            current = None
+        if current is not None:
+            return current
+        return _boot(places, container, stack)
+
+
+def _boot(
+    places: Places, container: Container, stack: contextlib.ExitStack, *, again: int = 0
+) -> Started:
+    check_limits(container.limits)
+    state.forget_end(places, container.name)
+    try:
+        listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))
+        return Started(container, boot.boot(places, container, again=again), listener)
+    except BaseException:
+        journal.clean(places, container.name, networked=bool(container.interfaces))
+        raise
+
+
+def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
+    """Wait until a container is ready, without the lock, so that others can look at or stop it."""
+    name = begun.container.name
+    try:
+        verdict = _await_ready(begun.listener, begun.container, begun.state, timeout)
+        with journal.holding(places, name):
+            current = state.read(places, name)
+            same = current is not None and current.pid == begun.state.pid
+            if current is not None and same:
+                current = msgspec.structs.replace(
+                    current, phase="running", ready=verdict == "ready", starter=0
+                )
+                state.write(places, name, current)
+    except NotFoundError:
+        raise _ended_early(name, "") from None
+    except BaseException:
+        _undo(places, begun.state, name)
+        raise
+    if current is None or not same:
+        raise _ended_early(name, _console(places, name))
+    if verdict == "late":
         raise StageError(
-            f"container `{name}` ended before it was ready",
-            hint="the end of its console is shown",
+            f"container `{name}` is not ready after {timeout:g} seconds, and goes on running",
+            hint=f"`oven enter {name}` to look inside, `oven stop {name}` to stop it",
             output=_console(places, name),
         )
-    current = msgspec.structs.replace(current, phase="running", ready=verdict == "ready")
-    state.write(places, name, current)
-    return current, verdict
+    return current
+
+
+def _ended_early(name: str, console: str) -> StageError:
+    hint = "the end of its console is shown" if console else None
+    return StageError(f"container `{name}` ended before it was ready", hint=hint, output=console)
+
+
+def _undo(places: Places, begun: State, name: str) -> None:
+    """Take back a start that is not wanted any more."""
+    with contextlib.suppress(NotFoundError), journal.holding(places, name) as container:
+        current = state.read(places, name)
+        if current is not None and current.pid == begun.pid:
+            journal.clean(places, name, networked=bool(container.interfaces))
+
+
+def _starts(current: State) -> bool:
+    """Tell whether another command waits for the container to be ready."""
+    return current.phase == "booting" and current.starter != os.getpid()
+
+
+def _wait_for_other(current: State) -> None:
+    pidfd = processes.hold(current.starter, current.starter_started)
+    if pidfd is not None:
+        processes.wait_end(pidfd, READY_TIMEOUT)
+        os.close(pidfd)
 
 
 def _await_ready(listener: Listener, container: Container, current: State, timeout: float) -> str:
@@ -179,119 +225,56 @@ def _await_ready(listener: Listener, container: Container, current: State, timeo
         os.close(pidfd)
 
 
-def _stop(places: Places, container: Container, timeout: float) -> None:
-    current = state.read(places, container.name)
+def _stop(places: Places, container: Container, timeout: float) -> bool:
+    """Do the work of `stop` under the lock; tell whether nothing had to be killed."""
+    name, by_itself = container.name, True
+    current = state.read(places, name)
     pidfd = processes.hold(current.pid, current.pid_started) if current else None
-    if pidfd is not None:
-        processes.send(pidfd, _INITS[container.init][1])
-        processes.wait_end(pidfd, timeout)
+    if current is not None and pidfd is not None:
+        if current.phase != "stopping":
+            # Who is told of the end then knows that it was wanted.
+            state.write(places, name, msgspec.structs.replace(current, phase="stopping"))
+        if current.frozen:
+            cgroups.freeze(cgroup_of(places, name), frozen=False)
+        by_itself = _ask_to_end(places, container, pidfd) and processes.wait_end(pidfd, timeout)
         os.close(pidfd)
-    journal.clean(places, container.name, networked=bool(container.interfaces))
+    journal.clean(places, name, networked=bool(container.interfaces))
+    state.forget_end(places, name)
+    return by_itself
 
 
-def _prepare_shared(shared: Path, container: Container) -> None:
-    """Fill what the container sees as `/run/host` (https://systemd.io/CONTAINER_INTERFACE)."""
-    shared.mkdir()
-    (shared / "container-manager").write_text("oven\n", encoding="ascii")
-    (shared / "container-uuid").write_text(f"{container.uuid}\n", encoding="ascii")
-    with contextlib.suppress(FileNotFoundError):
-        (shared / "os-release").write_bytes(Path("/etc/os-release").read_bytes())
-    credentials = shared / "credentials"
-    credentials.mkdir(mode=0o500)
-    os.chown(credentials, container.first_id, container.first_id)
+def _ask_to_end(places: Places, container: Container, pidfd: int) -> bool:
+    """Tell an init to shut down; False when it cannot be told."""
+    manner = inits.manner(container.init)
+    if manner.stop:
+        processes.send(pidfd, manner.stop)
+        return True
+    from builder.runtime.exec import capture
 
-
-def _write_bundle(places: Places, container: Container) -> None:
-    process = spec.Process(
-        argv=_INITS[container.init][0], env=spec.init_environment(container), terminal=True
-    )
-    host = spec.Host(
-        rootfs=str(room.ROOTFS),
-        cgroup=cgroups.path_of(cgroup_of(places, container.name)),
-        unified=cgroups.layout() is cgroups.Layout.UNIFIED,
-        open_files=room.open_files(),
-        machine=room.machine(),
-        shared=str(room.SHARED),
-    )
-    bundle = volatile_of(places, container.name) / "bundle"
-    bundle.mkdir()
-    content = spec.configuration(container, process, host)
-    (bundle / "config.json").write_bytes(msgspec.json.encode(content))
-
-
-def _create(places: Places, container: Container) -> int:
-    """Have conmon make the container, not yet started; give the pid of its first process."""
-    conmon = find_program("conmon")
-    if conmon is None:
-        raise missing_program("conmon")
-    name, volatile = container.name, volatile_of(places, container.name)
-    program, *arguments = engine.command(places, name, _log(places, name))
-    (volatile / "exit").mkdir()
-    answer, tell = os.pipe()
-    argv = [
-        str(conmon), "--api-version", "1", "--cid", name, "--cuuid", container.uuid,
-        "--name", name, "--runtime", program, "--bundle", str(volatile / "bundle"),
-        "--container-pidfile", str(volatile / "container.pid"),
-        "--conmon-pidfile", str(volatile / "conmon.pid"), "--exit-dir", str(volatile / "exit"),
-        "--log-path", f"k8s-file:{folder_of(places, name) / 'console.log'}",
-        "--log-size-max", str(_CONSOLE_LIMIT), "--full-attach", "--terminal",
-        *(f"--runtime-arg={word}" for word in arguments),
-    ]  # fmt: skip
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    environment = {"_OCI_SYNCPIPE": str(tell), "TMPDIR": str(volatile)}
-    servers = resolvers_for(container)
-    here = room.Room(places, container, shared=volatile / "host", resolvers=servers)
     try:
-        monitor = launch.launch(
-            launch.Program(argv, environment, (null, null, null), (tell,)),
-            lambda: room.enter(here),
-            lambda child: cgroups.join(cgroup_of(places, name), child),
-        )
-    finally:
-        os.close(tell)
-        os.close(null)
-    return _first_pid(places, name, monitor, answer)
+        return capture(places, container.name, manner.halt)[0] == 0
+    except OvenError:
+        return False
 
 
-def _first_pid(places: Places, name: str, monitor: int, answer: int) -> int:
-    """Read what conmon says of the container that it had made."""
-    with open(answer, "rb") as file:  # opened by descriptor
-        line = file.readline()
-    # This one only begins the real monitor, which is told of in `conmon.pid`.
-    launch.wait(monitor)
-    said = msgspec.json.decode(line or b"{}", type=_Said)
-    if said.data <= 0:
-        raise HostError(
-            f"cannot create container `{name}`: "
-            + (engine.complaint(_log(places, name)) or said.message or "conmon gave no reason")
-        )
-    return said.data
-
-
-def _run_engine(places: Places, name: str, *words: str) -> None:
-    done = on_host(Command((*engine.command(places, name, _log(places, name)), *words)))
-    if done.code != 0:
-        reason = engine.complaint(_log(places, name)) or done.output.strip()
-        raise HostError(f"cannot {words[0]} container `{name}`: {reason}")
+def _set_frozen(places: Places, name: str, *, frozen: bool) -> None:
+    with journal.holding(places, name):
+        current = state.read(places, name)
+        if current is None or current.phase != "running":
+            raise ConflictError(
+                f"container `{name}` is not running", hint=f"`oven start {name}` first"
+            )
+        # Noted before it is done: who finds it frozen without a note would not know why.
+        noted = msgspec.structs.replace(current, frozen=True)
+        state.write(places, name, noted)
+        cgroups.freeze(cgroup_of(places, name), frozen=frozen)
+        state.write(places, name, msgspec.structs.replace(noted, frozen=frozen))
 
 
 def _console(places: Places, name: str) -> str:
     from builder.runtime import logs
 
     return logs.tail(places, name)
-
-
-def _log(places: Places, name: str) -> Path:
-    return volatile_of(places, name) / "oci.log"
-
-
-def resolvers_for(container: Container) -> tuple[str, ...]:
-    """List the name servers that a container is told of."""
-    if not container.interfaces:
-        return ()
-    from builder.runtime import network
-
-    return network.resolvers()
 
 
 def check_limits(limits: Limits) -> None:

@@ -71,6 +71,13 @@ def enter_again(places: Places, name: str, monitor: int) -> None:
     mounts.join_namespace(monitor)
 
 
+def leave() -> None:
+    """See the host as it is again; the rest of this namespace stays for those who are in it."""
+    if cgroups.layout() is cgroups.Layout.LEGACY:
+        mounts.detach(cgroups.ROOT)
+    mounts.detach(POINT)
+
+
 def _mount_root(room: Room) -> None:
     first = room.container.first_id
     with mounts.user_namespace(first, IDS) as namespace:

@@ -13,7 +13,7 @@ from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime import engine, inside, journal, lifecycle, room, spec, storage
+from builder.runtime import boot, engine, inside, journal, lifecycle, room, spec, storage
 from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
 
 # One call of the runtime, no monitor: our stdin, stdout and stderr are those of the command. The
@@ -65,7 +65,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
         machine=room.machine(),
         hooks=gate.hooks() if gate else {},
     )
-    servers = lifecycle.resolvers_for(container)
+    servers = boot.resolvers_for(container)
     here = room.Room(places, container, volatile=True, resolvers=servers)
 
     def prepare() -> None:

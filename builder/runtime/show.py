@@ -34,7 +34,7 @@ def show(places: Places, name: str) -> Summary:
     container = load(places, name)
     status = state.status(places, name)
     if status == "stopped":
-        return Summary(container=container, status=status, exit_code=state.exit_code(places, name))
+        return Summary(container=container, status=status, exit_code=_exit_code(places, name))
     current = state.read(places, name)
     if current is None:
         return Summary(container=container, status="stopped")
@@ -46,6 +46,11 @@ def show(places: Places, name: str) -> Summary:
         since=current.since,
         address=current.address,
     )
+
+
+def _exit_code(places: Places, name: str) -> int | None:
+    end = state.read_end(places, name)
+    return end.code if end is not None else state.exit_code(places, name)
 
 
 def list_containers(places: Places) -> tuple[Summary, ...]:

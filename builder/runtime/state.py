@@ -7,17 +7,19 @@ import msgspec
 from builder.host import files, processes
 from builder.host.places import Places
 from builder.model.value import Value, canonical
-from builder.runtime.container import Status, volatile_of
+from builder.runtime.container import Status, folder_of, volatile_of
 
 
 class State(Value, frozen=True, kw_only=True):
     """What is known of a container that was started; kept as `state.json` while it runs.
 
-    The phase `starting` is the intent that is written before anything is done: when nobody holds
-    the container's lock and it is still there, the command that wrote it has died.
+    The phases, in order: `starting` is the intent that is written before anything is done, and
+    lasts no longer than the lock is held; `booting` is over when the init is ready, and its
+    `starter` waits for that; `running`; `stopping`. `waiting` is the pause before another try to
+    start one that has failed; its `starter` waits.
     """
 
-    phase: Literal["starting", "running"]
+    phase: Literal["starting", "booting", "running", "stopping", "waiting"]
     boot: str
     """The boot of the host that this was true in."""
     pid: int = 0
@@ -26,12 +28,18 @@ class State(Value, frozen=True, kw_only=True):
     monitor: int = 0
     """conmon, which keeps the console and waits for the end."""
     monitor_started: int = 0
+    starter: int = 0
+    """The `oven` that waits, for the container to be ready or for its pause to end."""
+    starter_started: int = 0
     since: int = 0
     """Seconds since 1970 when it was started."""
     ready: bool = False
     """Whether its init has said that all is up."""
+    frozen: bool = False
     address: str | None = None
     """The address that the network gave it."""
+    again: int = 0
+    """How often in a row it was started anew because it had failed."""
 
 
 def read(places: Places, name: str) -> State | None:
@@ -54,12 +62,40 @@ def alive(state: State | None) -> bool:
     return state is not None and processes.is_alive(state.pid, state.pid_started)
 
 
+def waited_for(state: State) -> bool:
+    """Tell whether the command that waits for a container to be up, or to try again, lives."""
+    return processes.is_alive(state.starter, state.starter_started)
+
+
 def status(places: Places, name: str) -> Status:
     """Tell in one word what a container does, whatever has happened to it meanwhile."""
-    state = read(places, name)
-    if state is not None and state.phase == "starting":
+    return status_of(read(places, name))
+
+
+def status_of(state: State | None) -> Status:
+    """Tell the same of a state that was read."""
+    if state is None:
+        return "stopped"
+    if state.phase == "waiting":
+        return "restarting" if waited_for(state) else "stopped"
+    if state.phase == "starting":
         return "starting"
-    return "running" if alive(state) else "stopped"
+    if not alive(state):
+        return "stopped"
+    if state.frozen:
+        return "frozen"
+    words: dict[str, Status] = {"booting": "starting", "stopping": "stopping"}
+    return words.get(state.phase, "running")
+
+
+class End(Value, frozen=True, kw_only=True):
+    """How a container's first process ended by itself; kept as `end.json` in its folder."""
+
+    code: int
+    """As a shell tells it; 129 is a reboot from inside and 130 a shutdown: the signals by which the
+    kernel ends the first process of a container then (reboot(2)), and 128."""
+    time: int
+    """Seconds since 1970."""
 
 
 def exit_code(places: Places, name: str) -> int | None:
@@ -69,3 +105,22 @@ def exit_code(places: Places, name: str) -> int | None:
     except FileNotFoundError:
         return None
     return int(text) if text.isdigit() else None
+
+
+def read_end(places: Places, name: str) -> End | None:
+    """Give how it last ended by itself; None when it has been started or stopped since."""
+    try:
+        data = (folder_of(places, name) / "end.json").read_bytes()
+        return msgspec.json.decode(data, type=End)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def write_end(places: Places, name: str, end: End) -> None:
+    """Keep how it ended."""
+    files.replace(folder_of(places, name) / "end.json", canonical(end))
+
+
+def forget_end(places: Places, name: str) -> None:
+    """Let it go; whatever happens next is another matter."""
+    (folder_of(places, name) / "end.json").unlink(missing_ok=True)

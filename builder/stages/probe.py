@@ -47,7 +47,7 @@ def probe_stage(template: Template, places: Places) -> Stage[Probing, Probed]:
 
 def _probe(inputs: Probing, template: Template, places: Places) -> Probed:
     from builder.runtime import exec as run_inside
-    from builder.runtime import lifecycle, logs, state
+    from builder.runtime import lifecycle, logs
 
     name = f"probe-{hex_of(inputs.template)[:12]}"
     _remove(places, name)  # what a killed probe left
@@ -58,8 +58,7 @@ def _probe(inputs: Probing, template: Template, places: Places) -> Probed:
         report = run_inside.boot_report(places, name)
         if report.state != "running" or report.failed:
             raise _unhealthy(places, name, report)
-        lifecycle.stop(places, name, timeout=STOP_TIMEOUT)
-        if state.exit_code(places, name) not in {0, None}:
+        if not lifecycle.stop(places, name, timeout=STOP_TIMEOUT):
             raise StageError(
                 f"`{template.manifest.name}` boots, but does not shut down by itself",
                 output=logs.tail(places, name),

@@ -1,0 +1,183 @@
+"""Booting: the steps from a container's record to its first process, each undone by `clean`."""
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from builder.host import cgroups, launch, processes
+from builder.host.places import PACKAGE, Places
+from builder.host.process import Command, find_program, missing_program, on_host
+from builder.model.errors import HostError
+from builder.runtime import engine, inits, room, spec, state
+from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
+from builder.runtime.state import State
+
+_CONSOLE_LIMIT = 16 << 20
+"""Bytes of console that are kept; a container must not fill the host's disk by talking."""
+
+
+class _Said(msgspec.Struct):
+    """What conmon answers: the pid, or a reason."""
+
+    data: int = -1
+    message: str = ""
+
+
+def prepare(places: Places, container: Container) -> Path:
+    """Write down that it is being started, and give the folder that it will see as `/run/host`."""
+    volatile = volatile_of(places, container.name)
+    volatile.mkdir(mode=0o700, parents=True)
+    intent = State(phase="starting", boot=processes.boot_id(), since=int(time.time()))
+    state.write(places, container.name, intent)
+    _prepare_shared(volatile / "host", container)
+    return volatile / "host"
+
+
+def boot(places: Places, container: Container, *, again: int = 0) -> State:
+    """Start what was prepared; give its state, which is written down. The caller holds the lock.
+
+    Its init has begun by then, and is not yet ready. `again` tells how often it was started anew
+    because it had failed.
+    """
+    name = container.name
+    _write_bundle(places, container)
+    pid = _create(places, container)
+    monitor = int((volatile_of(places, name) / "conmon.pid").read_text(encoding="ascii"))
+    cgroups.set_apart(cgroup_of(places, name), monitor)
+    cgroups.delegate(cgroup_of(places, name), container.first_id)
+    address = None
+    if container.interfaces:
+        from builder.runtime import network
+
+        address = network.attach(places, container, pid).address
+    current = State(
+        phase="booting",
+        boot=processes.boot_id(),
+        pid=pid,
+        pid_started=processes.start_time(pid),
+        monitor=monitor,
+        monitor_started=processes.start_time(monitor),
+        starter=os.getpid(),
+        starter_started=processes.start_time(os.getpid()),
+        since=int(time.time()),
+        address=address,
+        again=again,
+    )
+    state.write(places, name, current)
+    _run_engine(places, name, "start", name)
+    return current
+
+
+def _prepare_shared(shared: Path, container: Container) -> None:
+    """Fill what the container sees as `/run/host` (https://systemd.io/CONTAINER_INTERFACE)."""
+    shared.mkdir()
+    (shared / "container-manager").write_text("oven\n", encoding="ascii")
+    (shared / "container-uuid").write_text(f"{container.uuid}\n", encoding="ascii")
+    with contextlib.suppress(FileNotFoundError):
+        (shared / "os-release").write_bytes(Path("/etc/os-release").read_bytes())
+    credentials = shared / "credentials"
+    credentials.mkdir(mode=0o500)
+    os.chown(credentials, container.first_id, container.first_id)
+
+
+def _write_bundle(places: Places, container: Container) -> None:
+    process = spec.Process(
+        argv=inits.argv(container.init), env=spec.init_environment(container), terminal=True
+    )
+    host = spec.Host(
+        rootfs=str(room.ROOTFS),
+        cgroup=cgroups.path_of(cgroup_of(places, container.name)),
+        unified=cgroups.layout() is cgroups.Layout.UNIFIED,
+        open_files=room.open_files(),
+        machine=room.machine(),
+        shared=str(room.SHARED),
+    )
+    bundle = volatile_of(places, container.name) / "bundle"
+    bundle.mkdir()
+    content = spec.configuration(container, process, host)
+    (bundle / "config.json").write_bytes(msgspec.json.encode(content))
+
+
+def _create(places: Places, container: Container) -> int:
+    """Have conmon make the container, not yet started; give the pid of its first process."""
+    conmon = find_program("conmon")
+    if conmon is None:
+        raise missing_program("conmon")
+    name, volatile = container.name, volatile_of(places, container.name)
+    program, *arguments = engine.command(places, name, _log(places, name))
+    (volatile / "exit").mkdir()
+    answer, tell = os.pipe()
+    argv = [
+        str(conmon), "--api-version", "1", "--cid", name, "--cuuid", container.uuid,
+        "--name", name, "--runtime", program, "--bundle", str(volatile / "bundle"),
+        "--container-pidfile", str(volatile / "container.pid"),
+        "--conmon-pidfile", str(volatile / "conmon.pid"), "--exit-dir", str(volatile / "exit"),
+        "--log-path", f"k8s-file:{folder_of(places, name) / 'console.log'}",
+        "--log-size-max", str(_CONSOLE_LIMIT), "--full-attach", "--terminal",
+        *_after(places, name),
+        *(f"--runtime-arg={word}" for word in arguments),
+    ]  # fmt: skip
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    environment = {
+        "_OCI_SYNCPIPE": str(tell),
+        "TMPDIR": str(volatile),
+        "PYTHONPATH": str(PACKAGE.parent),
+    }
+    servers = resolvers_for(container)
+    here = room.Room(places, container, shared=volatile / "host", resolvers=servers)
+    try:
+        monitor = launch.launch(
+            launch.Program(argv, environment, (null, null, null), (tell,)),
+            lambda: room.enter(here),
+            lambda child: cgroups.join(cgroup_of(places, name), child),
+        )
+    finally:
+        os.close(tell)
+        os.close(null)
+    return _first_pid(places, name, monitor, answer)
+
+
+def _after(places: Places, name: str) -> tuple[str, ...]:
+    """Have conmon become `ended` once the container's first process has ended."""
+    words = ("-m", "builder.runtime.ended", places.as_word(), name)
+    arguments = (option for word in words for option in ("--exit-command-arg", word))
+    return ("--exit-command", sys.executable, *arguments)
+
+
+def _first_pid(places: Places, name: str, monitor: int, answer: int) -> int:
+    """Read what conmon says of the container that it had made."""
+    with open(answer, "rb") as file:  # opened by descriptor
+        line = file.readline()
+    # This one only begins the real monitor, which is told of in `conmon.pid`.
+    launch.wait(monitor)
+    said = msgspec.json.decode(line or b"{}", type=_Said)
+    if said.data <= 0:
+        raise HostError(
+            f"cannot create container `{name}`: "
+            + (engine.complaint(_log(places, name)) or said.message or "conmon gave no reason")
+        )
+    return said.data
+
+
+def _run_engine(places: Places, name: str, *words: str) -> None:
+    done = on_host(Command((*engine.command(places, name, _log(places, name)), *words)))
+    if done.code != 0:
+        reason = engine.complaint(_log(places, name)) or done.output.strip()
+        raise HostError(f"cannot {words[0]} container `{name}`: {reason}")
+
+
+def _log(places: Places, name: str) -> Path:
+    return volatile_of(places, name) / "oci.log"
+
+
+def resolvers_for(container: Container) -> tuple[str, ...]:
+    """List the name servers that a container is told of."""
+    if not container.interfaces:
+        return ()
+    from builder.runtime import network
+
+    return network.resolvers()

@@ -1,0 +1,99 @@
+"""What follows when a container has ended by itself: its monitor calls this program."""
+
+import contextlib
+import os
+import sys
+import time
+
+from builder.host import cgroups, processes
+from builder.host.places import Places
+from builder.model.errors import NotFoundError, OvenError
+from builder.runtime import journal, lifecycle, room, state, storage
+from builder.runtime.container import Container, load, volatile_of
+from builder.runtime.state import End, State
+
+# It runs in the monitor's namespaces and cgroups, and first of all leaves both; then the monitor,
+# which waits for it, can be taken away with the rest. Whoever stops a container has said so in its
+# state before, and there is nothing to do here.
+
+_REBOOT = 129
+_SHUTDOWN = 130
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 60.0
+_STEADY = 60
+"""Seconds; what has run for so long did not fail to start."""
+
+
+def main() -> None:
+    """Handle the end of the container that the command line names."""
+    places = Places.of_word(sys.argv[1])
+    name = sys.argv[2]
+    os.environ.pop("TMPDIR", None)
+    current = state.read(places, name)
+    if current is None or current.phase == "stopping":
+        return
+    cgroups.leave()
+    room.leave()
+    with contextlib.suppress(NotFoundError):
+        handle(places, name)
+
+
+def handle(places: Places, name: str) -> None:
+    """Take away what the container had outside its folder; start it again where that is wanted."""
+    with journal.locked(places, name):
+        container = load(places, name)
+        current = state.read(places, name)
+        if current is None or current.monitor != os.getppid():
+            return  # somebody else has seen to it
+        code = state.exit_code(places, name)
+        if code is not None and current.phase != "stopping":
+            state.write_end(places, name, End(code=code, time=int(time.time())))
+        journal.clean(places, name, networked=bool(container.interfaces))
+        if current.phase == "stopping" or not _wanted(container, code):
+            if container.remove and code != _REBOOT:
+                storage.remove(places, name)
+            return
+        again = 0 if code == _REBOOT or _was_steady(current) else current.again + 1
+        waiting = _pause(places, name, again)
+    _start(places, name, waiting)
+
+
+def _wanted(container: Container, code: int | None) -> bool:
+    """Tell whether a container that ended so is to be started again."""
+    if code == _REBOOT:
+        return True
+    if container.restart == "always":
+        return True
+    return container.restart == "on-failure" and code not in {0, _SHUTDOWN}
+
+
+def _was_steady(current: State) -> bool:
+    return time.time() - current.since > _STEADY
+
+
+def _pause(places: Places, name: str, again: int) -> State:
+    """Write down that another try is due; nobody else starts it meanwhile, unless asked to."""
+    volatile_of(places, name).mkdir(mode=0o700, parents=True)
+    waiting = State(
+        phase="waiting",
+        boot=processes.boot_id(),
+        starter=os.getpid(),
+        starter_started=processes.start_time(os.getpid()),
+        since=int(time.time()),
+        again=again,
+    )
+    state.write(places, name, waiting)
+    return waiting
+
+
+def _start(places: Places, name: str, waiting: State) -> None:
+    """Start it after its pause, unless somebody else has started, stopped or removed it."""
+    if waiting.again:
+        time.sleep(min(_FIRST_PAUSE * 2 ** (waiting.again - 1), _LONGEST_PAUSE))
+    # What goes wrong is on the console and in the state; nobody is there to be told.
+    with contextlib.suppress(OvenError):
+        lifecycle.start_again(places, name, waiting)
+
+
+if __name__ == "__main__":
+    main()

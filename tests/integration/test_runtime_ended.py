@@ -1,0 +1,278 @@
+"""Containers that end by themselves: reboots, shutdowns, failures, and what follows each."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from builder.host import processes
+from builder.model.errors import ConflictError, NotFoundError, StageError
+from builder.model.progress import Silent
+from builder.runtime import lifecycle, show, state
+from builder.runtime.container import Container, Restart, folder_of
+from builder.runtime.exec import capture
+from builder.runtime.state import State
+from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.needs import needs
+
+pytestmark = needs("root", "program:runc", "program:conmon", "program:busybox")
+
+PATIENCE = 20.0
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+    busybox = shutil.which("busybox")
+    assert busybox
+    shutil.copy(busybox, root / "usr/bin/busybox")
+    return root
+
+
+@pytest.fixture
+def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path / "home", tree) as rig:
+        yield rig
+    assert rig.leftovers() == []
+
+
+def make(rig: Rig, restart: Restart = "no", **more: object) -> Container:
+    plain = rig.container()
+    container = msgspec.structs.replace(plain, restart=restart, **more)
+    lifecycle.create(rig.places, container)
+    lifecycle.start(rig.places, "test", Silent())
+    return container
+
+
+def now(rig: Rig) -> State:
+    current = state.read(rig.places, "test")
+    assert current
+    return current
+
+
+def until(rig: Rig, what: Callable[[State | None], bool]) -> State | None:
+    """Wait until that is true of the container's state, with no command of ours at work."""
+    deadline = time.monotonic() + PATIENCE
+    while not what(current := state.read(rig.places, "test")):
+        assert time.monotonic() < deadline, current
+        time.sleep(0.02)
+    return current
+
+
+def started_anew(rig: Rig, before: State) -> State:
+    """Wait until it is up again."""
+    current = until(rig, lambda now: now is not None and now.ready and now.pid != before.pid)
+    assert current
+    return current
+
+
+def ended(rig: Rig) -> None:
+    """Wait until nothing is left of it but its folder."""
+    until(rig, lambda now: now is None)
+
+
+def fail(rig: Rig) -> State:
+    """Make the first process die; give the state before."""
+    before = now(rig)
+    fd = processes.hold(before.pid, before.pid_started)
+    assert fd
+    os.kill(before.pid, signal.SIGKILL)
+    assert processes.wait_end(fd, PATIENCE)
+    os.close(fd)
+    return before
+
+
+def call(rig: Rig, how: str) -> State:
+    """Have busybox `reboot` or `poweroff` without asking the init."""
+    before = now(rig)
+    capture(rig.places, "test", ("busybox", how, "-f"))
+    return before
+
+
+def test_a_reboot_from_inside_starts_it_again(rig: Rig) -> None:
+    make(rig)
+    capture(rig.places, "test", ("touch", "/kept", "/run/gone"))
+    started_anew(rig, call(rig, "reboot"))
+    assert show.show(rig.places, "test").status == "running"
+    assert capture(rig.places, "test", ("ls", "/kept"))[0] == 0
+    assert capture(rig.places, "test", ("ls", "/run/gone"))[0] != 0
+
+
+def test_many_reboots_in_a_row_pile_up_nothing(rig: Rig) -> None:
+    make(rig)
+    mounts = []
+    for _ in range(3):
+        current = started_anew(rig, call(rig, "reboot"))
+        mounts.append(len(Path(f"/proc/{current.monitor}/mounts").read_text().splitlines()))
+    assert len(set(mounts)) == 1
+    assert now(rig).again == 0
+
+
+@pytest.mark.parametrize("restart", ["no", "on-failure"])
+def test_a_shutdown_from_inside_is_final(rig: Rig, restart: Restart) -> None:
+    make(rig, restart)
+    call(rig, "poweroff")
+    ended(rig)
+    shown = show.show(rig.places, "test")
+    assert (shown.status, shown.exit_code) == ("stopped", 130)
+
+
+def test_a_shutdown_is_not_final_where_it_always_runs(rig: Rig) -> None:
+    make(rig, "always")
+    started_anew(rig, call(rig, "poweroff"))
+
+
+def test_a_failure_is_final_without_a_policy(rig: Rig) -> None:
+    make(rig)
+    fail(rig)
+    ended(rig)
+    shown = show.show(rig.places, "test")
+    assert (shown.status, shown.exit_code) == ("stopped", 137)
+    lifecycle.start(rig.places, "test", Silent())
+    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    assert show.show(rig.places, "test").exit_code is None
+
+
+def test_failures_are_tried_again_and_counted(rig: Rig) -> None:
+    make(rig, "on-failure")
+    assert started_anew(rig, fail(rig)).again == 1
+    assert started_anew(rig, fail(rig)).again == 2
+
+
+@pytest.fixture
+def paused(rig: Rig) -> State:
+    """A container that has failed often, and is not yet due again."""
+    make(rig, "on-failure")
+    state.write(rig.places, "test", msgspec.structs.replace(now(rig), again=5))
+    fail(rig)
+    current = until(rig, lambda now: now is not None and now.phase == "waiting")
+    assert current
+    assert show.show(rig.places, "test").status == "restarting"
+    return current
+
+
+def is_over(waiter: State) -> bool:
+    fd = processes.hold(waiter.starter, waiter.starter_started)
+    return fd is None or processes.wait_end(fd, PATIENCE)
+
+
+def test_a_pause_is_ended_by_a_start(rig: Rig, paused: State) -> None:
+    lifecycle.start(rig.places, "test", Silent())
+    first = now(rig)
+    assert first.again == 0
+    assert not state.waited_for(paused)
+    assert now(rig) == first
+
+
+def test_a_pause_is_ended_by_a_stop(rig: Rig, paused: State) -> None:
+    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    assert not state.waited_for(paused)
+    assert show.show(rig.places, "test").status == "stopped"
+
+
+def test_one_whose_pause_was_killed_is_stopped(rig: Rig, paused: State) -> None:
+    os.kill(paused.starter, signal.SIGKILL)
+    assert is_over(paused)
+    assert show.show(rig.places, "test").status == "stopped"
+    lifecycle.start(rig.places, "test", Silent())
+
+
+def test_one_that_is_not_kept_goes_with_its_end(rig: Rig) -> None:
+    make(rig, remove=True)
+    started_anew(rig, call(rig, "reboot"))
+    call(rig, "poweroff")
+    until(rig, lambda _: not folder_of(rig.places, "test").exists())
+
+
+def test_a_stop_is_no_failure(rig: Rig) -> None:
+    make(rig, "always")
+    before = now(rig)
+    monitor = processes.hold(before.monitor, before.monitor_started)
+    assert monitor
+    assert lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    assert processes.wait_end(monitor, PATIENCE)
+    assert show.show(rig.places, "test").status == "stopped"
+
+
+def test_a_command_right_after_a_failure_comes_second(rig: Rig) -> None:
+    make(rig, "on-failure")
+    before = fail(rig)
+    assert lifecycle.start(rig.places, "test", Silent()).pid != before.pid
+    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    assert show.show(rig.places, "test").status == "stopped"
+
+
+def test_frozen_processes_do_not_run(rig: Rig) -> None:
+    make(rig)
+    capture(rig.places, "test", ("sh", "-c", "while :; do :; done >/dev/null 2>&1 &"))
+    lifecycle.freeze(rig.places, "test")
+    assert show.show(rig.places, "test").status == "frozen"
+    first, second = spent(rig), spent(rig)
+    assert first == second
+    lifecycle.thaw(rig.places, "test")
+    assert show.show(rig.places, "test").status == "running"
+    assert spent(rig) > first
+    lifecycle.freeze(rig.places, "test")
+    assert lifecycle.stop(rig.places, "test", timeout=PATIENCE), "a frozen one stops like others"
+
+
+def spent(rig: Rig) -> int:
+    """Give the processor time of all processes inside, in ticks, a while from now."""
+    from builder.host import cgroups
+    from builder.runtime.container import cgroup_of
+
+    time.sleep(0.2)
+    total = 0
+    for pid in cgroups.members(cgroup_of(rig.places, "test")):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def test_only_what_runs_can_be_frozen(rig: Rig) -> None:
+    lifecycle.create(rig.places, rig.container())
+    with pytest.raises(ConflictError, match="not running"):
+        lifecycle.freeze(rig.places, "test")
+    with pytest.raises(NotFoundError):
+        lifecycle.thaw(rig.places, "nobody")
+
+
+def test_a_protected_one_is_not_destroyed(rig: Rig) -> None:
+    make(rig, protected=True)
+    with pytest.raises(ConflictError, match="protected"):
+        lifecycle.destroy(rig.places, "test", force=True)
+    assert show.show(rig.places, "test").status == "running"
+    unprotect(rig)
+
+
+def unprotect(rig: Rig) -> None:
+    from builder.runtime.container import encode, load
+
+    loose = msgspec.structs.replace(load(rig.places, "test"), protected=False)
+    (folder_of(rig.places, "test") / "container.json").write_bytes(encode(loose))
+
+
+def test_stop_does_not_wait_for_a_start_that_waits(rig: Rig) -> None:
+    lifecycle.create(rig.places, rig.container(init="systemd"))  # it never says that it is ready
+    process = rig.call(
+        """
+        from builder.runtime import lifecycle
+        lifecycle.start(places, "test", Silent(), timeout=600)
+        """
+    )
+    deadline = time.monotonic() + PATIENCE
+    while state.status(rig.places, "test") != "starting":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    while now(rig).phase != "booting":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    lifecycle.stop(rig.places, "test", timeout=0.1)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert StageError.__name__.encode() in said
+    assert b"ended before it was ready" in said
