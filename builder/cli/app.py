@@ -1,16 +1,14 @@
 """The `oven` command: its verbs, each imported only when it is called."""
 
 import importlib
-import os
 import signal
-import sys
 from collections.abc import Sequence
 
 import click
 
 from builder import __version__
+from builder.cli.outcome import terminate, told
 from builder.cli.verbose import verbose
-from builder.model.errors import OvenError
 
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("builder.cli.build", "Build templates from recipes and appliances."),
@@ -22,6 +20,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "create": ("builder.cli.run", "Make a container without starting it."),
     "start": ("builder.cli.lifecycle:start", "Start containers and wait until they are ready."),
     "stop": ("builder.cli.lifecycle:stop", "Stop containers."),
+    "restart": ("builder.cli.lifecycle:restart", "Stop containers and start them again."),
+    "freeze": ("builder.cli.lifecycle:freeze", "Halt all processes of containers."),
+    "thaw": ("builder.cli.lifecycle:thaw", "Let frozen containers go on."),
     "destroy": ("builder.cli.lifecycle:destroy", "Remove containers and all that is in them."),
     "exec": ("builder.cli.exec:exec_", "Run a command in a running container."),
     "enter": ("builder.cli.exec:enter", "Open a shell in a running container."),
@@ -81,53 +82,5 @@ def oven() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; every error that Oven can explain becomes text and an exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        code: object = oven.main(args=list(arguments), prog_name="oven", standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("\ninterrupted\n")
-        return 130
-    except Terminated:
-        sys.stderr.write("\ninterrupted\n")
-        return 128 + signal.SIGTERM
-    except BrokenPipeError:
-        # The reader has gone, as `oven list | head -1` does; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OvenError as error:
-        from builder.cli.report import show
-
-        show(error)
-        return error.exit_code
-    except OSError as error:
-        from builder.cli.report import show
-        from builder.host.files import disk_error
-
-        if (told := disk_error(error)) is None:
-            return _bug()
-        show(told)
-        return told.exit_code
-    except Exception:  # noqa: BLE001  # the one place that turns a bug into a line and a log
-        return _bug()
-    return code if isinstance(code, int) else 0
-
-
-class Terminated(BaseException):
-    """Somebody wants this process to end: all that is under way is undone, as for Ctrl-C."""
-
-
-def _terminate(number: int, frame: object) -> None:  # noqa: ARG001  # the signal module's way
-    # Once is enough: whoever asks again, as systemd and shells do, must not stop the undoing.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
-
-
-def _bug() -> int:
-    from builder.cli.bug import report_bug
-
-    return report_bug()
+    signal.signal(signal.SIGTERM, terminate)
+    return told(lambda: oven.main(args=list(arguments), prog_name="oven", standalone_mode=False))

@@ -1,40 +1,88 @@
-"""`oven start`, `stop` and `destroy`."""
+"""`oven start`, `stop`, `restart`, `destroy`, `freeze` and `thaw`."""
 
+import os
 import sys
+import time
+from collections.abc import Callable
 
 import click
 
 from builder.cli.verbose import verbose
 from builder.host.places import Places
 from builder.host.privilege import require_root
+from builder.model.errors import RecipeError
 
 NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True)
-
-
-@click.command()
-@NAMES
-@verbose
-def start(names: tuple[str, ...]) -> None:
-    """Start containers and wait until each is ready."""
-    require_root("oven start")
-    for name in names:
-        start_and_tell(Places.of_user(), name)
-
-
-@click.command()
-@NAMES
-@click.option(
+_SOME_NAMES = click.argument("names", metavar="NAME...", nargs=-1)
+_TIME = click.option(
     "-t", "--time", "seconds", default=90.0, show_default=True, help="Kill it after so long."
 )
+
+
+@click.command()
+@_SOME_NAMES
+@click.option("--autostart", is_flag=True, help="Start those that are to start with the host.")
 @verbose
-def stop(names: tuple[str, ...], seconds: float) -> None:
+def start(names: tuple[str, ...], autostart: bool) -> int:  # noqa: FBT001  # click's way
+    """Start containers and wait until each is ready."""
+    require_root("oven start")
+    _check_names(names, instead=autostart, option="--autostart")
+    places = Places.of_user()
+    if not autostart:
+        return _each(names, lambda name: start_and_tell(places, name))
+    from builder.runtime import autostart as with_host
+
+    worst = 0
+    for group in with_host.groups(places):
+        code = _each([one.name for one in group], lambda name: start_and_tell(places, name))
+        worst = worst or code
+        time.sleep(max(one.autostart.delay for one in group if one.autostart))
+    return worst
+
+
+@click.command()
+@_SOME_NAMES
+@click.option("--all", "every", is_flag=True, help="Stop all that run.")
+@_TIME
+@verbose
+def stop(names: tuple[str, ...], every: bool, seconds: float) -> int:  # noqa: FBT001
     """Stop containers: their init shuts down in its own way, and is killed if it takes too long."""
     require_root("oven stop")
+    _check_names(names, instead=every, option="--all")
     from builder.runtime import lifecycle
 
-    for name in names:
-        lifecycle.stop(Places.of_user(), name, timeout=seconds)
+    places = Places.of_user()
+
+    def work(name: str) -> None:
+        lifecycle.stop(places, name, timeout=seconds)
         click.echo(name)
+
+    if not every:
+        return _each(names, work)
+    from builder.runtime import autostart
+
+    worst = 0
+    for group in autostart.stop_groups(places):
+        worst = worst or _each(group, work)
+    return worst
+
+
+@click.command()
+@NAMES
+@_TIME
+@verbose
+def restart(names: tuple[str, ...], seconds: float) -> int:
+    """Stop containers and start them again."""
+    require_root("oven restart")
+    from builder.runtime import lifecycle
+
+    places = Places.of_user()
+
+    def work(name: str) -> None:
+        lifecycle.stop(places, name, timeout=seconds)
+        start_and_tell(places, name)
+
+    return _each(names, work)
 
 
 @click.command()
@@ -49,10 +97,38 @@ def destroy(names: tuple[str, ...], force: bool) -> None:  # noqa: FBT001  # cli
 
     places = Places.of_user()
     for name in names:
+        with_host = load(places, name).autostart is not None
         if not force and sys.stdin.isatty():
-            load(places, name)
             click.confirm(f"remove container `{name}` and all that is in it?", abort=True, err=True)
         lifecycle.destroy(places, name, force=force)
+        click.echo(name)
+        if with_host:
+            settle_autostart(places)
+
+
+@click.command()
+@NAMES
+@verbose
+def freeze(names: tuple[str, ...]) -> None:
+    """Halt all processes of running containers where they are."""
+    require_root("oven freeze")
+    from builder.runtime import lifecycle
+
+    for name in names:
+        lifecycle.freeze(Places.of_user(), name)
+        click.echo(name)
+
+
+@click.command()
+@NAMES
+@verbose
+def thaw(names: tuple[str, ...]) -> None:
+    """Let frozen containers go on."""
+    require_root("oven thaw")
+    from builder.runtime import lifecycle
+
+    for name in names:
+        lifecycle.thaw(Places.of_user(), name)
         click.echo(name)
 
 
@@ -69,3 +145,29 @@ def start_and_tell(places: Places, name: str) -> None:
     else:
         state = lifecycle.start(places, name, Silent())
     click.echo(f"{name}\t{state.address}" if state.address else name)
+
+
+def settle_autostart(places: Places) -> None:
+    """Write or remove the unit that starts containers with the host, and tell of it."""
+    from builder.runtime import autostart
+
+    told = autostart.settle(places)
+    if told:
+        click.echo(told, err=True)
+
+
+def _each(names: "list[str] | tuple[str, ...]", work: Callable[[str], None]) -> int:
+    """Do it to each, several at a time; one that fails does not keep the others from it."""
+    if len(names) == 1:
+        work(names[0])
+        return 0
+    from builder.cli.outcome import told
+    from builder.host.parallel import for_each
+
+    processors = len(os.sched_getaffinity(0))
+    return for_each(names, lambda name: told(lambda: work(name)), at_once=2 * processors)
+
+
+def _check_names(names: tuple[str, ...], *, instead: bool, option: str) -> None:
+    if bool(names) == instead:
+        raise RecipeError(f"give the names of containers, or `{option}`")

@@ -125,7 +125,12 @@ def _create(
     _unpack(places, template)
     with Templates(places.data).lock():
         container = _describe(places, template, name, options, remove=remove)
-        return lifecycle.create(places, container)
+        made = lifecycle.create(places, container)
+    if made.autostart is not None:
+        from builder.cli.lifecycle import settle_autostart
+
+        settle_autostart(places)
+    return made
 
 
 def _unpack(places: Places, template: str) -> None:
@@ -151,13 +156,16 @@ def _describe(
     """Turn what was typed into a container's record."""
     import msgspec
 
-    from builder.runtime import lifecycle
+    from builder.host.treeio import TreeIO
+    from builder.runtime import inits, lifecycle
     from builder.runtime.templates import Templates
 
     found = Templates(places.data).find(template)
     chosen = name or _free_name(places, found.manifest.name)
     fresh = lifecycle.new_container(chosen, found.digest, found.manifest.name)
-    described = msgspec.structs.replace(fresh, remove=remove)
+    with TreeIO(found.rootfs) as tree:
+        init = inits.find(tree)
+    described = msgspec.structs.replace(fresh, remove=remove, init=init)
     return describe(described, options)
 
 

@@ -124,7 +124,7 @@ def _create(places: Places, container: Container) -> int:
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     environment = {
         "_OCI_SYNCPIPE": str(tell),
-        "TMPDIR": str(volatile),
+        "TMPDIR": str(room.TEMPORARY),
         "PYTHONPATH": str(PACKAGE.parent),
     }
     servers = resolvers_for(container)

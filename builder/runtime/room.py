@@ -20,6 +20,8 @@ from builder.runtime.container import IDS, Container, cgroup_of, folder_of, root
 POINT = Path("/run/oven/mnt")
 ROOTFS = POINT / "rootfs"
 SHARED = POINT / "host"
+TEMPORARY = POINT / "tmp"
+"""For sockets of the monitor and the runtime: their paths have at most 107 bytes (unix(7))."""
 _LOWER = POINT / "lower"
 OWN = POINT / "own"
 """What the container has beside its template, with the ids that it has inside."""
@@ -50,6 +52,7 @@ def enter(room: Room) -> None:
     mounts.mount_tmpfs(POINT, "mode=711")
     for folder in (ROOTFS, SHARED, _LOWER, OWN):
         folder.mkdir()
+    TEMPORARY.mkdir(mode=0o700)
     _mount_root(room)
     if room.shared is not None:
         mounts.bind(room.shared, SHARED)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from builder.runtime import inits
 from builder.runtime.container import IDS, Container, Limits
 from builder.runtime.seccomp import CAPABILITIES, profile
 
@@ -103,6 +104,7 @@ def init_environment(container: Container) -> tuple[str, ...]:
     """Give what an init learns of where it runs."""
     return (
         "TERM=linux",
+        f"container={inits.manner(container.init).manager}",
         f"container_uuid={container.uuid}",
         "NOTIFY_SOCKET=/run/host/notify",
         "CREDENTIALS_DIRECTORY=/run/host/credentials",
