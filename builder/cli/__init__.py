@@ -16,9 +16,17 @@ def main() -> None:
         return
     # What imports make stays; looking for garbage in it again and again costs a tenth of a start.
     gc.set_threshold(20_000, 20, 20)
-    from builder.cli.app import run
+    from builder.cli.quick import work_of
 
-    code = run(sys.argv[1:])
+    work = work_of(sys.argv[1:])
+    if work is not None:
+        from builder.cli.outcome import told
+
+        code = told(work)
+    else:
+        from builder.cli.app import run
+
+        code = run(sys.argv[1:])
     # Taking the interpreter apart takes longer than many a verb; the kernel does it at once.
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()

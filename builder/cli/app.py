@@ -1,13 +1,12 @@
 """The `oven` command: its verbs, each imported only when it is called."""
 
 import importlib
-import signal
 from collections.abc import Sequence
 
 import click
 
 from builder import __version__
-from builder.cli.outcome import terminate, told
+from builder.cli.outcome import told
 from builder.cli.verbose import verbose
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -82,5 +81,16 @@ def oven() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; every error that Oven can explain becomes text and an exit code."""
-    signal.signal(signal.SIGTERM, terminate)
-    return told(lambda: oven.main(args=list(arguments), prog_name="oven", standalone_mode=False))
+    return told(lambda: _parse_and_do(arguments))
+
+
+def _parse_and_do(arguments: Sequence[str]) -> object:
+    try:
+        return oven.main(args=list(arguments), prog_name="oven", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None

@@ -1,10 +1,8 @@
 """`oven exec` and `oven enter`: work in a container that runs."""
 
-import os
-
 import click
 
-from builder.cli.run import passing_status
+from builder.cli.commands import exec_one, passing_status
 from builder.cli.verbose import verbose
 from builder.host.places import Places
 from builder.host.privilege import require_root
@@ -27,12 +25,7 @@ def exec_(
     env: tuple[str, ...],
 ) -> int:
     """Run a command in a running container; its input, output and exit status are passed on."""
-    require_root("oven exec")
-    from builder.runtime.exec import Call, exec_command
-
-    terminal = tty or (os.isatty(0) and os.isatty(1))
-    call = Call(argv=command, user=user, cwd=workdir, env=env, tty=terminal)
-    return passing_status(lambda: exec_command(Places.of_user(), name, call))
+    return exec_one(name, command, {"user": user, "workdir": workdir, "env": env, "tty": tty})
 
 
 @click.command()

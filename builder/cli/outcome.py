@@ -5,21 +5,15 @@ import signal
 import sys
 from collections.abc import Callable
 
-import click
-
 from builder.model.errors import OvenError
 
 
 def told(work: Callable[[], object]) -> int:
     """Do something and give its exit status; every error that Oven can explain is told."""
+    signal.signal(signal.SIGTERM, terminate)
     try:
         code = work()
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return 130
     except Terminated:

@@ -1,12 +1,11 @@
 """`oven run` and `oven create`: new containers from templates."""
 
-import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.options import container_options, describe
+from builder.cli.commands import described, run_one, unpack
+from builder.cli.options import container_options
 from builder.cli.verbose import verbose
 from builder.host.places import Places
 from builder.host.privilege import require_root
@@ -14,9 +13,6 @@ from builder.model.errors import StageError
 
 if TYPE_CHECKING:
     from builder.runtime.container import Container
-
-CANNOT_RUN = 125
-"""What `run` and `exec` end with when Oven itself fails, as podman does."""
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -47,24 +43,11 @@ def run(
     passed through, and the container is gone afterwards. Without, the template boots; its name and
     address are printed.
     """
+    if command:
+        manner = {"user": user, "workdir": workdir, "env": env, "tty": tty}
+        return run_one(template, command, {**options, **manner})
     require_root("oven run")
     places = Places.of_user()
-    if command:
-        from builder.runtime.run import Order, run_command
-
-        order = Order(
-            argv=command,
-            user=user,
-            cwd=workdir,
-            env=env,
-            tty=tty or (os.isatty(0) and os.isatty(1)),
-        )
-
-        def work() -> int:
-            _unpack(places, template)
-            return run_command(places, _describe(places, template, name, options), order)
-
-        return passing_status(work)
     from builder.cli.lifecycle import start_and_tell
     from builder.runtime import lifecycle
 
@@ -95,21 +78,6 @@ def create(name: str, template: str, **options: object) -> None:
     click.echo(name)
 
 
-def passing_status(work: Callable[[], int]) -> int:
-    """Give a command's exit status; when Oven itself fails, tell and give podman's numbers."""
-    from builder.model.errors import OvenError
-    from builder.runtime.inside import NoProgramError, NotExecutableError
-
-    try:
-        return work()
-    except OvenError as error:
-        from builder.cli.report import show
-
-        show(error)
-        numbers: dict[type[OvenError], int] = {NotExecutableError: 126, NoProgramError: 127}
-        return numbers.get(type(error), CANNOT_RUN)
-
-
 def _create(
     places: Places,
     template: str,
@@ -119,12 +87,15 @@ def _create(
     remove: bool = False,
 ) -> "Container":
     """Keep a new container; its template cannot be removed meanwhile."""
+    import msgspec
+
     from builder.runtime import lifecycle
     from builder.runtime.templates import Templates
 
-    _unpack(places, template)
+    unpack(places, template)
     with Templates(places.data).lock():
-        container = _describe(places, template, name, options, remove=remove)
+        container = _describe(places, template, name, options)
+        container = msgspec.structs.replace(container, remove=remove)
         made = lifecycle.create(places, container)
     if made.autostart is not None:
         from builder.cli.lifecycle import settle_autostart
@@ -133,40 +104,22 @@ def _create(
     return made
 
 
-def _unpack(places: Places, template: str) -> None:
-    """Unpack a template that was built and never run."""
-    from builder.runtime.templates import Templates
-
-    templates = Templates(places.data)
-    if not (found := templates.find(template)).unpacked:
-        from builder.stages.template_import import unpack_template
-        from builder.store import Store
-
-        unpack_template(found, templates, Store(places.cache))
-
-
 def _describe(
-    places: Places,
-    template: str,
-    name: str | None,
-    options: dict[str, object],
-    *,
-    remove: bool = False,
+    places: Places, template: str, name: str | None, options: dict[str, object]
 ) -> "Container":
     """Turn what was typed into a container's record."""
     import msgspec
 
     from builder.host.treeio import TreeIO
-    from builder.runtime import inits, lifecycle
-    from builder.runtime.templates import Templates
+    from builder.runtime import inits
+    from builder.runtime.container import rootfs_of
 
-    found = Templates(places.data).find(template)
-    chosen = name or _free_name(places, found.manifest.name)
-    fresh = lifecycle.new_container(chosen, found.digest, found.manifest.name)
-    with TreeIO(found.rootfs) as tree:
-        init = inits.find(tree)
-    described = msgspec.structs.replace(fresh, remove=remove, init=init)
-    return describe(described, options)
+    wanted = described(places, template, name or "", options)
+    if not name:
+        name = _free_name(places, wanted.template_name)
+        wanted = described(places, template, name, options)
+    with TreeIO(rootfs_of(places, wanted)) as tree:
+        return msgspec.structs.replace(wanted, init=inits.find(tree))
 
 
 def _free_name(places: Places, wanted: str) -> str:

@@ -127,7 +127,7 @@ def _create(places: Places, container: Container) -> int:
         "TMPDIR": str(room.TEMPORARY),
         "PYTHONPATH": str(PACKAGE.parent),
     }
-    servers = resolvers_for(container)
+    servers = room.resolvers_for(container)
     here = room.Room(places, container, shared=volatile / "host", resolvers=servers)
     try:
         monitor = launch.launch(
@@ -172,12 +172,3 @@ def _run_engine(places: Places, name: str, *words: str) -> None:
 
 def _log(places: Places, name: str) -> Path:
     return volatile_of(places, name) / "oci.log"
-
-
-def resolvers_for(container: Container) -> tuple[str, ...]:
-    """List the name servers that a container is told of."""
-    if not container.interfaces:
-        return ()
-    from builder.runtime import network
-
-    return network.resolvers()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 import zlib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -117,6 +118,19 @@ class Container(Value, frozen=True, kw_only=True):
     """Whether it is destroyed once it is stopped."""
     rootfs: str = ""
     """The tree to run, where it is not that of a local template: a probe runs one of the store."""
+
+
+def new_container(name: str, template: Digest, template_name: str) -> Container:
+    """Begin a container's record; `create` chooses its ids."""
+    return Container(
+        name=name,
+        template=template,
+        template_name=template_name,
+        uuid=os.urandom(16).hex(),
+        first_id=0,
+        created=int(time.time()),
+        hostname=name.replace(".", "-"),
+    )
 
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

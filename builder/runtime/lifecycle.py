@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -11,28 +10,14 @@ import msgspec
 from builder.host import cgroups, processes
 from builder.host.notify import Listener
 from builder.host.places import Places
-from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
+from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
-from builder.model.value import Digest
-from builder.runtime import boot, inits, journal, state, storage
-from builder.runtime.container import Container, Limits, cgroup_of, check_name
+from builder.runtime import boot, inits, journal, limits, state, storage
+from builder.runtime.container import Container, cgroup_of, check_name
 from builder.runtime.state import State
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 90.0
-
-
-def new_container(name: str, template: Digest, template_name: str) -> Container:
-    """Begin a container's record; `create` chooses its ids."""
-    return Container(
-        name=name,
-        template=template,
-        template_name=template_name,
-        uuid=os.urandom(16).hex(),
-        first_id=0,
-        created=int(time.time()),
-        hostname=name.replace(".", "-"),
-    )
 
 
 def create(
@@ -42,7 +27,7 @@ def create(
 
     `extras` are more files for its folder, by name; only root can read them.
     """
-    check_limits(container.limits)
+    limits.check(container.limits)
     return storage.make(places, container, extras)
 
 
@@ -149,7 +134,7 @@ def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | 
 def _boot(
     places: Places, container: Container, stack: contextlib.ExitStack, *, again: int = 0
 ) -> Started:
-    check_limits(container.limits)
+    limits.check(container.limits)
     state.forget_end(places, container.name)
     try:
         listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))
@@ -275,15 +260,3 @@ def _console(places: Places, name: str) -> str:
     from builder.runtime import logs
 
     return logs.tail(places, name)
-
-
-def check_limits(limits: Limits) -> None:
-    """Refuse a limit that this host cannot enforce, instead of forgetting it."""
-    present = cgroups.controllers()
-    wanted = {"memory": limits.memory, "pids": limits.pids, "cpu": limits.cpus}
-    for controller, value in wanted.items():
-        if value is not None and controller not in present:
-            raise HostError(
-                f"this host cannot limit {controller}: it has no such cgroup controller",
-                hint="leave the limit out, or enable the controller on the kernel's command line",
-            )

@@ -138,6 +138,15 @@ def _content(tree: TreeIO, path: str) -> bytes | None:
         return b"-"
 
 
+def resolvers_for(container: Container) -> tuple[str, ...]:
+    """List the name servers that a container is told of."""
+    if not container.interfaces:
+        return ()
+    from builder.runtime import network
+
+    return network.resolvers()
+
+
 def open_files() -> int:
     """Give how many open files a container may have: its own usual limit, or ours if lower."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -13,7 +13,7 @@ from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime import boot, engine, inside, journal, lifecycle, room, spec, storage
+from builder.runtime import engine, inside, journal, limits, room, spec, storage
 from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
 
 # One call of the runtime, no monitor: our stdin, stdout and stderr are those of the command. The
@@ -36,7 +36,7 @@ def run_command(places: Places, container: Container, order: Order) -> int:
 
     Name and ids are chosen here. The command is the first process inside, with no init around.
     """
-    lifecycle.check_limits(container.limits)
+    limits.check(container.limits)
     inside.check_folder(order.cwd)
     container, lock = storage.make_ephemeral(places, container)
     try:
@@ -65,7 +65,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
         machine=room.machine(),
         hooks=gate.hooks() if gate else {},
     )
-    servers = boot.resolvers_for(container)
+    servers = room.resolvers_for(container)
     here = room.Room(places, container, volatile=True, resolvers=servers)
 
     def prepare() -> None:

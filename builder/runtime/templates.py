@@ -10,15 +10,17 @@ to the new tree.
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.host.files import Disk, disk_errors, held, is_held, locked, replace
 from builder.host.removal import remove_tree
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
-from builder.model.manifest import Manifest
-from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical, hex_of
+
+if TYPE_CHECKING:
+    from builder.model.manifest import Manifest
 
 ROOTFS, TARBALL, TREE = "rootfs", "template.tar.zst", "tree.json"
 """What is in a template's folder beside its manifest; the last names the tree in the store that the
@@ -42,15 +44,29 @@ class _Use(msgspec.Struct):
     template: Digest
 
 
+class _Named(msgspec.Struct):
+    """The one thing of a manifest that running needs."""
+
+    name: str
+
+
 class Template(msgspec.Struct, frozen=True):
     """A template on this machine."""
 
     digest: Digest
     """Of its tarball."""
-    manifest: Manifest
+    name: str
+    """What its recipe called it."""
     folder: Path
     names: tuple[str, ...]
     """What it goes by; none when a newer one has taken its name."""
+
+    @property
+    def manifest(self) -> "Manifest":
+        """All that is known of it."""
+        from builder.model.manifest import Manifest
+
+        return msgspec.json.decode((self.folder / "manifest.json").read_bytes(), type=Manifest)
 
     @property
     def rootfs(self) -> Path:
@@ -146,7 +162,7 @@ class Templates:
                 stack.callback(remove_tree, inner)
             yield inner
 
-    def add(self, draft: Path, manifest: Manifest, digest: Digest, name: str | None) -> Template:
+    def add(self, draft: Path, manifest: "Manifest", digest: Digest, name: str | None) -> Template:
         """Take in a folder with a template's files; without a name it waits for its `tag`."""
         if name is not None:
             self._name_path(name)  # refused before anything is done
@@ -231,6 +247,8 @@ class Templates:
         replace(self._name_path(name), canonical(Tag(digest)), disk=self._disk)
 
     def _name_path(self, name: str) -> Path:
+        from builder.model.names import Name
+
         try:
             msgspec.convert(name, Name)
         except msgspec.ValidationError:
@@ -256,12 +274,12 @@ class Templates:
 
     def _load(self, folder: Path, names: dict[str, Digest]) -> Template | None:
         try:
-            manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+            named = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Named)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
         digest = Digest(f"sha256:{folder.name}")
         own = tuple(name for name, points_to in names.items() if points_to == digest)
-        return Template(digest=digest, manifest=manifest, folder=folder, names=own)
+        return Template(digest=digest, name=named.name, folder=folder, names=own)
 
     def _not_found(self, wanted: str, names: dict[str, Digest]) -> NotFoundError:
         hint = f"`oven build {wanted}` makes it when there is such a recipe"

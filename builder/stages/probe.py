@@ -48,10 +48,11 @@ def probe_stage(template: Template, places: Places) -> Stage[Probing, Probed]:
 def _probe(inputs: Probing, template: Template, places: Places) -> Probed:
     from builder.runtime import exec as run_inside
     from builder.runtime import lifecycle, logs
+    from builder.runtime.container import new_container
 
     name = f"probe-{hex_of(inputs.template)[:12]}"
     _remove(places, name)  # what a killed probe left
-    container = lifecycle.new_container(name, template.digest, template.manifest.name)
+    container = new_container(name, template.digest, template.name)
     lifecycle.create(places, container)
     try:
         lifecycle.start(places, name, Silent(), timeout=BOOT_TIMEOUT)
@@ -60,7 +61,7 @@ def _probe(inputs: Probing, template: Template, places: Places) -> Probed:
             raise _unhealthy(places, name, report)
         if not lifecycle.stop(places, name, timeout=STOP_TIMEOUT):
             raise StageError(
-                f"`{template.manifest.name}` boots, but does not shut down by itself",
+                f"`{template.name}` boots, but does not shut down by itself",
                 output=logs.tail(places, name),
             )
     finally:

@@ -165,8 +165,9 @@ lifecycle.start(places, "test", Silent())
 """
 CREATE = """
 from builder.runtime import lifecycle
+from builder.runtime.container import new_container
 import msgspec
-fresh = lifecycle.new_container("test", "sha256:" + "ab" * 32, "tiny")
+fresh = new_container("test", "sha256:" + "ab" * 32, "tiny")
 lifecycle.create(places, msgspec.structs.replace(fresh, init="other"))
 """
 DESTROY = """

@@ -20,11 +20,11 @@ from tests.support.needs import needs
 pytestmark = needs("root", "program:runc")
 
 RUN = """
-from builder.runtime import lifecycle
+from builder.runtime.container import new_container
 from builder.runtime.run import Order, run_command
 from builder.model.value import Digest
 import sys
-fresh = lifecycle.new_container("x", Digest("sha256:" + "ab" * 32), "tiny")
+fresh = new_container("x", Digest("sha256:" + "ab" * 32), "tiny")
 sys.exit(run_command(places, fresh, Order({argv!r}, tty={tty})))
 """
 
@@ -127,10 +127,9 @@ def test_processor_limit_reaches_the_kernel(rig: Rig) -> None:
     process = rig.call(
         """
         import msgspec, sys
-        from builder.runtime import lifecycle
-        from builder.runtime.container import Limits, cgroup_of
+        from builder.runtime.container import Limits, cgroup_of, new_container
         from builder.runtime.run import Order, run_command
-        fresh = lifecycle.new_container("x", "sha256:" + "ab" * 32, "tiny")
+        fresh = new_container("x", "sha256:" + "ab" * 32, "tiny")
         fresh = msgspec.structs.replace(fresh, limits=Limits(cpus=0.5))
         sys.exit(run_command(places, fresh, Order(("sh", "-c", "echo up; cat"))))
         """

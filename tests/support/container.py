@@ -16,7 +16,7 @@ import msgspec
 from builder.host.places import Places
 from builder.model.value import Digest
 from builder.runtime import lifecycle
-from builder.runtime.container import Container, Init, Limits, cgroup_of
+from builder.runtime.container import Container, Init, Limits, cgroup_of, new_container
 
 PROGRAMS = (
     "cat", "dash", "env", "head", "id", "ls", "mount", "readlink", "sleep", "tail", "touch", "true",
@@ -42,7 +42,7 @@ class Rig:
     def container(
         self, name: str = "test", init: Init = "other", limits: Limits | None = None
     ) -> Container:
-        fresh = lifecycle.new_container(name, DIGEST, "tiny")
+        fresh = new_container(name, DIGEST, "tiny")
         return msgspec.structs.replace(fresh, init=init, limits=limits or Limits())
 
     def call(self, code: str, **options: object) -> "subprocess.Popen[bytes]":

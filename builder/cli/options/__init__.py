@@ -1,25 +1,26 @@
 """The options that describe a container, in groups that `run`, `create` and `set` share."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from builder.cli.options import life, limits, network
 
 if TYPE_CHECKING:
     from builder.runtime.container import Container
 
-# Each group is a module with `OPTIONS`, what click needs to know, and `describe`, which lays what
-# was given over a container's record.
+# Each group is a module with `options`, what click needs to know, and `describe`, which lays what
+# was given over a container's record; what is missing or None was not given. None of them imports
+# click before it is asked for options: the quick way does without.
 
-F = TypeVar("F", bound=Callable[..., object])
+Decorator = Callable[[Callable[..., object]], Callable[..., object]]
 
 _GROUPS = (network, limits, life)
 
 
-def container_options(command: F) -> F:
+def container_options(command: Callable[..., object]) -> Callable[..., object]:
     """Add all options that describe a container."""
     for group in reversed(_GROUPS):
-        for option in reversed(group.OPTIONS):
+        for option in reversed(group.options()):
             command = option(command)
     return command
 

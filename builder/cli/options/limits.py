@@ -3,25 +3,29 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import click
-
 from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
+    from builder.cli.options import Decorator
     from builder.runtime.container import Container
 
-OPTIONS = (
-    click.option("--memory", metavar="SIZE", help="Limit memory, such as 512M."),
-    click.option("--pids", type=click.IntRange(1), help="Limit processes and threads."),
-    click.option("--cpus", type=click.FloatRange(0.01), help="Limit processors, such as 1.5."),
-)
+
+def options() -> "tuple[Decorator, ...]":
+    """Give what click needs to know of them."""
+    import click
+
+    return (
+        click.option("--memory", metavar="SIZE", help="Limit memory, such as 512M."),
+        click.option("--pids", type=click.IntRange(1), help="Limit processes and threads."),
+        click.option("--cpus", type=click.FloatRange(0.01), help="Limit processors, such as 1.5."),
+    )
 
 
 def describe(container: "Container", given: Mapping[str, object]) -> "Container":
     """Lay limits over a record."""
     import msgspec
 
-    memory, pids, cpus = given["memory"], given["pids"], given["cpus"]
+    memory, pids, cpus = given.get("memory"), given.get("pids"), given.get("cpus")
     limits = msgspec.structs.replace(
         container.limits,
         memory=parse_size(memory) if isinstance(memory, str) else None,

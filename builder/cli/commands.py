@@ -1,0 +1,95 @@
+"""Single commands in containers, for both ways in: the usual one and the quick one."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypedDict
+
+from builder.cli.options import describe
+from builder.cli.quick import wants_terminal
+from builder.host.places import Places
+from builder.host.privilege import require_root
+from builder.model.errors import OvenError
+
+if TYPE_CHECKING:
+    from builder.runtime.container import Container
+
+CANNOT_RUN = 125
+"""What `run` and `exec` end with when Oven itself fails, as podman does."""
+
+
+def run_one(template: str, command: tuple[str, ...], given: Mapping[str, object]) -> int:
+    """Run a command in a new container that is gone afterwards; give its exit status."""
+    require_root("oven run")
+    places = Places.of_user()
+
+    def work() -> int:
+        from builder.runtime.run import Order, run_command
+
+        unpack(places, template)
+        container = described(places, template, "", given)
+        return run_command(places, container, Order(argv=command, **_manner(given)))
+
+    return passing_status(work)
+
+
+def exec_one(name: str, command: tuple[str, ...], given: Mapping[str, object]) -> int:
+    """Run a command in a running container; give its exit status."""
+    require_root("oven exec")
+
+    def work() -> int:
+        from builder.runtime.exec import Call, exec_command
+
+        return exec_command(Places.of_user(), name, Call(argv=command, **_manner(given)))
+
+    return passing_status(work)
+
+
+def passing_status(work: Callable[[], int]) -> int:
+    """Give a command's exit status; when Oven itself fails, tell and give podman's numbers."""
+    try:
+        return work()
+    except OvenError as error:
+        from builder.cli.report import show
+        from builder.runtime.inside import NoProgramError, NotExecutableError
+
+        show(error)
+        numbers: dict[type[OvenError], int] = {NotExecutableError: 126, NoProgramError: 127}
+        return numbers.get(type(error), CANNOT_RUN)
+
+
+def described(places: Places, template: str, name: str, given: Mapping[str, object]) -> "Container":
+    """Turn what was typed into a container's record; a name is chosen where none is given."""
+    from builder.runtime.container import new_container
+    from builder.runtime.templates import Templates
+
+    found = Templates(places.data).find(template)
+    return describe(new_container(name, found.digest, found.name), given)
+
+
+def unpack(places: Places, template: str) -> None:
+    """Unpack a template that was built and never run."""
+    from builder.runtime.templates import Templates
+
+    templates = Templates(places.data)
+    if not (found := templates.find(template)).unpacked:
+        from builder.stages.template_import import unpack_template
+        from builder.store import Store
+
+        unpack_template(found, templates, Store(places.cache))
+
+
+class _Manner(TypedDict):
+    user: str
+    cwd: str
+    env: tuple[str, ...]
+    tty: bool
+
+
+def _manner(given: Mapping[str, object]) -> _Manner:
+    env = given.get("env") or ()
+    assert isinstance(env, tuple)  # as both ways give it
+    return {
+        "user": str(given.get("user") or "root"),
+        "cwd": str(given.get("workdir") or "/"),
+        "env": env,
+        "tty": wants_terminal(given),
+    }

@@ -1,0 +1,69 @@
+"""The quick way in: what scripts call in loops is read here, without the library for command lines.
+
+`oven exec NAME -- CMD` and `oven run TEMPLATE -- CMD` take a third less time so. Whatever is not
+understood at once, mistakes and `--help` included, goes the usual way, and the same functions do
+the work in both. A test holds that both read the same.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+# Option to the parameter that it sets; a name that ends in `+` may come several times, one that
+# ends in `!` takes no value.
+_SHARED = {
+    "-t": "tty!", "--tty": "tty!", "-u": "user", "--user": "user", "-w": "workdir",
+    "--workdir": "workdir", "-e": "env+", "--env": "env+",
+}  # fmt: skip
+OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "exec": _SHARED,
+    "run": {**_SHARED, "--rm": "remove!", "--network": "network"},
+}
+
+
+def work_of(argv: Sequence[str]) -> Callable[[], int] | None:
+    """Give what a command line asks for; None for one that is not for here."""
+    if len(argv) < 4 or argv[0] not in OPTIONS:
+        return None
+    read = parse(OPTIONS[argv[0]], argv[1:])
+    if read is None:
+        return None
+    subject, command, given = read
+    from builder.cli import commands
+
+    work = commands.exec_one if argv[0] == "exec" else commands.run_one
+    return lambda: work(subject, command, given)
+
+
+def parse(
+    options: Mapping[str, str], words: Sequence[str]
+) -> tuple[str, tuple[str, ...], dict[str, object]] | None:
+    """Read the words after a verb: one word, options around it, `--`, and a command."""
+    if "--" not in words:
+        return None
+    end = list(words).index("--")
+    left, command = list(words[:end]), tuple(words[end + 1 :])
+    subjects, given = list[str](), dict[str, object]()
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
+            subjects.append(word)
+            continue
+        name = options.get(word)
+        if name is None or (name[-1] != "!" and not left):
+            return None
+        if name[-1] == "!":
+            given[name[:-1]] = True
+        elif name[-1] == "+":
+            before = given.get(name[:-1], ())
+            assert isinstance(before, tuple)  # as the line below made it
+            given[name[:-1]] = (*before, left.pop(0))
+        else:
+            given[name] = left.pop(0)
+    if len(subjects) != 1 or not command:
+        return None
+    return subjects[0], command, given
+
+
+def wants_terminal(given: Mapping[str, object]) -> bool:
+    """Tell whether a command gets a terminal: where it was asked for, or we are on one."""
+    return bool(given.get("tty")) or (os.isatty(0) and os.isatty(1))
