@@ -15,3 +15,7 @@ def check(limits: Limits) -> None:
                 f"this host cannot limit {controller}: it has no such cgroup controller",
                 hint="leave the limit out, or enable the controller on the kernel's command line",
             )
+    if limits.disk is not None or limits.inodes is not None:
+        from builder.runtime import disk
+
+        disk.check(limits)

@@ -1,5 +1,6 @@
 """The room that a container starts in: mounts that only its own processes have."""
 
+import errno
 import os
 import resource
 import stat
@@ -11,6 +12,7 @@ from builder.host import cgroups, mounts
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
+from builder.runtime import own
 from builder.runtime.container import IDS, Container, cgroup_of, folder_of, rootfs_of
 
 # All of this happens in a process that is about to become conmon or the OCI runtime. Every room
@@ -83,13 +85,34 @@ def leave() -> None:
 
 def _mount_root(room: Room) -> None:
     first = room.container.first_id
+    area = folder_of(room.places, room.container.name)
+    image = own.image_of(room.places, room.container.name)
+    if image is not None:
+        from builder.host import images  # most containers have none
+
+        own.DISK.mkdir()
+        images.mount(image, own.DISK)
+        own.fill(own.DISK)
+        area = own.DISK
     with mounts.user_namespace(first, IDS) as namespace:
         mounts.mount_idmapped(rootfs_of(room.places, room.container), _LOWER, namespace)
-        mounts.mount_idmapped(folder_of(room.places, room.container.name), OWN, namespace)
+        mounts.mount_idmapped(area, OWN, namespace)
     between = (OWN / "layers" / layer for layer in room.container.layers)
     layers = mounts.Overlay((*between, _LOWER), OWN / "upper", OWN / "work", room.volatile)
-    mounts.mount_overlay(layers, ROOTFS, first)
+    try:
+        mounts.mount_overlay(layers, ROOTFS, first)
+    except OSError as error:
+        if error.errno == errno.ENOSPC and image is not None:
+            raise _full(room.container.name) from error
+        raise
     mounts.detach(_LOWER)
+
+
+def _full(name: str) -> HostError:
+    return HostError(
+        f"the disk of container `{name}` is full to the last byte or file, so that it cannot start",
+        hint=f"give it more: `oven set {name} --disk SIZE`",
+    )
 
 
 def _check(tree: TreeIO) -> None:

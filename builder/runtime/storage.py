@@ -11,7 +11,7 @@ from builder.host import files
 from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import ConflictError, HostError, NotFoundError
-from builder.runtime import journal
+from builder.runtime import journal, own
 from builder.runtime.container import (
     IDS,
     Container,
@@ -49,7 +49,7 @@ def make(
             )
         container = msgspec.structs.replace(container, first_id=_free_ids(containers))
         draft = containers / f"new.{container.name}"
-        _fill(draft)
+        _fill(draft, container)
         for name, data in extras.items():
             files.replace(draft / name, data)
         files.replace(draft / "container.json", encode(container))
@@ -67,13 +67,19 @@ def make_ephemeral(places: Places, container: Container) -> tuple[Container, int
         name = f"run.{os.urandom(4).hex()}"
         container = msgspec.structs.replace(container, name=name, first_id=_free_ids(containers))
         folder = folder_of(places, name)
-        _fill(folder)
+        _fill(folder, container)
         # Not synced: after a crash of the host it is swept anyway.
         (folder / "container.json").write_bytes(encode(container))
         lock = journal.try_lock(folder)
     if lock is None:
         raise HostError(f"`{folder}` is locked by another program")
     return container, lock
+
+
+def change(places: Places, container: Container) -> None:
+    """Keep another record of a container; the caller holds its lock."""
+    with files.disk_errors(places.data):
+        files.replace(folder_of(places, container.name) / "container.json", encode(container))
 
 
 def remove(places: Places, name: str) -> None:
@@ -94,12 +100,14 @@ def names(places: Places) -> list[str]:
     return sorted(entry for entry in entries if "." not in entry)
 
 
-def _fill(folder: Path) -> None:
+def _fill(folder: Path, container: Container) -> None:
     folder.mkdir(mode=0o700)
-    # The root folder of the merged view takes its mode and owner from the upper layer.
-    (folder / "upper").mkdir(mode=0o755)
-    (folder / "work").mkdir(mode=0o755)
-    (folder / "upper").chmod(0o755)
+    if container.limits.disk is None:
+        own.fill(folder)
+        return
+    from builder.runtime import disk  # programs of the host make it, which most starts do without
+
+    disk.make(folder, container.limits)
 
 
 def _check_template(places: Places, container: Container) -> None:

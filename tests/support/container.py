@@ -19,7 +19,8 @@ from builder.runtime import lifecycle
 from builder.runtime.container import Container, Init, Limits, cgroup_of, new_container
 
 PROGRAMS = (
-    "cat", "dash", "env", "head", "id", "ls", "mount", "readlink", "sleep", "tail", "touch", "true",
+    "cat", "chown", "dash", "dd", "df", "env", "head", "id", "ln", "ls", "mount", "readlink", "rm",
+    "sleep", "stat", "tail", "touch", "true",
 )  # fmt: skip
 
 INIT = """\
@@ -65,7 +66,14 @@ class Rig:
         found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/oven/*{home}")]
         containers = self.places.data / "containers"
         found += [str(path) for path in containers.glob("*.*") if path.name != ".lock"]
+        found += [str(path) for path in (self.places.runtime / "open").glob("*")]
+        found += [line for line in _loop_devices() if str(self.places.data) in line]
         return found
+
+
+def _loop_devices() -> list[str]:
+    argv = ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 PREAMBLE = """\

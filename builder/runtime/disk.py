@@ -1,0 +1,118 @@
+"""Disk limits: what a container changes and adds lies in an image of the size that was set."""
+
+import os
+from pathlib import Path
+
+from builder.host import files, images
+from builder.host.places import Places
+from builder.host.process import Command, on_host
+from builder.model.errors import ConflictError, HostError
+from builder.runtime import own, state
+from builder.runtime.container import Container, Limits, folder_of
+
+# The image replaces the folders `upper`, `work` and `layers`: once it has its name, those are not
+# looked at. A killed conversion leaves `disk.img.new`, or folders that nobody needs; both go with
+# the next one, or with the container.
+
+
+def check(limits: Limits) -> None:
+    """Refuse limits of disk space that this host cannot enforce."""
+    if limits.disk is None and limits.inodes is None:
+        return
+    if limits.disk is None:
+        raise ConflictError("the number of files is limited together with the size of the disk",
+                            hint="give `--disk` as well")  # fmt: skip
+    if limits.disk < images.SMALLEST:
+        raise ConflictError(
+            f"a disk of {limits.disk >> 20} MiB is too small",
+            hint=f"the smallest has {images.SMALLEST >> 20} MiB",
+        )
+    images.kind_for(files=limits.inodes is not None)
+
+
+def make(folder: Path, limits: Limits) -> None:
+    """Make the image for a new container where its limits ask for one."""
+    if limits.disk is not None:
+        images.make(folder / own.IMAGE, limits.disk, limits.inodes)
+
+
+def resize(places: Places, container: Container, limits: Limits) -> None:
+    """Hold a container to other limits of disk space, at once; the caller has its lock.
+
+    Raises ConflictError for what cannot be done now, with what to do.
+    """
+    old = container.limits
+    if (old.disk, old.inodes) == (limits.disk, limits.inodes):
+        return
+    check(limits)
+    image = own.image_of(places, container.name)
+    if image is None:
+        _move_in(places, container, limits)
+        return
+    if limits.disk is None:
+        raise ConflictError(
+            "a disk limit cannot be taken away again", hint="set a larger one: `--disk 1T`"
+        )
+    if old.inodes != limits.inodes:
+        raise ConflictError(
+            "the number of files is set when a container gets its disk limit",
+            hint="`oven export` and `oven import` it, and give the limits there",
+        )
+    current = state.read(places, container.name)
+    if current is not None and state.alive(current):
+        images.resize(image, own.DISK, limits.disk, namespace=current.monitor)
+    elif images.kind_of(image) == "ext4":
+        images.resize_at_rest(image, limits.disk)
+    else:
+        with own.opened(places, container) as folder:
+            images.resize(image, folder, limits.disk)
+
+
+def usage(places: Places, container: Container) -> images.Room | None:
+    """Tell how much of its disk a running container uses; None where it has no limit."""
+    current = state.read(places, container.name)
+    if own.image_of(places, container.name) is None or current is None or not state.alive(current):
+        return None
+    return images.room(own.seen_by(current.monitor))
+
+
+def _move_in(places: Places, container: Container, limits: Limits) -> None:
+    """Give a container that had no limit an image with all that it has."""
+    if state.status(places, container.name) != "stopped":
+        raise ConflictError(
+            f"container `{container.name}` has no disk limit so far, and gets one only while it is"
+            " stopped",
+            hint=f"oven stop {container.name}",
+        )
+    folder = folder_of(places, container.name)
+    draft = folder / f"{own.IMAGE}.new"
+    draft.unlink(missing_ok=True)
+    assert limits.disk is not None  # checked
+    images.make(draft, limits.disk, limits.inodes)
+    try:
+        with own.mounted(places, container.name, draft) as target:
+            _copy(folder, target)
+        files.Disk().sync(draft)
+        draft.rename(folder / own.IMAGE)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    files.Disk().sync(folder)
+    own.forget_folders(folder)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    """Copy what a container has, with owners, attributes, holes and links (cp(1))."""
+    parts = [str(folder / name) for name in own.FOLDERS if (folder / name).exists()]
+    for name in own.FOLDERS:
+        (target / name).rmdir()
+    done = on_host(Command(("cp", "--archive", "--sparse=auto", *parts, f"{target}/")))
+    if done.code != 0:
+        if b"No space left" in done.stderr:
+            size = os.statvfs(target)
+            raise ConflictError(
+                f"what the container has does not fit into {size.f_blocks * size.f_frsize >> 20}"
+                " MiB",
+                hint="choose a larger disk",
+            )
+        raise HostError(f"cannot copy the files of the container: {done.output.strip()[-500:]}")

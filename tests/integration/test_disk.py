@@ -1,0 +1,255 @@
+"""Disk limits: what the guest sees of them, where they bite, and how they change."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from builder.host import images
+from builder.model.errors import ConflictError, HostError
+from builder.model.progress import Silent
+from builder.runtime import disk, lifecycle, own, storage
+from builder.runtime.container import Container, Limits, folder_of, load
+from builder.runtime.exec import capture
+from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.needs import needs
+
+pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs")
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+
+
+@pytest.fixture
+def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path / "home", tree) as rig:
+        yield rig
+    assert rig.leftovers() == []
+
+
+def make(rig: Rig, **limits: int) -> Container:
+    return lifecycle.create(rig.places, rig.container(limits=Limits(**limits)))
+
+
+def start(rig: Rig) -> None:
+    lifecycle.start(rig.places, "test", Silent())
+
+
+def sh(rig: Rig, script: str) -> tuple[int, str]:
+    return capture(rig.places, "test", ("sh", "-c", script))
+
+
+def size(rig: Rig) -> int:
+    """Give the size that the guest's `df` shows for /, in MiB."""
+    code, said = sh(rig, "df -m --output=size / | tail -1")
+    assert code == 0, said
+    return int(said)
+
+
+def resize(rig: Rig, **limits: int) -> None:
+    """Do what `oven set` does."""
+    container = load(rig.places, "test")
+    wanted = Limits(**limits)
+    disk.resize(rig.places, container, wanted)
+    storage.change(rig.places, msgspec.structs.replace(container, limits=wanted))
+
+
+def test_df_shows_the_size_and_the_limit_bites(rig: Rig) -> None:
+    make(rig, disk=256 * MIB)
+    start(rig)
+    assert size(rig) == 256
+    code, said = sh(rig, "dd if=/dev/zero of=/big bs=1M count=400")
+    assert code == 1
+    assert "No space left on device" in said
+    written = (rig.places.data / "containers/test/disk.img").stat().st_blocks * 512
+    assert written <= 256 * MIB
+    room = disk.usage(rig.places, load(rig.places, "test"))
+    assert room is not None
+    assert room.size == 256 * MIB
+    assert room.used > 200 * MIB
+    assert sh(rig, "rm /big; touch /again")[0] == 0
+
+
+def test_an_image_takes_what_is_in_it_and_gives_it_back(rig: Rig) -> None:
+    make(rig, disk=1 << 40)
+    image = rig.places.data / "containers/test/disk.img"
+    assert image.stat().st_blocks * 512 < 64 * MIB  # sparse
+    start(rig)
+    sh(rig, "dd if=/dev/urandom of=/big bs=1M count=40")
+    lifecycle.stop(rig.places, "test")
+    full = image.stat().st_blocks * 512
+    start(rig)
+    sh(rig, "rm /big")
+    lifecycle.stop(rig.places, "test")
+    assert full - image.stat().st_blocks * 512 > 30 * MIB
+
+
+def test_files_stay_and_belong_to_whom_they_did(rig: Rig) -> None:
+    make(rig, disk=256 * MIB)
+    start(rig)
+    sh(rig, "echo hello >/mine; chown 1000:50 /mine; ln /mine /other; rm /etc/group")
+    lifecycle.stop(rig.places, "test")
+    with own.opened(rig.places, load(rig.places, "test")) as folder:
+        status = (folder / "upper/mine").stat()
+        assert (status.st_uid, status.st_gid, status.st_nlink) == (1000, 50, 2)
+    start(rig)
+    assert sh(rig, "cat /other; ls /etc/group")[1].startswith("hello\n")
+
+
+def test_a_running_container_gets_more_and_less(rig: Rig) -> None:
+    make(rig, disk=256 * MIB)
+    start(rig)
+    resize(rig, disk=400 * MIB)
+    assert size(rig) == 400
+    assert sh(rig, "dd if=/dev/zero of=/big bs=1M count=300")[0] == 0
+    with pytest.raises(ConflictError, match="does not fit into 256 MiB"):
+        resize(rig, disk=256 * MIB)
+    assert size(rig) == 400
+    sh(rig, "rm /big")
+    resize(rig, disk=300 * MIB)
+    assert size(rig) == 300
+    lifecycle.stop(rig.places, "test")
+    resize(rig, disk=500 * MIB)
+    start(rig)
+    assert size(rig) == 500
+
+
+def test_one_without_a_limit_gets_one_while_it_is_stopped(rig: Rig) -> None:
+    make(rig)
+    start(rig)
+    sh(rig, "echo hello >/mine; chown 7:8 /mine; ln /mine /other; rm /etc/group")
+    with pytest.raises(ConflictError, match="only while it is stopped"):
+        resize(rig, disk=256 * MIB)
+    lifecycle.stop(rig.places, "test")
+    resize(rig, disk=256 * MIB)
+    assert not (folder_of(rig.places, "test") / "upper").exists()
+    start(rig)
+    assert size(rig) == 256
+    assert sh(rig, "stat -c %u:%g:%h /mine; ls /etc/group")[1].startswith("7:8:2\n")
+    with pytest.raises(ConflictError, match="cannot be taken away"):
+        resize(rig)
+
+
+def test_what_does_not_fit_stays_where_it_is(rig: Rig) -> None:
+    make(rig)
+    start(rig)
+    sh(rig, "dd if=/dev/zero of=/big bs=1M count=300")
+    lifecycle.stop(rig.places, "test")
+    with pytest.raises(ConflictError, match="does not fit into 256 MiB"):
+        resize(rig, disk=256 * MIB)
+    assert own.image_of(rig.places, "test") is None
+    start(rig)
+    assert sh(rig, "stat -c %s /big")[1] == f"{300 * MIB}\n"
+
+
+def test_the_number_of_files_is_limited(rig: Rig) -> None:
+    make(rig, disk=256 * MIB, inodes=2048)
+    start(rig)
+    assert sh(rig, "df --output=itotal / | tail -1")[1].strip() == "2048"
+    code, said = sh(rig, "i=0; while [ $i -lt 3000 ]; do : >/f$i || exit 3; i=$((i+1)); done")
+    assert code != 0
+    assert "No space left on device" in said or "annot create" in said
+    with pytest.raises(ConflictError, match="is set when"):
+        resize(rig, disk=256 * MIB, inodes=4096)
+    lifecycle.stop(rig.places, "test")
+    with pytest.raises(HostError, match="full to the last byte or file"):
+        start(rig)
+    resize(rig, disk=400 * MIB, inodes=2048)
+    start(rig)
+    assert size(rig) > 300
+    sh(rig, "rm /f*")
+    lifecycle.stop(rig.places, "test")
+    resize(rig, disk=256 * MIB, inodes=2048)
+    start(rig)
+    assert size(rig) < 260
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"disk": 16 * MIB}, "too small"),
+        ({"inodes": 5000}, "together with the size"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(rig: Rig, limits: dict[str, int], says: str) -> None:
+    with pytest.raises(ConflictError, match=says):
+        make(rig, **limits)
+    assert storage.names(rig.places) == []
+
+
+def test_a_damaged_image_is_told_and_nothing_is_left(rig: Rig) -> None:
+    make(rig, disk=256 * MIB)
+    image = rig.places.data / "containers/test/disk.img"
+    whole = image.read_bytes()
+    image.write_bytes(bytes(1 << 17) + whole[1 << 17 :])
+    with pytest.raises(HostError, match="damaged"):
+        start(rig)
+    image.write_bytes(whole)
+    start(rig)
+
+
+STEPS = """
+import os, signal
+from builder.host import images, process
+from builder.runtime import disk
+from builder.runtime.container import Limits, load
+left = {step}
+def dying(call):
+    def wrapped(*args, **kwargs):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*args, **kwargs)
+    return wrapped
+for module in (images, disk):
+    module.on_host = dying(module.on_host)
+for name in ("rename", "unlink", "mkdir", "truncate"):
+    setattr(os, name, dying(getattr(os, name)))
+disk.resize(places, load(places, "test"), Limits(disk=256 << 20))
+"""
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+def test_death_while_a_limit_is_given_loses_nothing(rig: Rig, step: int) -> None:
+    make(rig)
+    start(rig)
+    sh(rig, "echo hello >/mine")
+    lifecycle.stop(rig.places, "test")
+    process = rig.call(STEPS.format(step=step))
+    process.communicate(timeout=60)
+    if process.returncode == 0:
+        assert step > 5, "there are fewer steps than it seems"
+    start(rig)
+    assert sh(rig, "cat /mine")[1] == "hello\n"
+    lifecycle.stop(rig.places, "test")
+    resize(rig, disk=300 * MIB)
+    start(rig)
+    assert sh(rig, "cat /mine")[1] == "hello\n"
+    assert size(rig) == 300
+
+
+def test_a_full_disk_of_the_host_leaves_no_half_container(tmp_path: Path, tree: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "oven-test", small], check=True)
+    try:
+        with rig_in(small / "home", tree) as rig:
+            with pytest.raises(HostError):
+                make(rig, disk=256 * MIB)
+            assert storage.names(rig.places) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_ext4_is_taken_where_btrfs_is_not_there(tmp_path: Path) -> None:
+    assert images.kind_for(files=False) == "btrfs"
+    assert images.kind_for(files=True) == "ext4"
+    images.make(tmp_path / "image", 256 * MIB, 2048)
+    assert images.kind_of(tmp_path / "image") == "ext4"
