@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("builder.cli.show:list_", "List the containers."),
     "show": ("builder.cli.show:show", "Show one container."),
     "logs": ("builder.cli.show:logs", "Show what a container wrote to its console and journal."),
+    "volume": ("builder.cli.volume", "Keep data that outlives containers."),
     "template": ("builder.cli.template", "List, show, import, export and remove templates."),
     "cache": ("builder.cli.cache", "Show and prune what builds have remembered."),
     "doctor": ("builder.cli.doctor", "Check what this machine lacks, and say how to mend it."),

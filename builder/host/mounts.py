@@ -42,8 +42,12 @@ _AT_EMPTY_PATH = 0x1000
 _OPEN_TREE_CLONE = 1
 _CLOSE_RANGE_CLOEXEC = 4
 _FSCONFIG_CMD_CREATE = 6
+_MOUNT_ATTR_RDONLY = 1
+_MOUNT_ATTR_NOSUID = 2
+_MOUNT_ATTR_NODEV = 4
 _MOUNT_ATTR_IDMAP = 0x00100000
 _MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_SECUREBITS = 28
@@ -118,12 +122,8 @@ def mount_idmapped(source: Path, target: Path, namespace: int) -> None:
     flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
     tree = _syscall(_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(source), flags)
     try:
-        # struct mount_attr: attr_set, attr_clr, propagation, userns_fd (mount_setattr(2))
-        attributes = struct.pack("QQQQ", _MOUNT_ATTR_IDMAP, 0, 0, namespace)
-        size = ctypes.c_size_t(len(attributes))
-        empty = ctypes.c_uint(_AT_EMPTY_PATH)
         try:
-            _syscall(_MOUNT_SETATTR, ctypes.c_int(tree), b"", empty, attributes, size)
+            _set_attributes(tree, _MOUNT_ATTR_IDMAP, namespace)
         except OSError as error:
             if error.errno in {errno.EINVAL, errno.ENOSYS}:
                 raise HostError(
@@ -141,6 +141,34 @@ def mount_idmapped(source: Path, target: Path, namespace: int) -> None:
         )
     finally:
         os.close(tree)
+
+
+def mount_inside(source: Path, target: int, namespace: int, *, read_only: bool) -> None:
+    """Show a folder or file of the host on the folder or file of a descriptor, owners shifted.
+
+    Without set-id bits and devices, and without what is mounted below the source. Raises OSError;
+    EINVAL where its file system cannot shift owners.
+    """
+    flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
+    tree = _syscall(_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(source), flags)
+    try:
+        wanted = _MOUNT_ATTR_IDMAP | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
+        wanted |= _MOUNT_ATTR_RDONLY if read_only else 0
+        _set_attributes(tree, wanted, namespace)
+        _syscall(
+            _MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(target), b"",
+            ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH),
+        )  # fmt: skip
+    finally:
+        os.close(tree)
+
+
+def _set_attributes(tree: int, wanted: int, namespace: int) -> None:
+    # struct mount_attr: attr_set, attr_clr, propagation, userns_fd (mount_setattr(2))
+    attributes = struct.pack("QQQQ", wanted, 0, 0, namespace)
+    size = ctypes.c_size_t(len(attributes))
+    empty = ctypes.c_uint(_AT_EMPTY_PATH)
+    _syscall(_MOUNT_SETATTR, ctypes.c_int(tree), b"", empty, attributes, size)
 
 
 def mount_overlay(overlay: Overlay, target: Path, owner: int) -> None:

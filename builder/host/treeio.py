@@ -128,6 +128,12 @@ class TreeIO:
             except FileNotFoundError:  # readlinkat(2) with an empty path says so of a non-link
                 raise OSError(errno.EINVAL, "not a symbolic link", path) from None
 
+    @contextlib.contextmanager
+    def handle(self, path: str) -> Iterator[int]:
+        """Lend a descriptor that stands for what is there (O_PATH), links followed."""
+        with self._opened(path, os.O_PATH) as fd:
+            yield fd
+
     def listdir(self, path: str) -> list[str]:
         """Give a folder's names, sorted."""
         with self._opened(path, os.O_RDONLY | os.O_DIRECTORY) as folder:

@@ -60,6 +60,8 @@ def enter(room: Room) -> None:
         mounts.bind(room.shared, SHARED)
     with TreeIO(ROOTFS) as tree:
         _check(tree)
+        if container.binds:
+            _mount_binds(room, tree)
         # Only ids of the container exist in its layer; files of plain root could not be made.
         with mounts.file_owner(container.first_id):
             _write_names(tree, room)
@@ -106,6 +108,13 @@ def _mount_root(room: Room) -> None:
             raise _full(room.container.name) from error
         raise
     mounts.detach(_LOWER)
+
+
+def _mount_binds(room: Room, tree: TreeIO) -> None:
+    from builder.runtime import volumes  # most containers have none
+
+    with mounts.user_namespace(room.container.first_id, IDS) as namespace:
+        volumes.mount(room.places, room.container, tree, namespace)
 
 
 def _full(name: str) -> HostError:

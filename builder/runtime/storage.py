@@ -38,6 +38,7 @@ def make(
     """Keep a new container, with ids of its own; it is there whole or not at all."""
     check_name(container.name)
     _check_template(places, container)
+    _check_binds(places, container)
     containers = places.data / "containers"
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
@@ -61,6 +62,7 @@ def make(
 def make_ephemeral(places: Places, container: Container) -> tuple[Container, int]:
     """Make a folder that lasts as long as the lock whose descriptor is given along with it."""
     _check_template(places, container)
+    _check_binds(places, container)
     containers = places.data / "containers"
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
@@ -116,6 +118,14 @@ def _check_template(places: Places, container: Container) -> None:
         raise NotFoundError(
             f"the tree of template `{container.template_name}` is not there", at=rootfs
         )
+
+
+def _check_binds(places: Places, container: Container) -> None:
+    if container.binds:
+        from builder.runtime import volumes
+
+        volumes.check(places, container.binds)
+        volumes.make_missing(places, container.binds)
 
 
 def _free_ids(containers: Path) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from builder.cli.options import life, limits, network
+from builder.cli.options import life, limits, network, storage
 
 if TYPE_CHECKING:
     from builder.runtime.container import Container
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
 
-_GROUPS = (network, limits, life)
+_GROUPS = (network, limits, storage, life)
 
 
 def container_options(command: Callable[..., object]) -> Callable[..., object]:
