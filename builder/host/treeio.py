@@ -97,6 +97,25 @@ class TreeIO:
             raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
         return data
 
+    @contextlib.contextmanager
+    def opened(self, path: str) -> Iterator[int]:
+        """Open a regular file for reading, itself and never what a link leads to."""
+        with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as handle:
+            _must_be_file(path, os.fstat(handle))
+            fd = os.open(_of(handle), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def xattrs(self, path: str) -> dict[str, bytes]:
+        """Give the extended attributes of a file or a folder; a link counts as having none."""
+        with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as handle:
+            if stat.S_ISLNK(os.fstat(handle).st_mode):
+                return {}  # a link has none that a user could set (xattr(7))
+            there = _of(handle)
+            return {name: os.getxattr(there, name) for name in os.listxattr(there)}
+
     def lstat(self, path: str) -> os.stat_result:
         """Look at what a path names, itself when that is a link."""
         with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as handle:
