@@ -17,12 +17,7 @@ def boot_id() -> str:
 
 def start_time(pid: int) -> int:
     """Give when a process started, in clock ticks since boot; 0 when there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    # The second field is a name in brackets that may hold anything (proc_pid_stat(5)).
-    return int(stat.rpartition(b")")[2].split()[19])
+    return _kind_and_start(pid)[1]
 
 
 def hold(pid: int, started: int) -> int | None:
@@ -41,6 +36,12 @@ def hold(pid: int, started: int) -> int | None:
 
 def is_alive(pid: int, started: int) -> bool:
     """Tell whether the process of that pid and start time still runs."""
+    kind, start = _kind_and_start(pid) if pid > 0 else (b"X", 0)
+    if start != started:
+        return False
+    if kind not in b"ZX":
+        return True
+    # Its first thread has ended, and only the kernel knows whether there is another.
     fd = hold(pid, started)
     if fd is None:
         return False
@@ -109,6 +110,18 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kind_and_start(pid: int) -> tuple[bytes, int]:
+    try:
+        # Quicker than Path: `oven list` asks of a thousand.
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            stat = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return b"X", 0
+    # The second field is a name in brackets that may hold anything (proc_pid_stat(5)).
+    fields = stat.rpartition(b")")[2].split()
+    return fields[0], int(fields[19])
 
 
 def _is_over(pidfd: int) -> bool:

@@ -42,11 +42,16 @@ class State(Value, frozen=True, kw_only=True):
     """How often in a row it was started anew because it had failed."""
 
 
+_READ = msgspec.json.Decoder(State).decode
+
+
 def read(places: Places, name: str) -> State | None:
     """Give what was last written; None when there is nothing, or nothing of this boot."""
-    path = volatile_of(places, name) / "state.json"
     try:
-        state = msgspec.json.decode(path.read_bytes(), type=State)
+        # Quicker than Path: `oven list` asks of a thousand.
+        path = f"{places.runtime}/containers/{name}/state.json"
+        with open(path, "rb") as file:  # noqa: PTH123
+            state = _READ(file.read())
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
     return state if state.boot == processes.boot_id() else None
