@@ -5,9 +5,11 @@ import ctypes
 import errno
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
+
+import msgspec
 
 from builder.host import mounts
 from builder.model.errors import HostError
@@ -22,6 +24,7 @@ from builder.model.errors import HostError
 
 ROOT = Path("/sys/fs/cgroup")
 _PARENT = "oven"
+_GUEST = "guest"
 _CGROUP2_MAGIC = 0x63677270
 _FREEZES = 10
 """Seconds that processes may take to leave the kernel, where they cannot be frozen."""
@@ -43,7 +46,7 @@ def layout() -> Layout:
 
 def path_of(name: str) -> str:
     """Give the path of a container's cgroup, the same in every hierarchy."""
-    return f"/{_PARENT}/{name}/guest"
+    return f"/{_PARENT}/{name}/{_GUEST}"
 
 
 def controllers() -> frozenset[str]:
@@ -51,6 +54,57 @@ def controllers() -> frozenset[str]:
     if layout() is Layout.UNIFIED:
         return frozenset((ROOT / "cgroup.controllers").read_text(encoding="ascii").split())
     return frozenset(word for words in _legacy_hierarchies().values() for word in words)
+
+
+class Accounts(msgspec.Struct, frozen=True):
+    """Where the kernel counts and limits what containers use."""
+
+    unified: bool
+    folders: Mapping[str, Path]
+    """The root of each controller's hierarchy, by the controller's name."""
+
+    def guest(self, controller: str, name: str) -> Path:
+        """Give the cgroup that all processes of a container are in, those of `exec` too."""
+        return self.folders[controller] / _PARENT / name / _GUEST
+
+    def whole(self, controller: str, name: str) -> Path:
+        """Give the cgroup whose siblings are other containers; shares count between siblings."""
+        return self.folders[controller] / _PARENT / name
+
+
+def accounts() -> Accounts:
+    """Find the hierarchies that this host has mounted."""
+    if layout() is Layout.UNIFIED:
+        return Accounts(unified=True, folders=dict.fromkeys(controllers(), ROOT))
+    found = {word: folder for folder, words in _legacy_hierarchies().items() for word in words}
+    return Accounts(unified=False, folders=found)
+
+
+def offer(name: str, controller: str) -> None:
+    """Have a controller work in a container's cgroup on a version 2 host, before it has a limit.
+
+    The OCI runtime does the same for the cgroup below (cgroup-v2.rst, "Enabling and Disabling").
+    """
+    (ROOT / _PARENT / name).mkdir(parents=True, exist_ok=True)
+    for folder in (ROOT, ROOT / _PARENT):
+        (folder / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
+
+
+@contextlib.contextmanager
+def unified_guests() -> Iterator[Callable[[str, str], bytes]]:
+    """Lend a reader of files of containers' version 2 cgroups, which exist on every host.
+
+    It takes the name of a container's cgroup and that of a file; what is not there gives b"".
+    """
+    with _unified() as root:
+
+        def read(name: str, file: str) -> bytes:
+            try:
+                return _read(root, f"{_PARENT}/{name}/{_GUEST}/{file}")
+            except OSError:  # pressure may be compiled in and switched off: EOPNOTSUPP
+                return b""
+
+        yield read
 
 
 def join(name: str, pid: int) -> None:
@@ -137,6 +191,18 @@ def members(name: str) -> list[int]:
             with contextlib.suppress(FileNotFoundError):
                 data = _read(root, f"{_PARENT}/{name}/{part}/cgroup.procs")
                 found += [int(line) for line in data.split()]
+    return found
+
+
+def everyone(name: str) -> list[int]:
+    """List all processes of a container, those in cgroups that it has made for itself too."""
+    found = []
+    with _unified() as root:
+        top = f"/proc/self/fd/{root}/{_PARENT}/{name}/{_GUEST}"
+        for folder, _, _ in os.walk(top):
+            with contextlib.suppress(OSError):
+                text = Path(folder, "cgroup.procs").read_text(encoding="ascii")
+                found += [int(line) for line in text.split()]
     return found
 
 
