@@ -12,7 +12,7 @@ from builder.host import cgroups, launch, processes
 from builder.host.places import PACKAGE, Places
 from builder.host.process import Command, find_program, missing_program, on_host
 from builder.model.errors import HostError
-from builder.runtime import engine, inits, room, spec, state
+from builder.runtime import engine, inits, limits, room, spec, state
 from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
 from builder.runtime.state import State
 
@@ -95,6 +95,7 @@ def _write_bundle(places: Places, container: Container) -> None:
         open_files=room.open_files(),
         machine=room.machine(),
         shared=str(room.SHARED),
+        disks=limits.disks_of(places, container),
     )
     bundle = volatile_of(places, container.name) / "bundle"
     bundle.mkdir()
@@ -133,7 +134,7 @@ def _create(places: Places, container: Container) -> int:
         monitor = launch.launch(
             launch.Program(argv, environment, (null, null, null), (tell,)),
             lambda: room.enter(here),
-            lambda child: cgroups.join(cgroup_of(places, name), child),
+            lambda child: limits.join(places, container, child),
         )
     finally:
         os.close(tell)

@@ -19,13 +19,14 @@ from builder.runtime.container import Container, cgroup_of, folder_of, load, vol
 #   start    `state.json` says `starting`, or `booting` and its starter has died, or the volatile
 #            folder is there with no live process
 #   restart  `state.json` says `waiting`, and who waits has died
+#   set      a file `setting` in the volatile folder: the kernel may not hold what the record says
 #   create   a folder `new.*`, invisible until it is renamed
 #   destroy  a folder `old.*`, renamed before anything in it is removed
 #   run      a folder `run.*`, whose lock is held as long as the command runs
 # Names of containers hold no dot, so these four never meet one.
 
 DEAD_WITHOUT_LOCK = ("new.", "old.", "run.")
-
+SETTING = "setting"
 
 HANDLED = 30.0
 """Seconds that what follows the end of a container's first process is waited for."""
@@ -51,6 +52,10 @@ def holding(places: Places, name: str) -> Iterator[Container]:
             if handler is None:
                 if _is_over(current):
                     clean(places, name, networked=bool(container.interfaces))
+                elif (volatile_of(places, name) / SETTING).exists():
+                    from builder.runtime import setting
+
+                    setting.restore(places, container)
                 yield container
                 return
         if not processes.wait_end(handler, patience):

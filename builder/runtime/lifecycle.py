@@ -27,7 +27,7 @@ def create(
 
     `extras` are more files for its folder, by name; only root can read them.
     """
-    limits.check(container.limits)
+    limits.check(places, container)
     return storage.make(places, container, extras)
 
 
@@ -134,7 +134,7 @@ def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | 
 def _boot(
     places: Places, container: Container, stack: contextlib.ExitStack, *, again: int = 0
 ) -> Started:
-    limits.check(container.limits)
+    limits.check(places, container)
     state.forget_end(places, container.name)
     try:
         listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))

@@ -36,7 +36,7 @@ def run_command(places: Places, container: Container, order: Order) -> int:
 
     Name and ids are chosen here. The command is the first process inside, with no init around.
     """
-    limits.check(container.limits)
+    limits.check(places, container)
     inside.check_folder(order.cwd)
     container, lock = storage.make_ephemeral(places, container)
     try:
@@ -64,6 +64,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
         open_files=room.open_files(),
         machine=room.machine(),
         hooks=gate.hooks() if gate else {},
+        disks=limits.disks_of(places, container),
     )
     servers = room.resolvers_for(container)
     here = room.Room(places, container, volatile=True, resolvers=servers)
@@ -78,7 +79,9 @@ def _run(places: Places, container: Container, order: Order) -> int:
     argv = (*engine.command(places, name, log), "run", "--bundle", str(bundle), name)
     try:
         program = launch.Program(argv)
-        pid = launch.launch_isolated(program, prepare, lambda child: cgroups.join(cgroup, child))
+        pid = launch.launch_isolated(
+            program, prepare, lambda child: limits.join(places, container, child)
+        )
         first = (lambda: gate.open(pid)) if gate else _nothing
         code = launch.attend(pid, first, lambda number, sender: _signal(cgroup, number, sender))
     finally:

@@ -2,8 +2,10 @@
 
 import msgspec
 
+from builder.host.disks import Disk
 from builder.runtime import inits
 from builder.runtime.container import IDS, Container, Limits
+from builder.runtime.limits import PERIOD
 from builder.runtime.seccomp import CAPABILITIES, profile
 
 # Every namespace is new. Mounts come in this order: `/run/host` lies in `/run`. Reasons for the
@@ -11,7 +13,6 @@ from builder.runtime.seccomp import CAPABILITIES, profile
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup", "user")
-_PERIOD = 100_000
 _MASKED = (
     "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
     "/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger", "/sys/firmware",
@@ -49,6 +50,8 @@ class Host(msgspec.Struct, frozen=True):
     shared: str = ""
     """The folder that becomes `/run/host`; empty for none."""
     hooks: dict[str, object] = {}
+    disks: tuple[Disk, ...] = ()
+    """Where disk traffic is limited; empty when it is not."""
 
 
 def configuration(container: Container, process: Process, host: Host) -> dict[str, object]:
@@ -65,7 +68,7 @@ def configuration(container: Container, process: Process, host: Host) -> dict[st
             "uidMappings": ids,
             "gidMappings": ids,
             "cgroupsPath": host.cgroup,
-            "resources": _resources(container.limits),
+            "resources": _resources(container.limits, host),
             "rootfsPropagation": "private",
             "sysctl": {"net.ipv4.ping_group_range": "0 65535"},
             "seccomp": profile(host.machine),
@@ -153,12 +156,34 @@ def _mount(target: str, kind: str, *options: str) -> dict[str, object]:
     return {"destination": target, "type": kind, "source": kind, "options": list(options)}
 
 
-def _resources(limits: Limits) -> dict[str, object]:
+def _resources(limits: Limits, host: Host) -> dict[str, object]:
+    """Say what it may use at most; `limits.py` has the weight, and changes any of this later."""
     result: dict[str, object] = {}
     if limits.memory is not None:
-        result["memory"] = {"limit": limits.memory}
+        memory = {"limit": limits.memory}
+        if limits.swap is not None and not host.unified:
+            memory["swap"] = limits.memory + limits.swap  # OCI has the sum there
+        result["memory"] = memory
+    if limits.swap is not None and host.unified:
+        result["unified"] = {"memory.swap.max": str(limits.swap)}
     if limits.pids is not None:
         result["pids"] = {"limit": limits.pids}
     if limits.cpus is not None:
-        result["cpu"] = {"quota": round(limits.cpus * _PERIOD), "period": _PERIOD}
+        result["cpu"] = {"quota": round(limits.cpus * PERIOD), "period": PERIOD}
+    if rates := _rates(limits, host.disks):
+        result["blockIO"] = rates
     return result
+
+
+def _rates(limits: Limits, disks: tuple[Disk, ...]) -> dict[str, object]:
+    rates = {
+        "throttleReadBpsDevice": limits.read_bytes,
+        "throttleWriteBpsDevice": limits.write_bytes,
+        "throttleReadIOPSDevice": limits.read_operations,
+        "throttleWriteIOPSDevice": limits.write_operations,
+    }
+    return {
+        key: [{"major": disk.major, "minor": disk.minor, "rate": rate} for disk in disks]
+        for key, rate in rates.items()
+        if rate is not None
+    }

@@ -1,6 +1,7 @@
 """The options that describe a container, in groups that `run`, `create` and `set` share."""
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from builder.cli.options import life, limits, network, storage
@@ -15,18 +16,40 @@ if TYPE_CHECKING:
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
 
 _GROUPS = (network, limits, storage, life)
+_CHANGEABLE = (limits, life)
+"""What `set` can change later."""
 
 
 def container_options(command: Callable[..., object]) -> Callable[..., object]:
     """Add all options that describe a container."""
-    for group in reversed(_GROUPS):
+    return _add(command, _GROUPS)
+
+
+def changing_options(command: Callable[..., object]) -> Callable[..., object]:
+    """Add those that can be changed later."""
+    return _add(command, _CHANGEABLE)
+
+
+def describe(container: "Container", given: Mapping[str, object]) -> "Container":
+    """Turn what was typed into a container's record."""
+    return _lay(container, given, _GROUPS)
+
+
+def describe_change(container: "Container", given: Mapping[str, object]) -> "Container":
+    """Lay over a container's record what was typed to change it."""
+    return _lay(container, given, _CHANGEABLE)
+
+
+def _add(command: Callable[..., object], groups: tuple[ModuleType, ...]) -> Callable[..., object]:
+    for group in reversed(groups):
         for option in reversed(group.options()):
             command = option(command)
     return command
 
 
-def describe(container: "Container", given: Mapping[str, object]) -> "Container":
-    """Turn what was typed into a container's record."""
-    for group in _GROUPS:
+def _lay(
+    container: "Container", given: Mapping[str, object], groups: tuple[ModuleType, ...]
+) -> "Container":
+    for group in groups:
         container = group.describe(container, given)
     return container

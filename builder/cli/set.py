@@ -1,0 +1,42 @@
+"""`oven set`: change a container, running or not, at once and for good."""
+
+import click
+
+from builder.cli.options import changing_options, describe_change
+from builder.cli.verbose import verbose
+from builder.host.places import Places
+from builder.host.privilege import require_root
+from builder.model.errors import RecipeError
+
+
+@click.command(name="set")
+@click.argument("name")
+@changing_options
+@click.option("--dry-run", is_flag=True, help="Only say what would be written, and where.")
+@verbose
+def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  # click's way
+    """Change a container, running or not, at once and for good.
+
+    What is not given stays as it is; `none` takes a limit away.
+    """
+    require_root("oven set")
+    if all(value is None for value in options.values()):
+        raise RecipeError("nothing to change", hint="`oven set --help` lists what can be")
+    from builder.runtime.container import folder_of
+    from builder.runtime.setting import change
+
+    places = Places.of_user()
+    changed = change(
+        places, name, lambda container: describe_change(container, options), dry=dry_run
+    )
+    if dry_run:
+        for write in changed.writes:
+            click.echo(f"{write.path}\t{write.value}")
+        if changed.fields:
+            record = folder_of(places, name) / "container.json"
+            click.echo(f"{record}\t{', '.join(changed.fields)}")
+        return
+    if changed.at_start:
+        words = " and ".join(changed.at_start)
+        click.echo(f"note: {words} will be changed when `{name}` is started again", err=True)
+    click.echo(name)
