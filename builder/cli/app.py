@@ -27,6 +27,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "enter": ("builder.cli.exec:enter", "Open a shell in a running container."),
     "list": ("builder.cli.show:list_", "List the containers."),
     "show": ("builder.cli.show:show", "Show one container."),
+    "set": ("builder.cli.set:set_", "Change what a container may use, and what it is to do."),
+    "top": ("builder.cli.top:top", "Show what containers use, again and again."),
     "logs": ("builder.cli.show:logs", "Show what a container wrote to its console and journal."),
     "volume": ("builder.cli.volume", "Keep data that outlives containers."),
     "template": ("builder.cli.template", "List, show, import, export and remove templates."),

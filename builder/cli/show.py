@@ -1,6 +1,6 @@
 """`oven list`, `show` and `logs`: what there is, and what it says."""
 
-import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -8,48 +8,64 @@ import click
 
 from builder.host.places import Places
 from builder.host.privilege import require_root
+from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
-    from builder.runtime.show import Summary
+    from builder.runtime.show import Row, Summary
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_GLANCE = 0.1
+"""Seconds over which `show` looks at how busy a container is."""
 
 
 @click.command(name="list")
 @AS_JSON
-def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
+@click.option("-q", "--quiet", is_flag=True, help="Print only names.")
+@click.option("--running", is_flag=True, help="Leave out those that are stopped.")
+@click.option(
+    "--format", "pattern", metavar="TEXT", help="A line for each, such as `{name} {address}`."
+)
+def list_(as_json: bool, quiet: bool, running: bool, pattern: str | None) -> None:  # noqa: FBT001
     """List the containers."""
     require_root("oven list")
     from builder.runtime.show import list_containers
 
-    rows = [_facts(summary) for summary in list_containers(Places.of_user())]
+    rows = list_containers(Places.of_user())
+    if running:
+        rows = tuple(row for row in rows if row.status not in {"stopped", "damaged"})
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    columns = ("name", "status", "address", "template", "ports")
-    table = [tuple(column.upper() for column in columns)]
-    table += [tuple(_word(row[column]) for column in columns) for row in rows]
-    widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
-    for line in table:
-        click.echo(
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        )
+        _print_json([_fields(row) for row in rows])
+    elif quiet or pattern is not None:
+        lines = [row.name if quiet else _filled(pattern or "", row) for row in rows]
+        click.echo("".join(f"{line}\n" for line in lines), nl=False)
+    else:
+        from builder.cli.table import table
+
+        headings: tuple[str, ...] = ("NAME", "STATUS", "ADDRESS", "TEMPLATE", "PORTS")
+        cells = [headings]
+        cells += [
+            (row.name, row.status, *map(_word, (row.address, row.template, row.ports)))
+            for row in rows
+        ]
+        click.echo("\n".join(table(cells)))
 
 
 @click.command()
 @click.argument("name")
 @AS_JSON
 def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
-    """Show one container."""
+    """Show one container: what it is, and what it uses of what it may."""
     require_root("oven show")
-    from builder.runtime.show import show as look_at
+    from builder.runtime import show as containers
 
-    facts = _facts(look_at(Places.of_user(), name))
-    if as_json:
-        click.echo(json.dumps(facts, indent=2))
-        return
-    for key, value in facts.items():
-        click.echo(f"{key:<10}  {_word(value)}")
+    places = Places.of_user()
+    row = containers.row(places, name)
+    if row.status != "damaged":
+        _show(places, containers.show(places, name), as_json=as_json)
+    elif as_json:
+        _print_json(_fields(row))
+    else:
+        _print_lines([("name", name), ("status", "damaged"), ("problem", row.problem or "")])
 
 
 @click.command()
@@ -65,37 +81,67 @@ def logs(name: str, follow: bool) -> None:  # noqa: FBT001  # click's way
         click.echo(line)
 
 
-def _facts(summary: "Summary") -> dict[str, object]:
-    """Gather what a person or a script wants to know of a container."""
-    from builder.model.value import hex_of
+def _show(places: Places, summary: "Summary", *, as_json: bool) -> None:
+    from builder.cli import facts
+    from builder.runtime import usage
 
-    container = summary.container
-    return {
-        "name": container.name,
-        "status": summary.status,
-        "ready": summary.ready,
-        "address": summary.address,
-        "template": container.template_name,
-        "digest": hex_of(container.template),
-        "ports": [str(port) for port in container.ports],
-        "network": [one.network for one in container.interfaces],
-        "hostname": container.hostname,
-        "memory": container.limits.memory,
-        "pids": container.limits.pids,
-        "cpus": container.limits.cpus,
-        "first-id": container.first_id,
-        "pid": summary.pid,
-        "exit-code": summary.exit_code,
-        "created": _time(container.created),
-        "started": _time(summary.since) if summary.since else None,
-    }
+    name, pid = summary.container.name, summary.pid
+    if pid is None or summary.status in {"stopped", "restarting"}:
+        used = rates = None
+    else:
+        with usage.reader(places) as read:
+            used, rates = read(name, pid), None
+            if not as_json:
+                time.sleep(_GLANCE)
+                before, used = used, read(name, pid)
+                rates = usage.rates(before, used)
+    if as_json:
+        _print_json(facts.facts(summary, used))
+    else:
+        _print_lines(facts.told(summary, used, rates))
 
 
-def _time(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+def _print_json(value: object) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def _print_lines(lines: list[tuple[str, str]]) -> None:
+    width = max(len(key) for key, _ in lines)
+    for key, value in lines:
+        click.echo(f"{key:<{width}}  {value}")
+
+
+def _fields(row: "Row") -> dict[str, object]:
+    """Give a row as scripts see it; times as in `show`."""
+    import msgspec
+
+    from builder.cli.facts import moment
+
+    fields: dict[str, object] = msgspec.to_builtins(row)
+    for key in ("created", "started"):
+        seconds = fields[key]
+        fields[key] = moment(seconds) if isinstance(seconds, int) else None
+    return fields
+
+
+def _filled(pattern: str, row: "Row") -> str:
+    fields = _fields(row)
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in fields:
+            raise RecipeError(
+                f"there is no field `{match[1]}`", hint=f"there are: {', '.join(fields)}"
+            )
+        return _word(fields[match[1]])
+
+    return re.sub(r"\{([^{}]*)\}", value, pattern)
 
 
 def _word(value: object) -> str:
-    if value is None or value == []:
+    if value is None or value in ([], ()):
         return "-"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,10 +1,31 @@
-"""Showing containers: what `list` and `show` tell of each."""
+"""Showing containers: what `list`, `show` and `top` tell of each."""
+
+import os
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
 
 from builder.host.places import Places
 from builder.model.errors import NotFoundError
+from builder.model.network import PortMapping
 from builder.model.value import Value
-from builder.runtime import state, storage
-from builder.runtime.container import Container, Status, check_name, load
+from builder.runtime import state
+from builder.runtime.container import (
+    Autostart,
+    Container,
+    Interface,
+    Restart,
+    Status,
+    check_name,
+    folder_of,
+    load,
+)
+from builder.runtime.state import State
+
+# Nobody here asks for a lock, so that it never waits. `list` reads one small file of a container,
+# and a second only of one that was started: a thousand of them must not take longer than Python's
+# own start.
 
 
 class Summary(Value, frozen=True, kw_only=True):
@@ -28,16 +49,52 @@ class Summary(Value, frozen=True, kw_only=True):
     """
 
 
+class Row(Value, frozen=True, kw_only=True):
+    """What a list of containers tells of each."""
+
+    name: str
+    status: Status | Literal["damaged"]
+    ready: bool = False
+    address: str | None = None
+    template: str | None = None
+    digest: str | None = None
+    networks: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    restart: Restart = "no"
+    autostart: bool = False
+    protected: bool = False
+    pid: int | None = None
+    created: int | None = None
+    """Seconds since 1970."""
+    started: int | None = None
+    problem: str | None = None
+    """Why the record cannot be read."""
+
+
+class _Record(msgspec.Struct, rename="kebab"):
+    """The part of a record that a list needs; reading less is quicker than reading all."""
+
+    template: str
+    template_name: str
+    created: int
+    interfaces: tuple[Interface, ...] = ()
+    ports: tuple[PortMapping, ...] = ()
+    restart: Restart = "no"
+    autostart: Autostart | None = None
+    protected: bool = False
+
+
+_RECORD = msgspec.json.Decoder(_Record).decode
+
+
 def show(places: Places, name: str) -> Summary:
-    """Tell about one container; asks for no lock, so that it never waits."""
+    """Tell about one container."""
     check_name(name)
     container = load(places, name)
-    status = state.status(places, name)
-    if status == "stopped":
-        return Summary(container=container, status=status, exit_code=_exit_code(places, name))
     current = state.read(places, name)
-    if current is None:
-        return Summary(container=container, status="stopped")
+    status = state.status_of(current)
+    if status == "stopped" or current is None:
+        return Summary(container=container, status=status, exit_code=_exit_code(places, name))
     return Summary(
         container=container,
         status=status,
@@ -48,17 +105,71 @@ def show(places: Places, name: str) -> Summary:
     )
 
 
+def row(places: Places, name: str) -> Row:
+    """Tell the most important of one container, even if its record is damaged."""
+    check_name(name)
+    found = _row(places, name, state.read(places, name))
+    if found is None:
+        raise NotFoundError(
+            f"there is no container `{name}`", hint="`oven list` shows those that exist"
+        )
+    return found
+
+
+def list_containers(places: Places) -> tuple[Row, ...]:
+    """Tell about every container, by name; one that goes away meanwhile is left out."""
+    started = set(_entries(places.runtime / "containers"))
+    rows = (
+        _row(places, name, state.read(places, name) if name in started else None)
+        for name in sorted(_entries(places.data / "containers"))
+    )
+    return tuple(row for row in rows if row is not None)
+
+
+def running(places: Places) -> Iterator[tuple[str, State]]:
+    """Give the containers whose first process runs, by name, and their states."""
+    for name in sorted(_entries(places.runtime / "containers")):
+        current = state.read(places, name)
+        if current is not None and state.alive(current):
+            yield name, current
+
+
+def _entries(folder: "os.PathLike[str]") -> list[str]:
+    """List what a container can be called; drafts and the like hold a dot."""
+    try:
+        return [name for name in os.listdir(folder) if "." not in name]
+    except FileNotFoundError:
+        return []
+
+
+def _row(places: Places, name: str, current: State | None) -> Row | None:
+    status = state.status_of(current)
+    try:
+        with open(f"{places.data}/containers/{name}/container.json", "rb") as file:  # noqa: PTH123  # quicker than Path
+            record = _RECORD(file.read())
+    except (OSError, msgspec.MsgspecError) as error:
+        if not folder_of(places, name).is_dir():
+            return None
+        return Row(name=name, status="damaged", problem=str(error))
+    lives = None if status == "stopped" else current
+    return Row(
+        name=name,
+        status=status,
+        ready=lives is not None and lives.ready,
+        address=lives.address if lives else None,
+        template=record.template_name,
+        digest=record.template.partition(":")[2],
+        networks=tuple(one.network for one in record.interfaces),
+        ports=tuple(map(str, record.ports)),
+        restart=record.restart,
+        autostart=record.autostart is not None,
+        protected=record.protected,
+        pid=(lives.pid or None) if lives else None,
+        created=record.created,
+        started=lives.since if lives else None,
+    )
+
+
 def _exit_code(places: Places, name: str) -> int | None:
     end = state.read_end(places, name)
     return end.code if end is not None else state.exit_code(places, name)
-
-
-def list_containers(places: Places) -> tuple[Summary, ...]:
-    """Tell about every container, by name; one that goes away meanwhile is left out."""
-    found = []
-    for name in storage.names(places):
-        try:
-            found.append(show(places, name))
-        except NotFoundError:
-            continue
-    return tuple(found)
