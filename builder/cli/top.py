@@ -124,17 +124,23 @@ def _usage_row(one: "Sample") -> tuple[str, ...]:
     waits = (use.pressure.cpu, use.pressure.memory, use.pressure.io)
     return (
         one.name,
-        _of(_whole(rates and rates.cpu), _whole(use.cpu.limit and use.cpu.limit * 100)),
+        _of(
+            _whole(rates.cpu if rates else None),
+            _whole(use.cpu.limit * 100 if use.cpu.limit else None),
+        ),
         _of(_size(use.memory.used), _size(use.memory.limit)),
         _size(use.memory.cache),
         _whole(use.memory.oom_kills),
         _of(_whole(use.pids.used), _whole(use.pids.limit)),
-        _size(rates and rates.read_bytes),
-        _size(rates and rates.written_bytes),
-        _size(rates and rates.received_bytes),
-        _size(rates and rates.sent_bytes),
-        _of(_size(use.disk and use.disk.used_bytes), _size(use.disk and use.disk.limit_bytes)),
-        "/".join(_whole(wait and wait.some) for wait in waits),
+        _size(rates.read_bytes if rates else None),
+        _size(rates.written_bytes if rates else None),
+        _size(rates.received_bytes if rates else None),
+        _size(rates.sent_bytes if rates else None),
+        _of(
+            _size(use.disk.used_bytes if use.disk else None),
+            _size(use.disk.limit_bytes if use.disk else None),
+        ),
+        "/".join(_whole(wait.some if wait else None) for wait in waits),
     )
 
 

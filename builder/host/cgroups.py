@@ -87,7 +87,13 @@ def offer(name: str, controller: str) -> None:
     """
     (ROOT / _PARENT / name).mkdir(parents=True, exist_ok=True)
     for folder in (ROOT, ROOT / _PARENT):
-        (folder / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
+        control = folder / "cgroup.subtree_control"
+        try:
+            control.write_text(f"+{controller}", encoding="ascii")
+        except OSError as error:
+            raise HostError(
+                f"the kernel does not let {controller} be limited: {error.strerror}", at=control
+            ) from error
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ def cached(fd: int) -> int:
         return pages * PAGE
     if ctypes.get_errno() != errno.ENOSYS:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return _incore(fd)
+    return mapped_and_cached(fd)
 
 
 def areas(pid: int, device: int) -> Iterator[Area]:
@@ -91,8 +91,8 @@ def frames(pid: int, mapped: list[Area]) -> set[int]:
     return found
 
 
-def _incore(fd: int) -> int:
-    """Tell the same by mincore(2), on older kernels."""
+def mapped_and_cached(fd: int) -> int:
+    """Tell the same by mincore(2): on older kernels, and of a file seen through an overlay."""
     size = os.fstat(fd).st_size
     if size == 0:
         return 0

@@ -1,7 +1,7 @@
 """Samples: containers looked at more than once, which tells how fast things go."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from builder.host.places import Places
@@ -33,7 +33,7 @@ Look = dict[str, tuple[int, Usage]]
 
 def samples(
     places: Places, names: Sequence[str] = (), delay: float = FIRST
-) -> Iterator[tuple[Sample, ...]]:
+) -> Generator[tuple[Sample, ...]]:
     """Sample the running containers, or those that are named, every `delay` seconds, for ever."""
     with _looking(places, names) as look:
         before = look()

@@ -136,7 +136,7 @@ def reader(places: Places) -> Iterator[Callable[[str, int], Usage]]:
     accounts = cgroups.accounts()
     with cgroups.unified_guests() as unified:
         sources = Sources(accounts, unified)
-        yield lambda name, pid: _read(places, name, pid, sources)
+        yield lambda name, pid: read(cgroup_of(places, name), pid, sources)
 
 
 class Sources:
@@ -159,6 +159,26 @@ class Sources:
     def table(self, controller: str, cgroup: str, file: str) -> dict[str, int]:
         """Read lines of a word and a number."""
         return _table(self.text(controller, cgroup, file))
+
+
+def read(cgroup: str, pid: int, sources: Sources) -> Usage:
+    """Tell of a container, by the name of its cgroup and its first process."""
+    unified = sources.accounts.unified
+    return Usage(
+        at=time.monotonic(),
+        memory=_memory(cgroup, sources) if unified else _legacy_memory(cgroup, sources),
+        cpu=_processor(cgroup, sources),
+        io=_traffic(cgroup, sources) if unified else _legacy_traffic(cgroup, sources),
+        pids=Count(
+            used=sources.number("pids", cgroup, "pids.current"),
+            limit=sources.number("pids", cgroup, "pids.max"),
+        ),
+        network=_cables(_text(Path(f"/proc/{pid}/net/dev"))),
+        disk=None,  # DISK: here comes what `builder.runtime.disk.usage` tells
+        pressure=Pressure(
+            **{kind: _stall(sources.unified(cgroup, f"{kind}.pressure")) for kind in _KINDS}
+        ),
+    )
 
 
 def rates(first: Usage, second: Usage) -> Rates:
@@ -188,26 +208,6 @@ def _carried(usage: Usage) -> tuple[int, int]:
     """Add up what came and went through all cables."""
     cables = usage.network
     return sum(one.received_bytes for one in cables), sum(one.sent_bytes for one in cables)
-
-
-def _read(places: Places, name: str, pid: int, sources: Sources) -> Usage:
-    cgroup = cgroup_of(places, name)
-    unified = sources.accounts.unified
-    return Usage(
-        at=time.monotonic(),
-        memory=_memory(cgroup, sources) if unified else _legacy_memory(cgroup, sources),
-        cpu=_processor(cgroup, sources),
-        io=_traffic(cgroup, sources) if unified else _legacy_traffic(cgroup, sources),
-        pids=Count(
-            used=sources.number("pids", cgroup, "pids.current"),
-            limit=sources.number("pids", cgroup, "pids.max"),
-        ),
-        network=_cables(_text(Path(f"/proc/{pid}/net/dev"))),
-        disk=None,  # DISK: here comes what `builder.runtime.disk.usage` tells
-        pressure=Pressure(
-            **{kind: _stall(sources.unified(cgroup, f"{kind}.pressure")) for kind in _KINDS}
-        ),
-    )
 
 
 _KINDS = ("cpu", "memory", "io")
