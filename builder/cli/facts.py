@@ -112,49 +112,38 @@ def _limited(limits: "Limits") -> Iterator[Line]:
 
 
 def _used(container: "Container", usage: "Usage", rates: "Rates | None") -> Iterator[Line]:
-    memory, cpu, io = usage.memory, usage.cpu, usage.io
-    yield (
-        "memory",
-        (
-            _of(_bytes(memory.used), _bytes(memory.limit))
-            + _beside("cache", _bytes(memory.cache))
-            + _beside("swap", _bytes(memory.swap))
-            + _beside("killed for lack of it", _number(memory.oom_kills or None))
-        ),
-    )
+    memory, cpu, disk = usage.memory, usage.cpu, usage.disk
+    words = _of(_bytes(memory.used), _bytes(memory.limit))
+    words += _beside("cache", _bytes(memory.cache)) + _beside("swap", _bytes(memory.swap))
+    yield "memory", words + _beside("killed for lack of it", _number(memory.oom_kills or None))
     busy = None if rates is None or rates.cpu is None else f"{rates.cpu:.0f}%"
-    limit = None if cpu.limit is None else f"{cpu.limit * 100:.0f}%"
-    yield (
-        "cpu",
-        (
-            _of(busy, limit)
-            + _beside("time", None if cpu.seconds is None else f"{cpu.seconds:.1f} s")
-            + _beside("weight", _number(container.limits.weight))
-            + _beside("times held back", _number(cpu.throttled or None))
-        ),
-    )
+    words = _of(busy, None if cpu.limit is None else f"{cpu.limit * 100:.0f}%")
+    words += _beside("time", None if cpu.seconds is None else f"{cpu.seconds:.1f} s")
+    words += _beside("weight", _number(container.limits.weight))
+    yield "cpu", words + _beside("times held back", _number(cpu.throttled or None))
     yield "processes", _of(_number(usage.pids.used), _number(usage.pids.limit))
-    if usage.disk is None:
+    if disk is None:
         yield "disk", _of(None, _bytes(container.limits.disk))
     else:
-        yield (
-            "disk",
-            (
-                _of(_bytes(usage.disk.used_bytes), _bytes(usage.disk.limit_bytes))
-                + f", inodes {_of(str(usage.disk.used_inodes), str(usage.disk.limit_inodes))}"
-            ),
-        )
+        words = _of(_bytes(disk.used_bytes), _bytes(disk.limit_bytes))
+        yield "disk", f"{words}, inodes {_of(str(disk.used_inodes), str(disk.limit_inodes))}"
+    yield from _moved(container, usage)
+    waits = usage.pressure
+    shares = [("cpu", waits.cpu), ("memory", waits.memory), ("disk", waits.io)]
+    known = [f"{kind} {stall.some:.0f}%" for kind, stall in shares if stall is not None]
+    if known:
+        yield "waits for", ", ".join(known)
+
+
+def _moved(container: "Container", usage: "Usage") -> Iterator[Line]:
+    """Tell what went to and from disks and networks."""
+    io = usage.io
     yield "disk reads", f"{_bytes(io.read_bytes) or '?'} in {_number(io.reads) or '?'}"
     yield "disk writes", f"{_bytes(io.written_bytes) or '?'} in {_number(io.writes) or '?'}"
     yield from _rate_limits(container.limits)
     for cable in usage.network:
         received, sent = binary(cable.received_bytes), binary(cable.sent_bytes)
         yield cable.name, f"{received} received, {sent} sent"
-    waits = usage.pressure
-    shares = [("cpu", waits.cpu), ("memory", waits.memory), ("disk", waits.io)]
-    known = [f"{kind} {stall.some:.0f}%" for kind, stall in shares if stall is not None]
-    if known:
-        yield "waits for", ", ".join(known)
 
 
 def _rate_limits(limits: "Limits") -> Iterator[Line]:
@@ -184,7 +173,7 @@ def _bytes(size: int | None) -> str | None:
 
 
 def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:g}"
+    return None if value is None else str(value)
 
 
 def _here(seconds: int) -> str:

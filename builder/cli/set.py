@@ -36,6 +36,10 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
             record = folder_of(places, name) / "container.json"
             click.echo(f"{record}\t{', '.join(changed.fields)}")
         return
+    if "autostart" in changed.fields:
+        from builder.cli.lifecycle import settle_autostart
+
+        settle_autostart(places)
     if changed.at_start:
         words = " and ".join(changed.at_start)
         click.echo(f"note: {words} will be changed when `{name}` is started again", err=True)

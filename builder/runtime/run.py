@@ -5,6 +5,7 @@ import signal
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import msgspec
 
@@ -79,9 +80,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
     argv = (*engine.command(places, name, log), "run", "--bundle", str(bundle), name)
     try:
         program = launch.Program(argv)
-        pid = launch.launch_isolated(
-            program, prepare, lambda child: limits.join(places, container, child)
-        )
+        pid = launch.launch_isolated(program, prepare, partial(limits.join, places, container))
         first = (lambda: gate.open(pid)) if gate else _nothing
         code = launch.attend(pid, first, lambda number, sender: _signal(cgroup, number, sender))
     finally:

@@ -69,16 +69,16 @@ def _compare(places: Places, old: Container, new: Container) -> Changed:
 
 
 def _do(places: Places, old: Container, changed: Changed) -> None:
-    if not changed.writes:
-        storage.change(places, changed.container)
-        return
     note = volatile_of(places, old.name) / journal.SETTING
-    note.write_bytes(b"")  # in memory, as what it is about is
+    if changed.writes:
+        note.write_bytes(b"")  # in memory, as what it is about is
     try:
         limits.apply(changed.container, changed.writes)
-        # DISK: a running container's disk is resized here, by `builder.runtime.disk.resize`.
+        # DISK: here its disk is resized, running or not: `disk.resize(places, old, new limits)`.
         storage.change(places, changed.container)
     except BaseException:
-        restore(places, old)
+        if changed.writes:
+            restore(places, old)
         raise
-    note.unlink()
+    if changed.writes:
+        note.unlink()
