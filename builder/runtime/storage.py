@@ -138,12 +138,21 @@ def _free_ids(containers: Path) -> int:
 
 
 def _ids_of_containers(containers: Path) -> Iterator[tuple[int, int]]:
-    for entry in os.scandir(containers):
+    for name in os.listdir(containers):
+        record = containers / name / "container.json"
         try:
-            data = Path(entry.path, "container.json").read_bytes()
+            data = record.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             continue
-        yield msgspec.json.decode(data, type=_OwnIds).first_id, IDS
+        try:
+            yield msgspec.json.decode(data, type=_OwnIds).first_id, IDS
+        except msgspec.MsgspecError as error:
+            # Its ids may be in use, and nobody can tell which they are.
+            raise HostError(
+                f"the record of container `{name}` is damaged: {error}",
+                at=record,
+                hint="restore it, or remove the container's folder",
+            ) from error
 
 
 def _ids_of_users() -> Iterator[tuple[int, int]]:
