@@ -57,6 +57,7 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     """Show one container: what it is, and what it uses of what it may."""
     require_root("oven show")
     from builder.runtime import show as containers
+    from builder.runtime.container import folder_of
 
     places = Places.of_user()
     row = containers.row(places, name)
@@ -65,7 +66,9 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     elif as_json:
         _print_json(_fields(row))
     else:
-        _print_lines([("name", name), ("status", "damaged"), ("problem", row.problem or "")])
+        record = folder_of(places, name) / "container.json"
+        problem = f"{record} cannot be read: {row.problem}"
+        _print_lines([("name", name), ("status", "damaged"), ("problem", problem)])
 
 
 @click.command()

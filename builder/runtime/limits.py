@@ -151,7 +151,7 @@ def _check_swap(limits: Limits, accounts: Accounts) -> None:
     if not accounts.unified and limits.memory is None:
         raise HostError(
             "this host can limit swap only together with memory: it uses version 1 cgroups",
-            hint="give `--memory` too",
+            hint="give `--memory` too, or `--swap none`",
         )
 
 
@@ -256,7 +256,13 @@ def _or_max(value: int | None) -> str:
 
 def _takes_away(write: Write) -> bool:
     """Tell whether a value means no limit, which a file that is not there does too."""
-    return write.value.split()[0] in {"max", "-1"} or write.path.name == "cpu.cfs_period_us"
+    first, *rest = write.value.split()
+    if write.path.name == "io.max":
+        return all(word.endswith("=max") for word in rest)
+    if write.path.name.startswith("blkio."):
+        return rest == ["0"]
+    usual = {"cpu.weight": "100", "cpu.shares": "1024", "cpu.cfs_period_us": str(PERIOD)}
+    return first in {"max", "-1", usual.get(write.path.name)}
 
 
 def _make_room(write: Write) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from builder.cli.app import oven
 from builder.host import cgroups
-from builder.model.errors import ConflictError, HostError
+from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime import journal, lifecycle, setting, show, usage
 from builder.runtime.container import Container, Limits, cgroup_of, load, volatile_of
@@ -278,6 +280,31 @@ def test_a_host_without_controllers_is_named(rig: Rig) -> None:
     assert done.stdout.splitlines() == [
         f"this host cannot limit {name}: it has no such cgroup controller" for name in names
     ]
+
+
+def said(*words: str) -> str:
+    done = CliRunner().invoke(oven, words)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_the_verb(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVEN_HOME", str(rig.places.data))
+    start(rig, SOME)
+    planned = said("set", "test", "--pids", "60", "--memory", "none", "--swap", "none", "--dry-run")
+    assert "pids.max\t60" in planned
+    assert f"{rig.places.data}/containers/test/container.json\tlimits" in planned
+    assert held(rig).pids == 50
+    told = said("set", "test", "--pids", "60", "--hostname", "other")
+    assert "note: hostname will be changed when `test` is started again" in told
+    assert (held(rig).pids, load(rig.places, "test").hostname) == (60, "other")
+    assert held(rig).memory == 64 * MIB
+    with pytest.raises(RecipeError, match="nothing to change"):
+        raise CliRunner().invoke(oven, ["set", "test"]).exception or AssertionError
+    said("set", "test", "--protect", "--restart", "always")
+    kept = load(rig.places, "test")
+    assert (kept.protected, kept.restart) == (True, "always")
+    said("set", "test", "--no-protect", "--restart", "no")
 
 
 def wait_until(done: Callable[[], bool]) -> None:

@@ -12,6 +12,7 @@ from builder.host.disks import Disk
 from builder.model.errors import RecipeError
 from builder.runtime import usage
 from builder.runtime.container import Limits
+from builder.runtime.limits import _takes_away as means_nothing
 from builder.runtime.limits import translated
 from builder.runtime.spec import Process, configuration
 from tests.unit.test_spec import CONTAINER, HOST
@@ -99,6 +100,15 @@ def test_memory_never_exceeds_its_sum_with_swap(
     assert values["memory.limit_in_bytes"] == memory
 
 
+def test_what_takes_a_limit_away_needs_no_file(tmp_path: Path) -> None:
+    """A host without a feature has no file for it, and nothing to take away."""
+    for accounts in (unified(tmp_path), legacy(tmp_path)):
+        for write in translated(Limits(), accounts, "web", (DISK,)):
+            assert means_nothing(write), write
+        kept = [w for w in translated(EVERYTHING, accounts, "web", (DISK,)) if means_nothing(w)]
+        assert [write.path.name for write in kept] in ([], ["cpu.cfs_period_us"])
+
+
 def given(**words: str) -> Limits:
     return options.describe(
         msgspec.structs.replace(CONTAINER, limits=Limits(memory=GIB, pids=7)), dict(words)
@@ -167,6 +177,25 @@ def test_use_is_read_on_version_2(tmp_path: Path) -> None:
     assert used.pids == usage.Count(used=4, limit=9)
     assert used.pressure == usage.Pressure(
         cpu=usage.Stall(some=1.5, full=0.0), memory=usage.Stall(some=2.0, full=1.0)
+    )
+
+
+def test_traffic_on_version_1(tmp_path: Path) -> None:
+    """The kernel counts only once any limit of the disk was set, and says 0 before."""
+    accounts = legacy(tmp_path)
+    guest = tmp_path / "blkio/oven/web/guest"
+    guest.mkdir(parents=True)
+    size, count = ("io_service_bytes", "io_serviced")
+    for folder, numbers in ((guest, (300, 40)), (tmp_path / "blkio", (0, 0))):
+        for file, number in zip((size, count), numbers, strict=True):
+            lines = f"8:0 Read {number}\n8:0 Write 7\n8:0 Total 9\nTotal {number}\n"
+            text = lines if number else "Total 0\n"
+            (folder / f"blkio.throttle.{file}_recursive").write_text(text)
+    sources = usage.Sources(accounts, lambda *_: b"")
+    assert usage.read("web", 0, sources).io == usage.Traffic()
+    (tmp_path / f"blkio/blkio.throttle.{size}_recursive").write_text("Total 5\n")
+    assert usage.read("web", 0, sources).io == usage.Traffic(
+        read_bytes=300, written_bytes=7, reads=40, writes=7
     )
 
 
