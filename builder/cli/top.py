@@ -175,11 +175,13 @@ def _refresh(texts: Iterator[str]) -> None:
     from rich.text import Text
 
     last = ""
-    with Live(console=Console(), screen=True, auto_refresh=False) as live:
-        for text in texts:
-            last = text
-            live.update(Text(text, no_wrap=True), refresh=True)
-    click.echo(last)
+    try:
+        with Live(console=Console(), screen=True, auto_refresh=False) as live:
+            for text in texts:
+                last = text
+                live.update(Text(text, no_wrap=True), refresh=True)
+    finally:
+        click.echo(last)
 
 
 def _print(texts: Iterator[str], *, gaps: bool) -> None:
