@@ -101,8 +101,8 @@ def resize(path: Path, target: Path, size: int, *, namespace: int | None = None)
     kind, old = kind_of(path), path.stat().st_size
     if size < old:
         _shrink(kind, path, target, size, namespace)
-    elif size > old:
-        os.truncate(path, size)
+    else:
+        os.truncate(path, size)  # also when that has been done, and what follows was not
         device = _device(target, namespace)
         _do(namespace, "losetup", "--set-capacity", device)
         words = ("btrfs", "filesystem", "resize", "max", str(target))
