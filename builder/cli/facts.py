@@ -126,7 +126,8 @@ def _used(container: "Container", usage: "Usage", rates: "Rates | None") -> Iter
         yield "disk", _of(None, _bytes(container.limits.disk))
     else:
         words = _of(_bytes(disk.used_bytes), _bytes(disk.limit_bytes))
-        yield "disk", f"{words}, inodes {_of(str(disk.used_inodes), str(disk.limit_inodes))}"
+        files = _of(_number(disk.used_inodes), _number(disk.limit_inodes))
+        yield "disk", f"{words}, inodes {files}" if disk.limit_inodes else words
     yield from _moved(container, usage)
     waits = usage.pressure
     shares = [("cpu", waits.cpu), ("memory", waits.memory), ("disk", waits.io)]

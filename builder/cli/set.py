@@ -32,6 +32,8 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
     if dry_run:
         for write in changed.writes:
             click.echo(f"{write.path}\t{write.value}")
+        if changed.disk:
+            click.echo(f"{folder_of(places, name) / 'disk.img'}\t{changed.container.limits.disk}")
         if changed.fields:
             record = folder_of(places, name) / "container.json"
             click.echo(f"{record}\t{', '.join(changed.fields)}")

@@ -68,10 +68,10 @@ def resize(places: Places, container: Container, limits: Limits) -> None:
             images.resize(image, folder, limits.disk)
 
 
-def usage(places: Places, container: Container) -> images.Room | None:
+def usage(places: Places, name: str) -> images.Room | None:
     """Tell how much of its disk a running container uses; None where it has no limit."""
-    current = state.read(places, container.name)
-    if own.image_of(places, container.name) is None or current is None or not state.alive(current):
+    current = state.read(places, name)
+    if own.image_of(places, name) is None or current is None or not state.alive(current):
         return None
     return images.room(own.seen_by(current.monitor))
 

@@ -19,14 +19,15 @@ from builder.runtime.container import Container, cgroup_of, folder_of, load, vol
 #   start    `state.json` says `starting`, or `booting` and its starter has died, or the volatile
 #            folder is there with no live process
 #   restart  `state.json` says `waiting`, and who waits has died
-#   set      a file `setting` in the volatile folder: the kernel may not hold what the record says
+#   set      a file `setting` in the volatile folder: the kernel may not hold what the record says;
+#            a file `wish.json`: the disk may have the size that the record does not tell yet
 #   create   a folder `new.*`, invisible until it is renamed
 #   destroy  a folder `old.*`, renamed before anything in it is removed
 #   run      a folder `run.*`, whose lock is held as long as the command runs
 # Names of containers hold no dot, so these four never meet one.
 
 DEAD_WITHOUT_LOCK = ("new.", "old.", "run.")
-SETTING = "setting"
+SETTING, WISH = "setting", "wish.json"
 
 HANDLED = 30.0
 """Seconds that what follows the end of a container's first process is waited for."""
@@ -52,11 +53,7 @@ def holding(places: Places, name: str) -> Iterator[Container]:
             if handler is None:
                 if _is_over(current):
                     clean(places, name, networked=bool(container.interfaces))
-                elif (volatile_of(places, name) / SETTING).exists():
-                    from builder.runtime import setting
-
-                    setting.restore(places, container)
-                yield container
+                yield _settled(places, container)
                 return
         if not processes.wait_end(handler, patience):
             patience = 0.0  # it hangs, and is not waited for twice
@@ -156,6 +153,17 @@ def _dismiss(waiting: state.State) -> None:
         processes.send(pidfd, signal.SIGKILL)
         processes.wait_end(pidfd, HANDLED)
         os.close(pidfd)
+
+
+def _settled(places: Places, container: Container) -> Container:
+    """Finish or undo what `set` was about."""
+    name = container.name
+    notes = (folder_of(places, name) / WISH, volatile_of(places, name) / SETTING)
+    if not any(note.exists() for note in notes):
+        return container
+    from builder.runtime import setting
+
+    return setting.settled(places, container)
 
 
 def _is_networked(places: Places, name: str) -> bool:

@@ -11,8 +11,8 @@ from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import NotFoundError
 from builder.model.value import Digest, Value
-from builder.runtime import show, usage
-from builder.runtime.container import Container, cgroup_of, folder_of, load, rootfs_of
+from builder.runtime import own, show, usage
+from builder.runtime.container import Container, cgroup_of, load, rootfs_of
 
 # A file of a template is in memory once, whichever container has read it: all of them see the same
 # inode through mounts of their own, and the page cache belongs to the inode. The proof is in the
@@ -59,6 +59,7 @@ class Report(Value, frozen=True, kw_only=True):
     containers: tuple[Share, ...]
     templates: tuple[Template, ...]
     saved: int
+    """By all containers; templates that have files in common share these too."""
 
 
 def measure(places: Places, names: Sequence[str] = ()) -> Report:
@@ -73,24 +74,23 @@ def measure(places: Places, names: Sequence[str] = ()) -> Report:
     with usage.reader(places) as read:
         for container, pid in found:
             mapped = len(frames[container.name]) * PAGE
-            own = _own(read(container.name, pid).memory)
+            only = _only(read(container.name, pid).memory)
             files = _files(places, container)
             shares.append(
                 Share(
                     name=container.name,
                     template=container.template_name,
                     digest=container.template,
-                    own=own,
+                    own=only,
                     files=files,
                     mapped=mapped,
                     shared=shared[container.name],
-                    alone=own + files + mapped,
+                    alone=only + files + mapped,
                 )
             )
     templates = tuple(_templates(places, [container for container, _ in found], frames))
-    return Report(
-        containers=tuple(shares), templates=templates, saved=sum(one.saved for one in templates)
-    )
+    saved = (sum(users.values()) - len(users)) * PAGE
+    return Report(containers=tuple(shares), templates=templates, saved=saved)
 
 
 def _running(places: Places, names: Sequence[str]) -> Iterator[tuple[Container, int]]:
@@ -102,13 +102,13 @@ def _running(places: Places, names: Sequence[str]) -> Iterator[tuple[Container, 
                 continue  # destroyed meanwhile, or damaged
 
 
-def _own(memory: usage.Memory) -> int:
+def _only(memory: usage.Memory) -> int:
     return (memory.used or 0) - (memory.cache or 0) + (memory.tmpfs or 0)
 
 
 def _files(places: Places, container: Container) -> int:
-    folder = folder_of(places, container.name)
-    return sum(_resident(folder / part) for part in ("upper", "layers"))
+    with own.opened(places, container) as folder:
+        return sum(_resident(folder / part) for part in ("upper", "layers"))
 
 
 def _templates(
@@ -136,14 +136,14 @@ def _frames(places: Places, container: Container, pid: int) -> set[int]:
         device = Path(f"/proc/{pid}/root").stat().st_dev
     except (FileNotFoundError, ProcessLookupError):
         return set()
-    own = _Own(folder_of(places, container.name))
     found: set[int] = set()
-    with TreeIO(rootfs_of(places, container)) as tree:
+    with own.opened(places, container) as folder, TreeIO(rootfs_of(places, container)) as tree:
+        changed = _Changed(folder)
         known: dict[str, bool] = {}
 
         def of_template(area: pages.Area) -> bool:
             if area.path not in known:
-                known[area.path] = tree.is_file(area.path) and not own.has(area.path)
+                known[area.path] = tree.is_file(area.path) and not changed.has(area.path)
             return known[area.path]
 
         for member in cgroups.everyone(cgroup_of(places, container.name)):
@@ -152,7 +152,7 @@ def _frames(places: Places, container: Container, pid: int) -> set[int]:
     return found
 
 
-class _Own:
+class _Changed:
     """What a container has in place of its template's files."""
 
     def __init__(self, folder: Path) -> None:

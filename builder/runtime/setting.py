@@ -4,10 +4,13 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
+from builder.host import files
 from builder.host.places import Places
 from builder.model.errors import OvenError
-from builder.runtime import journal, limits, state, storage
-from builder.runtime.container import Container, check_name, volatile_of
+from builder.runtime import journal, limits, own, state, storage
+from builder.runtime.container import Container, check_name, encode, folder_of, volatile_of
 
 _AT_START = ("hostname", "interfaces", "ports", "binds", "init")
 """Parts of a record that a running container takes no notice of."""
@@ -22,6 +25,8 @@ class Changed:
     """Parts of the record that are not as they were."""
     writes: tuple[limits.Write, ...]
     """What is written to the kernel, in this order; nothing for a stopped container."""
+    disk: bool
+    """Whether its disk gets another size."""
     at_start: tuple[str, ...]
     """Those that count from the next start on."""
 
@@ -32,7 +37,7 @@ def change(
     """Change a container, running or not; all of it is done or nothing. `dry` only tells.
 
     Checked, noted in `setting`, written to the kernel, kept: who dies in between leaves the note,
-    and the next command gives the kernel what the record says.
+    and the next command gives the kernel what the record says. Of a disk, the wish is noted.
     """
     check_name(name)
     with journal.holding(places, name) as old:
@@ -45,14 +50,33 @@ def change(
     return changed
 
 
-def restore(places: Places, container: Container) -> None:
-    """Give the kernel what the record says, after a change that was not finished.
+def settled(places: Places, container: Container) -> Container:
+    """Make record, disk and kernel agree after a change that was cut off; give the record.
+
+    A disk is brought to the size that was wanted, since it cannot always go back; what cannot be
+    done any more is given up. The kernel then gets what the record says.
+    """
+    wish = folder_of(places, container.name) / journal.WISH
+    if wish.exists():
+        with contextlib.suppress(OvenError, msgspec.MsgspecError):
+            wanted = msgspec.json.decode(wish.read_bytes(), type=Container)
+            _resize(places, container, wanted)
+            storage.change(places, wanted)
+            container = wanted
+        wish.unlink()
+    if state.alive(state.read(places, container.name)):
+        _restore(places, container)
+    return container
+
+
+def _restore(places: Places, container: Container) -> None:
+    """Give the kernel what the record says.
 
     What cannot be given now, as less memory than is in use, is left to the next command.
     """
     with contextlib.suppress(OvenError):
         limits.apply(container, limits.changes(places, container))
-        (volatile_of(places, container.name) / journal.SETTING).unlink()
+        (volatile_of(places, container.name) / journal.SETTING).unlink(missing_ok=True)
 
 
 def _compare(places: Places, old: Container, new: Container) -> Changed:
@@ -64,21 +88,47 @@ def _compare(places: Places, old: Container, new: Container) -> Changed:
         container=new,
         fields=fields,
         writes=limits.changes(places, new, old.limits) if running else (),
+        disk=(old.limits.disk, old.limits.inodes) != (new.limits.disk, new.limits.inodes),
         at_start=tuple(field for field in fields if field in _AT_START) if running else (),
     )
 
 
 def _do(places: Places, old: Container, changed: Changed) -> None:
+    new = changed.container
     note = volatile_of(places, old.name) / journal.SETTING
     if changed.writes:
         note.write_bytes(b"")  # in memory, as what it is about is
     try:
-        limits.apply(changed.container, changed.writes)
-        # DISK: here its disk is resized, running or not: `disk.resize(places, old, new limits)`.
-        storage.change(places, changed.container)
+        limits.apply(new, changed.writes)
+        if changed.disk:
+            _change_disk(places, old, new)
+        else:
+            storage.change(places, new)
     except BaseException:
         if changed.writes:
-            restore(places, old)
+            _restore(places, old)
         raise
     if changed.writes:
         note.unlink()
+
+
+def _change_disk(places: Places, old: Container, new: Container) -> None:
+    """Resize the disk and keep the record; the wish is kept as long as it is not fulfilled."""
+    wish = folder_of(places, old.name) / journal.WISH
+    with files.disk_errors(places.data):
+        files.replace(wish, encode(new))
+    try:
+        _resize(places, old, new)
+    except OvenError:
+        wish.unlink()  # it is refused, and nothing was done
+        raise
+    storage.change(places, new)
+    wish.unlink()
+
+
+def _resize(places: Places, old: Container, new: Container) -> None:
+    if old.limits.disk is None and own.image_of(places, old.name) is not None:
+        return  # its files have moved in before, and only the record did not tell
+    from builder.runtime import disk  # most containers have none
+
+    disk.resize(places, old, new.limits)

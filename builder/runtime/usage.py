@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from builder.host import cgroups, disks
 from builder.host.cgroups import Accounts
 from builder.host.places import Places
 from builder.model.value import Value
+from builder.runtime import own
 from builder.runtime.container import cgroup_of
 
 # Limits are those that the kernel holds, which is what counts. A number that this host does not
@@ -79,8 +82,8 @@ class Space(Value, frozen=True, kw_only=True):
 
     used_bytes: int
     limit_bytes: int
-    used_inodes: int
-    limit_inodes: int
+    used_inodes: int | None = None
+    limit_inodes: int | None = None
 
 
 class Stall(Value, frozen=True, kw_only=True):
@@ -136,7 +139,12 @@ def reader(places: Places) -> Iterator[Callable[[str, int], Usage]]:
     accounts = cgroups.accounts()
     with cgroups.unified_guests() as unified:
         sources = Sources(accounts, unified)
-        yield lambda name, pid: read(cgroup_of(places, name), pid, sources)
+
+        def look(name: str, pid: int) -> Usage:
+            found = read(cgroup_of(places, name), pid, sources)
+            return msgspec.structs.replace(found, disk=_space(places, name))
+
+        yield look
 
 
 class Sources:
@@ -162,7 +170,7 @@ class Sources:
 
 
 def read(cgroup: str, pid: int, sources: Sources) -> Usage:
-    """Tell of a container, by the name of its cgroup and its first process."""
+    """Tell of a container but for its disk, by the name of its cgroup and its first process."""
     unified = sources.accounts.unified
     return Usage(
         at=time.monotonic(),
@@ -174,7 +182,6 @@ def read(cgroup: str, pid: int, sources: Sources) -> Usage:
             limit=sources.number("pids", cgroup, "pids.max"),
         ),
         network=_cables(_text(Path(f"/proc/{pid}/net/dev"))),
-        disk=None,  # DISK: here comes what `builder.runtime.disk.usage` tells
         pressure=Pressure(
             **{kind: _stall(sources.unified(cgroup, f"{kind}.pressure")) for kind in _KINDS}
         ),
@@ -211,6 +218,22 @@ def _carried(usage: Usage) -> tuple[int, int]:
 
 
 _KINDS = ("cpu", "memory", "io")
+
+
+def _space(places: Places, name: str) -> Space | None:
+    if own.image_of(places, name) is None:
+        return None
+    from builder.runtime import disk  # most containers have none
+
+    room = disk.usage(places, name)
+    if room is None:
+        return None
+    return Space(
+        used_bytes=room.used,
+        limit_bytes=room.size,
+        used_inodes=room.files_used if room.files else None,
+        limit_inodes=room.files or None,
+    )
 
 
 def _memory(cgroup: str, sources: Sources) -> Memory:

@@ -69,7 +69,7 @@ def test_df_shows_the_size_and_the_limit_bites(rig: Rig) -> None:
     assert "No space left on device" in said
     written = (rig.places.data / "containers/test/disk.img").stat().st_blocks * 512
     assert written <= 256 * MIB
-    room = disk.usage(rig.places, load(rig.places, "test"))
+    room = disk.usage(rig.places, "test")
     assert room is not None
     assert room.size == 256 * MIB
     assert room.used > 200 * MIB
