@@ -293,7 +293,10 @@ def _walk(folder: int, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
         yield path, status
         if stat.S_ISDIR(status.st_mode):
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            inner = os.open(name, flags, dir_fd=folder)
+            try:
+                inner = os.open(name, flags, dir_fd=folder)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # removed or replaced since, as a container that runs may do
             try:
                 yield from _walk(inner, path)
             finally:

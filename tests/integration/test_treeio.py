@@ -164,6 +164,23 @@ def test_mkdir_keeps_folders_that_are_there(tree: TreeIO, root: Path) -> None:
     assert stat.S_IMODE((root / "etc/deep/new/more").stat().st_mode) == 0o750
 
 
+@pytest.mark.parametrize("instead", ["nothing", "a file", "a link out"])
+def test_walk_goes_on_when_a_folder_is_taken_away(
+    tree: TreeIO, root: Path, outside: Path, instead: str
+) -> None:
+    (root / "zoo").mkdir()
+    found = []
+    for path, _ in tree.walk():
+        found.append(path)
+        if path == "etc":  # named, and about to be entered
+            (root / "etc").rename(root / ".gone")
+            if instead == "a file":
+                (root / "etc").touch()
+            elif instead == "a link out":
+                (root / "etc").symlink_to(outside)
+    assert found == ["etc", "zoo"]
+
+
 def test_walk_names_everything_and_enters_no_link(tree: TreeIO, root: Path, outside: Path) -> None:
     link(root, "etc/out", outside, "absolute")
     assert [path for path, _ in tree.walk()] == ["etc", "etc/deep", "etc/hosts", "etc/out"]
