@@ -1,5 +1,6 @@
 """Memory: what each container needs for itself, and what all of one template share."""
 
+import contextlib
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -64,8 +65,11 @@ class Report(Value, frozen=True, kw_only=True):
 
 def measure(places: Places, names: Sequence[str] = ()) -> Report:
     """Look at the running containers, or at some of them; takes a while for large trees."""
-    found = list(_running(places, names))
-    frames = {container.name: _frames(places, container, pid) for container, pid in found}
+    found, frames = list[tuple[Container, int]](), dict[str, set[int]]()
+    for container, pid in _running(places, names):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            frames[container.name] = _frames(places, container, pid)
+            found.append((container, pid))
     users = Counter(frame for one in frames.values() for frame in one)
     shared = {
         name: sum(1 for frame in one if users[frame] > 1) * PAGE for name, one in frames.items()
@@ -107,8 +111,11 @@ def _only(memory: usage.Memory) -> int:
 
 
 def _files(places: Places, container: Container) -> int:
-    with own.opened(places, container) as folder:
-        return sum(_resident(folder / part) for part in ("upper", "layers"))
+    try:
+        with own.opened(places, container) as folder:
+            return sum(_resident(folder / part) for part in ("upper", "layers"))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has just ended
 
 
 def _templates(
@@ -132,10 +139,7 @@ def _templates(
 
 def _frames(places: Places, container: Container, pid: int) -> set[int]:
     """Find the memory with which a container's processes see files of its template."""
-    try:
-        device = Path(f"/proc/{pid}/root").stat().st_dev
-    except (FileNotFoundError, ProcessLookupError):
-        return set()
+    device = Path(f"/proc/{pid}/root").stat().st_dev
     found: set[int] = set()
     with own.opened(places, container) as folder, TreeIO(rootfs_of(places, container)) as tree:
         changed = _Changed(folder)
