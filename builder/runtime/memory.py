@@ -147,7 +147,9 @@ def _frames(places: Places, container: Container, pid: int) -> set[int]:
 
         def of_template(area: pages.Area) -> bool:
             if area.path not in known:
-                known[area.path] = tree.is_file(area.path) and not changed.has(area.path)
+                known[area.path] = False
+                with contextlib.suppress(OSError):  # a path can be made to lead nowhere
+                    known[area.path] = tree.is_file(area.path) and not changed.has(area.path)
             return known[area.path]
 
         for member in cgroups.everyone(cgroup_of(places, container.name)):
@@ -177,16 +179,14 @@ def _resident(folder: Path) -> int:
     """Add up what is in memory of all files below a folder; those of two names count once."""
     if not folder.is_dir():
         return 0
-    total, seen = 0, set()
-    with TreeIO(folder) as tree:
+    total, seen = 0, set[int]()
+    # What a container is, it may change meanwhile, or nest without end: then it counts up to there.
+    with contextlib.suppress(OSError), TreeIO(folder) as tree:
         for path, status in tree.walk():
             if not stat.S_ISREG(status.st_mode) or not status.st_size or status.st_ino in seen:
                 continue
             if status.st_nlink > 1:
                 seen.add(status.st_ino)
-            try:
-                with tree.opened(path) as fd:
-                    total += pages.cached(fd)
-            except OSError:
-                continue  # gone or replaced meanwhile
+            with contextlib.suppress(OSError), tree.opened(path) as fd:
+                total += pages.cached(fd)
     return total

@@ -31,6 +31,9 @@ MIB = 1 << 20
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
     (root / "data").write_bytes(os.urandom(4 * MIB))
+    mkdir = shutil.which("mkdir")
+    assert mkdir
+    shutil.copy(mkdir, root / "usr/bin/mkdir")
     return root
 
 
@@ -107,6 +110,15 @@ def test_what_a_container_has_changed_is_its_own(rig: Rig, tree: Path) -> None:
     assert after["one"].mapped < before["one"].mapped
     assert after["one"].shared < before["one"].shared
     assert after["two"].files == before["two"].files
+
+
+def test_a_container_cannot_hinder_it(rig: Rig) -> None:
+    start(rig, "one")
+    nest = "i=0; while [ $i -lt 300 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done"
+    assert capture(rig.places, "one", ("sh", "-c", nest))[0] == 0
+    (share,) = memory.measure(rig.places).containers
+    assert share.own > 0
+    assert share.mapped > 0
 
 
 def test_mincore_and_cachestat_agree(tmp_path: Path) -> None:
