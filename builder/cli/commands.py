@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, TypedDict
 from builder.cli.options import describe
 from builder.cli.quick import wants_terminal
 from builder.host.places import Places
-from builder.host.privilege import require_root
 from builder.model.errors import OvenError
 
 if TYPE_CHECKING:
@@ -18,12 +17,11 @@ CANNOT_RUN = 125
 
 def run_one(template: str, command: tuple[str, ...], given: Mapping[str, object]) -> int:
     """Run a command in a new container that is gone afterwards; give its exit status."""
-    require_root("oven run")
-    places = Places.of_user()
 
     def work() -> int:
         from builder.runtime.run import Order, run_command
 
+        places = places_of()
         unpack(places, template)
         container = described(places, template, "", given)
         return run_command(places, container, Order(argv=command, **_manner(given)))
@@ -33,14 +31,23 @@ def run_one(template: str, command: tuple[str, ...], given: Mapping[str, object]
 
 def exec_one(name: str, command: tuple[str, ...], given: Mapping[str, object]) -> int:
     """Run a command in a running container; give its exit status."""
-    require_root("oven exec")
 
     def work() -> int:
         from builder.runtime.exec import Call, exec_command
 
-        return exec_command(Places.of_user(), name, Call(argv=command, **_manner(given)))
+        return exec_command(places_of(name), name, Call(argv=command, **_manner(given)))
 
     return passing_status(work)
+
+
+def places_of(name: str = "") -> Places:
+    """Find where the user's containers are, able to work on them, above all on that one."""
+    places = Places.of_user()
+    if places.ordinary:
+        from builder.runtime import whose
+
+        whose.enter(places, name)
+    return places
 
 
 def passing_status(work: Callable[[], int]) -> int:

@@ -2,10 +2,8 @@
 
 import click
 
-from builder.cli.commands import exec_one, passing_status
+from builder.cli.commands import exec_one, passing_status, places_of
 from builder.cli.verbose import verbose
-from builder.host.places import Places
-from builder.host.privilege import require_root
 
 
 @click.command(name="exec")
@@ -33,7 +31,6 @@ def exec_(
 @click.option("-u", "--user", default="root", help="Whose shell to open.")
 def enter(name: str, user: str) -> int:
     """Open a login shell in a running container."""
-    require_root("oven enter")
     from builder.runtime.exec import enter as open_shell
 
-    return passing_status(lambda: open_shell(Places.of_user(), name, user))
+    return passing_status(lambda: open_shell(places_of(name), name, user))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import click
 
+from builder.cli.commands import places_of
 from builder.cli.verbose import verbose
 from builder.host.places import Places
-from builder.host.privilege import require_root
 from builder.model.errors import RecipeError
 
 NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True)
@@ -25,9 +25,8 @@ _TIME = click.option(
 @verbose
 def start(names: tuple[str, ...], autostart: bool) -> int:  # noqa: FBT001  # click's way
     """Start containers and wait until each is ready."""
-    require_root("oven start")
     _check_names(names, instead=autostart, option="--autostart")
-    places = Places.of_user()
+    places = places_of()
     if not autostart:
         return _each(names, lambda name: start_and_tell(places, name))
     from builder.runtime import autostart as with_host
@@ -47,11 +46,10 @@ def start(names: tuple[str, ...], autostart: bool) -> int:  # noqa: FBT001  # cl
 @verbose
 def stop(names: tuple[str, ...], every: bool, seconds: float) -> int:  # noqa: FBT001
     """Stop containers: their init shuts down in its own way, and is killed if it takes too long."""
-    require_root("oven stop")
     _check_names(names, instead=every, option="--all")
     from builder.runtime import lifecycle
 
-    places = Places.of_user()
+    places = places_of()
 
     def work(name: str) -> None:
         lifecycle.stop(places, name, timeout=seconds)
@@ -73,10 +71,9 @@ def stop(names: tuple[str, ...], every: bool, seconds: float) -> int:  # noqa: F
 @verbose
 def restart(names: tuple[str, ...], seconds: float) -> int:
     """Stop containers and start them again."""
-    require_root("oven restart")
     from builder.runtime import lifecycle
 
-    places = Places.of_user()
+    places = places_of()
 
     def work(name: str) -> None:
         lifecycle.stop(places, name, timeout=seconds)
@@ -91,11 +88,10 @@ def restart(names: tuple[str, ...], seconds: float) -> int:
 @verbose
 def destroy(names: tuple[str, ...], force: bool) -> None:  # noqa: FBT001  # click's way
     """Remove containers and all that is in them."""
-    require_root("oven destroy")
     from builder.runtime import lifecycle
     from builder.runtime.container import load
 
-    places = Places.of_user()
+    places = places_of()
     for name in names:
         with_host = load(places, name).autostart is not None
         if not force and sys.stdin.isatty():
@@ -111,11 +107,11 @@ def destroy(names: tuple[str, ...], force: bool) -> None:  # noqa: FBT001  # cli
 @verbose
 def freeze(names: tuple[str, ...]) -> None:
     """Halt all processes of running containers where they are."""
-    require_root("oven freeze")
     from builder.runtime import lifecycle
 
+    places = places_of()
     for name in names:
-        lifecycle.freeze(Places.of_user(), name)
+        lifecycle.freeze(places, name)
         click.echo(name)
 
 
@@ -124,11 +120,11 @@ def freeze(names: tuple[str, ...]) -> None:
 @verbose
 def thaw(names: tuple[str, ...]) -> None:
     """Let frozen containers go on."""
-    require_root("oven thaw")
     from builder.runtime import lifecycle
 
+    places = places_of()
     for name in names:
-        lifecycle.thaw(Places.of_user(), name)
+        lifecycle.thaw(places, name)
         click.echo(name)
 
 

@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.commands import described, run_one, unpack
+from builder.cli.commands import described, places_of, run_one, unpack
 from builder.cli.options import container_options
 from builder.cli.verbose import verbose
 from builder.host.places import Places
-from builder.host.privilege import require_root
 from builder.model.errors import StageError
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ def run(
     if command:
         manner = {"user": user, "workdir": workdir, "env": env, "tty": tty}
         return run_one(template, command, {**options, **manner})
-    require_root("oven run")
-    places = Places.of_user()
+    places = places_of()
     from builder.cli.lifecycle import start_and_tell
     from builder.runtime import lifecycle
 
@@ -73,8 +71,7 @@ def run(
 @verbose
 def create(name: str, template: str, **options: object) -> None:
     """Make a container without starting it."""
-    require_root("oven create")
-    _create(Places.of_user(), template, name, options)
+    _create(places_of(), template, name, options)
     click.echo(name)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.host.places import Places
-from builder.host.privilege import require_root
 from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ _GLANCE = 0.1
 )
 def list_(as_json: bool, quiet: bool, running: bool, pattern: str | None) -> None:  # noqa: FBT001
     """List the containers."""
-    require_root("oven list")
     from builder.runtime.show import list_containers
 
     rows = list_containers(Places.of_user())
@@ -55,7 +53,6 @@ def list_(as_json: bool, quiet: bool, running: bool, pattern: str | None) -> Non
 @AS_JSON
 def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     """Show one container: what it is, and what it uses of what it may."""
-    require_root("oven show")
     from builder.runtime import show as containers
     from builder.runtime.container import folder_of
 
@@ -76,7 +73,6 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
 @click.option("-f", "--follow", is_flag=True, help="Go on as new lines come.")
 def logs(name: str, follow: bool) -> None:  # noqa: FBT001  # click's way
     """Show what a container wrote to its console."""
-    require_root("oven logs")
     from builder.runtime import logs as runtime_logs
 
     read = runtime_logs.follow if follow else runtime_logs.console

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from builder.host import mounts
+from builder.host.privilege import current
 from builder.model.errors import HostError
 
 # Every kernel has the version 2 hierarchy, also where the host uses version 1 and does not mount
@@ -44,16 +45,33 @@ def layout() -> Layout:
     return Layout.UNIFIED if _filesystem_type(ROOT) == _CGROUP2_MAGIC else Layout.LEGACY
 
 
+def available() -> bool:
+    """Tell whether containers get cgroups of their own.
+
+    Root's do. An ordinary user's do below the highest cgroup around this process that the user
+    owns, which systemd's user manager has given away (cgroup-v2.rst, "Delegation").
+    """
+    return (os.geteuid() == 0 and not current().unprivileged) or _delegated() is not None
+
+
 def path_of(name: str) -> str:
-    """Give the path of a container's cgroup, the same in every hierarchy."""
-    return f"/{_PARENT}/{name}/{_GUEST}"
+    """Give the path of a container's cgroup, the same in every hierarchy.
+
+    For an ordinary user it is empty where the OCI runtime must not touch any.
+    """
+    if not current().unprivileged:
+        return f"/{_PARENT}/{name}/{_GUEST}"
+    part = _delegated() if layout() is Layout.UNIFIED else None
+    return f"/{part.relative_to(ROOT)}/{_PARENT}/{name}/{_GUEST}" if part else ""
 
 
 def controllers() -> frozenset[str]:
     """Name what can be limited through the hierarchies that this host has mounted."""
     if layout() is Layout.UNIFIED:
-        return frozenset((ROOT / "cgroup.controllers").read_text(encoding="ascii").split())
-    return frozenset(word for words in _legacy_hierarchies().values() for word in words)
+        part = _delegated() if current().unprivileged else ROOT
+        words = (part / "cgroup.controllers").read_text(encoding="ascii") if part else ""
+        return frozenset(words.split())
+    return frozenset(word for words in _limiting().values() for word in words)
 
 
 class Accounts(msgspec.Struct, frozen=True):
@@ -75,9 +93,15 @@ class Accounts(msgspec.Struct, frozen=True):
 def accounts() -> Accounts:
     """Find the hierarchies that this host has mounted."""
     if layout() is Layout.UNIFIED:
-        return Accounts(unified=True, folders=dict.fromkeys(controllers(), ROOT))
-    found = {word: folder for folder, words in _legacy_hierarchies().items() for word in words}
+        return Accounts(unified=True, folders=dict.fromkeys(controllers(), _top()))
+    found = {word: folder for folder, words in _limiting().items() for word in words}
     return Accounts(unified=False, folders=found)
+
+
+def _top() -> Path:
+    """Give the version 2 cgroup that all containers are below, on a host of that version."""
+    part = _delegated() if current().unprivileged else None
+    return part or ROOT
 
 
 def offer(name: str, controller: str) -> None:
@@ -85,8 +109,8 @@ def offer(name: str, controller: str) -> None:
 
     The OCI runtime does the same for the cgroup below (cgroup-v2.rst, "Enabling and Disabling").
     """
-    (ROOT / _PARENT / name).mkdir(parents=True, exist_ok=True)
-    for folder in (ROOT, ROOT / _PARENT):
+    (_top() / _PARENT / name).mkdir(parents=True, exist_ok=True)
+    for folder in (_top(), _top() / _PARENT):
         control = folder / "cgroup.subtree_control"
         try:
             control.write_text(f"+{controller}", encoding="ascii")
@@ -102,6 +126,9 @@ def unified_guests() -> Iterator[Callable[[str, str], bytes]]:
 
     It takes the name of a container's cgroup and that of a file; what is not there gives b"".
     """
+    if not available():
+        yield lambda *_: b""
+        return
     with _unified() as root:
 
         def read(name: str, file: str) -> bytes:
@@ -119,9 +146,11 @@ def join(name: str, pid: int) -> None:
     On a version 1 host the OCI runtime never touches version 2, so the container is made where
     this process is: in `guest`. On a version 2 host the runtime moves the container there itself.
     """
+    if not available():
+        return
     if layout() is Layout.LEGACY:
         # Made before the runtime does, so that no parallel `remove` takes the parent away.
-        for hierarchy in _legacy_hierarchies():
+        for hierarchy in _limiting():
             (hierarchy / _PARENT / name).mkdir(parents=True, exist_ok=True)
     part = "monitor" if layout() is Layout.UNIFIED else "guest"
     with _unified() as root:
@@ -134,6 +163,8 @@ def delegate(name: str, owner: int) -> None:
 
     Limits stay the host's: their files keep their owner (cgroup-v2.rst, "Delegation").
     """
+    if not available():
+        return
     folder = f"{_PARENT}/{name}/guest"
     with _unified() as root:
         for path in (folder, *(f"{folder}/{leaf}" for leaf in _DELEGATED)):
@@ -142,6 +173,8 @@ def delegate(name: str, owner: int) -> None:
 
 def enter(name: str) -> None:
     """Put this process among those of a running container; its runtime does the rest."""
+    if not available():
+        return
     if layout() is Layout.LEGACY:
         with _unified() as root:
             _write(root, f"{_PARENT}/{name}/guest/cgroup.procs", b"0")
@@ -149,6 +182,8 @@ def enter(name: str) -> None:
 
 def set_apart(name: str, pid: int) -> None:
     """Move the monitor out of what the container sees."""
+    if not available():
+        return
     with _unified() as root:
         _make(root, f"{_PARENT}/{name}/monitor")
         _write(root, f"{_PARENT}/{name}/monitor/cgroup.procs", str(pid).encode())
@@ -162,6 +197,8 @@ def set_apart(name: str, pid: int) -> None:
 
 def leave() -> None:
     """Move this process out of a container's cgroups, of which it was a monitor."""
+    if not available():
+        return
     with _unified() as root:
         _write(root, "cgroup.procs", b"0")
     if layout() is Layout.LEGACY:
@@ -191,6 +228,8 @@ def freeze(name: str, *, frozen: bool) -> None:
 
 def members(name: str) -> list[int]:
     """List the processes of a container, as the host numbers them, those of `guest` first."""
+    if not available():
+        return []
     found = []
     with _unified() as root:
         for part in ("guest", "monitor"):
@@ -202,6 +241,8 @@ def members(name: str) -> list[int]:
 
 def everyone(name: str) -> list[int]:
     """List all processes of a container, those in cgroups that it has made for itself too."""
+    if not available():
+        return []
     found = []
     with _unified() as root:
         top = f"/proc/self/fd/{root}/{_PARENT}/{name}/{_GUEST}"
@@ -214,6 +255,8 @@ def everyone(name: str) -> list[int]:
 
 def kill(name: str, timeout: float = 30) -> None:
     """Kill every process of a container and its monitor; return when all are gone."""
+    if not available():
+        return
     with _unified() as root:
         folder = f"{_PARENT}/{name}"
         try:
@@ -238,11 +281,13 @@ def kill(name: str, timeout: float = 30) -> None:
 
 def remove(name: str) -> None:
     """Remove the cgroups of a container, which has no process any more, from all hierarchies."""
+    if not available():
+        return
     with _unified() as root:
         # Where the host mounts version 2 itself, this is the same one.
         _remove_in(Path(f"/proc/self/fd/{root}"), name)
     if layout() is Layout.LEGACY:
-        for hierarchy in _legacy_hierarchies():
+        for hierarchy in _limiting():
             _remove_in(hierarchy, name)
 
 
@@ -264,6 +309,11 @@ def show_legacy_only(target: Path) -> None:
     mounts.move(target, ROOT)
 
 
+def _limiting() -> dict[Path, tuple[str, ...]]:
+    """Find the version 1 hierarchies that limit containers; they are root's alone."""
+    return {} if current().unprivileged else _legacy_hierarchies()
+
+
 def _legacy_hierarchies() -> dict[Path, tuple[str, ...]]:
     """Find each version 1 hierarchy that the host mounts, with the controllers that it has."""
     found = {}
@@ -278,17 +328,43 @@ def _legacy_hierarchies() -> dict[Path, tuple[str, ...]]:
 
 @contextlib.contextmanager
 def _unified() -> Iterator[int]:
-    """Give a descriptor of the root of the version 2 hierarchy."""
+    """Give a descriptor of the root of the version 2 hierarchy, or of the part that is a user's."""
     try:
         root = mounts.detached("cgroup2")
     except PermissionError as error:
-        raise HostError(
-            "running containers needs root", hint="run the same command with sudo"
-        ) from error
+        part = _delegated()
+        if part is None:
+            raise HostError(
+                "an ordinary user's containers have no cgroups of their own here",
+                hint="run the same command as root",
+            ) from error
+        root = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield root
     finally:
         os.close(root)
+
+
+def _delegated() -> Path | None:
+    """Find the highest cgroup around this process that belongs to its user; None without one."""
+    top = ROOT if layout() is Layout.UNIFIED else ROOT / "unified"
+    lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    path = next((line[3:] for line in lines if line.startswith("0::/")), "/").strip("/")
+    found = None
+    while path:
+        folder = top / path
+        if not _is_ours(folder):
+            break
+        found, path = folder, path.rpartition("/")[0]
+    return found
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        owner = folder.stat().st_uid
+    except OSError:
+        return False
+    return owner == os.geteuid() and os.access(folder / "cgroup.procs", os.W_OK)
 
 
 def _make(root: int, path: str) -> None:

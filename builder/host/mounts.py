@@ -66,6 +66,8 @@ class Overlay(msgspec.Struct, frozen=True):
     work: Path
     volatile: bool = False
     """Never sync; for what is thrown away anyway (overlayfs.rst, "Volatile mount")."""
+    of_user: bool = False
+    """Whether a user namespace mounts it, whose notes are other attributes (`userxattr`)."""
 
 
 def unshare(flags: int) -> None:
@@ -181,6 +183,8 @@ def mount_overlay(overlay: Overlay, target: Path, owner: int) -> None:
     options = f"lowerdir={lowers},upperdir={overlay.upper},workdir={overlay.work}"
     if overlay.volatile:
         options += ",volatile"
+    if overlay.of_user:
+        options += ",userxattr"
     with file_owner(owner):
         _mount("overlay", target, "overlay", 0, options)
 

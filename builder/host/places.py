@@ -19,6 +19,10 @@ class Places(msgspec.Struct, frozen=True):
     """What a running container needs, on a file system that is empty after a boot."""
     settings: tuple[Path, ...]
     """Settings files, the later one winning."""
+    ordinary: bool = False
+    """Whether they are those of an ordinary user, who has one range of ids for all containers."""
+    point: Path = Path("/run/oven/mnt")
+    """Where a container's room is mounted, seen by its own processes alone; a short path."""
 
     @classmethod
     def of_user(cls) -> "Places":
@@ -40,7 +44,37 @@ class Places(msgspec.Struct, frozen=True):
             data = Path(home).absolute()
             cache = data / "cache"
             runtime = data / "run"
-        return cls(data=data, cache=cache, runtime=runtime, settings=settings)
+        plain = cls(data=data, cache=cache, runtime=runtime, settings=settings)
+        return plain if root else plain.of_ordinary_user()
+
+    def of_ordinary_user(self) -> "Places":
+        """Give the same for somebody who is not root."""
+        return msgspec.structs.replace(self, ordinary=True, point=self.runtime / "mnt")
+
+    @property
+    def rootfs(self) -> Path:
+        """Where a room has the container's root."""
+        return self.point / "rootfs"
+
+    @property
+    def shared(self) -> Path:
+        """Where it has what the container sees as `/run/host`."""
+        return self.point / "host"
+
+    @property
+    def own(self) -> Path:
+        """What the container has beside its template, with the ids that it has inside."""
+        return self.point / "own"
+
+    @property
+    def disk(self) -> Path:
+        """The image of its disk, with owners as on disk."""
+        return self.point / "disk"
+
+    @property
+    def temporary(self) -> Path:
+        """For sockets of the monitor and the runtime: their paths have at most 107 bytes."""
+        return self.point / "tmp"
 
     def as_word(self) -> str:
         """Write them as one word of a command line."""

@@ -9,7 +9,7 @@ import ctypes
 import os
 import pwd
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -63,6 +63,33 @@ def enter_namespace() -> Privilege:
     return current()
 
 
+def enter_containers(monitors: Iterable[int]) -> None:
+    """Become root of the user namespace that an ordinary user's containers are in.
+
+    The first of the monitors that lives shows which one; without any it is a new one. Only so can
+    one command reach what another has started (user_namespaces(7): who owns a namespace, and is in
+    its parent, has all capabilities in it).
+    """
+    if not any(_join(pid) for pid in monitors):
+        _enter_user_namespace()
+    os.umask(0o022)
+
+
+def _join(pid: int) -> bool:
+    try:
+        fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    status = libc.setns(fd, CLONE_NEWUSER)
+    os.close(fd)
+    if status != 0:
+        return False
+    _become_root()
+    _unshare(CLONE_NEWNS, hint=_USERNS_HINT)
+    return True
+
+
 def mount(source: str | Path, target: Path, kind: str, flags: int = 0, data: str = "") -> None:
     """Call mount(2); raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -91,6 +118,10 @@ def _enter_user_namespace() -> None:
     )
     with _outside_helper(maps):
         _unshare(CLONE_NEWUSER | CLONE_NEWNS, hint=_USERNS_HINT)
+    _become_root()
+
+
+def _become_root() -> None:
     # The groups of the user have no name in here; they must not leak into what is made.
     os.setgroups([])
     os.setresgid(0, 0, 0)

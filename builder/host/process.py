@@ -124,6 +124,25 @@ def start(
         raise HostError(f"the program `{command.argv[0]}` may not be run") from error
 
 
+def start_apart(command: Command) -> int:
+    """Start a command that goes on when this process ends, and hears nothing of its terminal.
+
+    Gives its pid; while this process lives, `os.waitpid` tells when it has ended.
+    """
+    import signal
+
+    announce(command)
+    program = find_program(command.argv[0])
+    if program is None:
+        raise missing_program(command.argv[0])
+    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
+    environment = {**CLEAN_ENVIRONMENT, **command.env}
+    return os.posix_spawn(
+        program, command.argv, environment, file_actions=null, setsid=True, setsigmask=[],
+        setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+    )  # fmt: skip
+
+
 def feed(command: Command, pieces: Iterable[bytes]) -> Done:
     """Run a command on this machine that reads `pieces` as they come, however many they are.
 
@@ -204,6 +223,7 @@ PACKAGE_OF: Mapping[str, str] = {
     "ip": "iproute2",
     "newuidmap": "uidmap",
     "nft": "nftables",
+    "pasta": "passt",
     "rpm": "rpm",
     "rpmdb": "rpm",
     "rpmkeys": "rpm",

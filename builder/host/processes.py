@@ -101,6 +101,16 @@ def depth_and_inner_pid(pid: int) -> tuple[int, int]:
     return (len(pids), int(pids[-1]))
 
 
+def below(pid: int) -> list[int]:
+    """List what a process has started, and those in turn (proc_pid_task_tid_children(5))."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, path.read_text(encoding="ascii").split()):
+                found += [child, *below(child)]
+    return found
+
+
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Hold back Ctrl-C and its kin until something short that must not be cut in two is done."""

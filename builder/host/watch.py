@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import select
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,6 +36,9 @@ class Folder:
     ) -> None:
         os.close(self._fd)
 
-    def wait(self) -> None:
-        """Wait until something has changed since the last call."""
-        os.read(self._fd, 65536)
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until something has changed since the last call, or so many seconds."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        if poll.poll(None if timeout is None else timeout * 1000):
+            os.read(self._fd, 65536)

@@ -44,6 +44,7 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
     because it had failed.
     """
     name = container.name
+    _check_cgroup(places, container)
     _write_bundle(places, container)
     pid = _create(places, container)
     monitor = int((volatile_of(places, name) / "conmon.pid").read_text(encoding="ascii"))
@@ -53,7 +54,8 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
     if container.interfaces:
         from builder.runtime import network
 
-        address = network.attach(places, container, pid).address
+        lease = network.attach(places, container, pid)
+        address = lease.address if lease else None
     current = State(
         phase="booting",
         boot=processes.boot_id(),
@@ -89,12 +91,12 @@ def _write_bundle(places: Places, container: Container) -> None:
         argv=inits.argv(container.init), env=spec.init_environment(container), terminal=True
     )
     host = spec.Host(
-        rootfs=str(room.ROOTFS),
+        rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, container.name)),
         unified=cgroups.layout() is cgroups.Layout.UNIFIED,
         open_files=room.open_files(),
         machine=room.machine(),
-        shared=str(room.SHARED),
+        shared=str(places.shared),
         disks=limits.disks_of(places, container),
     )
     bundle = volatile_of(places, container.name) / "bundle"
@@ -125,10 +127,10 @@ def _create(places: Places, container: Container) -> int:
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     environment = {
         "_OCI_SYNCPIPE": str(tell),
-        "TMPDIR": str(room.TEMPORARY),
+        "TMPDIR": str(places.temporary),
         "PYTHONPATH": str(PACKAGE.parent),
     }
-    servers = room.resolvers_for(container)
+    servers = room.resolvers_for(places, container)
     here = room.Room(places, container, shared=volatile / "host", resolvers=servers)
     try:
         monitor = launch.launch(
@@ -140,6 +142,16 @@ def _create(places: Places, container: Container) -> int:
         os.close(tell)
         os.close(null)
     return _first_pid(places, name, monitor, answer)
+
+
+def _check_cgroup(places: Places, container: Container) -> None:
+    if places.ordinary and container.init == "systemd" and not cgroups.available():
+        raise HostError(
+            f"container `{container.name}` cannot boot: systemd in it needs a cgroup of its own,"
+            " and nobody has given this user any",
+            hint="log in so that systemd runs your session (`loginctl` shows it), or run it as"
+            " root; single commands (`oven run TEMPLATE -- CMD`) and other inits need none",
+        )
 
 
 def _after(places: Places, name: str) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def resize(places: Places, container: Container, limits: Limits) -> None:
         )
     current = state.read(places, container.name)
     if current is not None and state.alive(current):
-        images.resize(image, own.DISK, limits.disk, namespace=current.monitor)
+        images.resize(image, places.disk, limits.disk, namespace=current.monitor)
     elif images.kind_of(image) == "ext4":
         images.resize_at_rest(image, limits.disk)
     else:
@@ -73,7 +73,7 @@ def usage(places: Places, name: str) -> images.Room | None:
     current = state.read(places, name)
     if own.image_of(places, name) is None or current is None or not state.alive(current):
         return None
-    return images.room(own.seen_by(current.monitor))
+    return images.room(own.seen_by(places, current.monitor))
 
 
 def _move_in(places: Places, container: Container, limits: Limits) -> None:

@@ -4,12 +4,13 @@ import contextlib
 import os
 import sys
 import time
+import traceback
 
 from builder.host import cgroups, processes
 from builder.host.places import Places
 from builder.model.errors import NotFoundError, OvenError
 from builder.runtime import journal, lifecycle, room, state, storage
-from builder.runtime.container import Container, load, volatile_of
+from builder.runtime.container import Container, folder_of, load, volatile_of
 from builder.runtime.state import End, State
 
 # It runs in the monitor's namespaces and cgroups, and first of all leaves both; then the monitor,
@@ -32,10 +33,16 @@ def main() -> None:
     current = state.read(places, name)
     if current is None or current.phase == "stopping":
         return
-    cgroups.leave()
-    room.leave()
-    with contextlib.suppress(NotFoundError):
+    try:
+        room.leave(places)  # first: what it covers shows which cgroups are a user's
+        cgroups.leave()
         handle(places, name)
+    except NotFoundError:
+        return  # it has been destroyed meanwhile
+    except Exception:
+        # Nobody is there to be told.
+        (folder_of(places, name) / "ended.log").write_text(traceback.format_exc(), "utf-8")
+        raise
 
 
 def handle(places: Places, name: str) -> None:

@@ -135,12 +135,27 @@ def _clean(places: Places, name: str, *, networked: bool) -> None:
     if current is not None and current.phase == "waiting":
         _dismiss(current)
     cgroups.kill(cgroup_of(places, name))
+    if current is not None and not cgroups.available():
+        _kill(current)
     if networked:
         from builder.runtime import network
 
         network.detach(places, name)
     cgroups.remove(cgroup_of(places, name))
     remove_tree(volatile_of(places, name))
+
+
+def _kill(current: state.State) -> None:
+    """Kill a container that has no cgroup: all in it dies with its first process."""
+    for pid, started in (
+        (current.pid, current.pid_started),
+        (current.monitor, current.monitor_started),
+    ):
+        pidfd = processes.hold(pid, started) if pid != os.getppid() else None
+        if pidfd is not None:
+            processes.send(pidfd, signal.SIGKILL)
+            processes.wait_end(pidfd, HANDLED)
+            os.close(pidfd)
 
 
 def _dismiss(waiting: state.State) -> None:

@@ -16,11 +16,17 @@ RESOLV_CONF = (
 """Where name servers are looked up, the later ones for when the earlier name only local stubs."""
 
 
-def attach(places: Places, container: Container, pid: int) -> Lease:
+def attach(places: Places, container: Container, pid: int) -> Lease | None:
     """Give a container its `eth0`; it has been created and not been started.
 
-    The process is its first. Raises ConflictError when one of its ports is taken.
+    The process is its first. Raises ConflictError when one of its ports is taken. An ordinary
+    user's container leases nothing: it has the host's address.
     """
+    if places.ordinary:
+        from builder.runtime import userspace
+
+        userspace.attach(places, container, pid)
+        return None
     bridge = Bridge(subnet=_subnet(places), avoid=resolvers())
     return bridge.attach(
         _key(places, container.name),
@@ -33,7 +39,22 @@ def attach(places: Places, container: Container, pid: int) -> Lease:
 
 def detach(places: Places, name: str) -> None:
     """Take a container off the network; one that is not on it is no error."""
+    if places.ordinary:
+        from builder.runtime import userspace
+
+        userspace.detach(places, name)
+        return
     Bridge().detach(_key(places, name))
+
+
+def name_servers(places: Places) -> tuple[str, ...]:
+    """List what a container is told to ask for names."""
+    found = resolvers()
+    if places.ordinary and not found:
+        from builder.runtime import userspace
+
+        return (userspace.DNS,)
+    return found
 
 
 def resolvers(root: Path = Path("/")) -> tuple[str, ...]:

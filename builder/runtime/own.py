@@ -13,8 +13,6 @@ from builder.runtime.container import Container, folder_of
 FOLDERS = ("upper", "work", "layers")
 IMAGE = "disk.img"
 """Holds these folders where disk space is limited; else they lie in the container's folder."""
-DISK = Path("/run/oven/mnt/disk")
-"""Where the image is mounted in the room of a running container, with owners as on disk."""
 
 
 @contextlib.contextmanager
@@ -30,7 +28,7 @@ def opened(places: Places, container: Container) -> Iterator[Path]:
         return
     current = state.read(places, container.name)
     if current is not None and state.alive(current):
-        yield seen_by(current.monitor)
+        yield seen_by(places, current.monitor)
         return
     with mounted(places, container.name, image) as target:
         yield target
@@ -59,9 +57,9 @@ def image_of(places: Places, name: str) -> Path | None:
     return path if path.exists() else None
 
 
-def seen_by(monitor: int) -> Path:
+def seen_by(places: Places, monitor: int) -> Path:
     """Give where the image of a running container is mounted, as others reach it."""
-    return Path(f"/proc/{monitor}/root{DISK}")
+    return Path(f"/proc/{monitor}/root{places.disk}")
 
 
 def fill(target: Path) -> None:

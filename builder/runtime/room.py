@@ -19,15 +19,6 @@ from builder.runtime.container import IDS, Container, cgroup_of, folder_of, root
 # uses the same folder of the host as its mount point, each sees its own mounts there, and nobody
 # else sees any: nothing can be left behind.
 
-POINT = Path("/run/oven/mnt")
-ROOTFS = POINT / "rootfs"
-SHARED = POINT / "host"
-TEMPORARY = POINT / "tmp"
-"""For sockets of the monitor and the runtime: their paths have at most 107 bytes (unix(7))."""
-_LOWER = POINT / "lower"
-OWN = POINT / "own"
-"""What the container has beside its template, with the ids that it has inside."""
-
 _REAL_FOLDERS = ("proc", "sys", "dev", "run", "etc")
 """The runtime mounts or writes here; a link in place of one leads out (CVE-2021-30465 and kin)."""
 _MARK = b"# written by oven at the start of the container; delete this line to keep your changes\n"
@@ -47,18 +38,18 @@ class Room(msgspec.Struct, frozen=True):
 
 def enter(room: Room) -> None:
     """Move this process into a new room; `cgroups.join` is the caller's part."""
-    container = room.container
-    POINT.mkdir(mode=0o711, parents=True, exist_ok=True)
+    container, places = room.container, room.places
+    places.point.mkdir(mode=0o711, parents=True, exist_ok=True)
     mounts.private_namespace()
     # The container's root walks this path without any rights on the host.
-    mounts.mount_tmpfs(POINT, "mode=711")
-    for folder in (ROOTFS, SHARED, _LOWER, OWN):
+    mounts.mount_tmpfs(places.point, "mode=711")
+    for folder in (places.rootfs, places.shared, places.own, _lower(places)):
         folder.mkdir()
-    TEMPORARY.mkdir(mode=0o700)
+    places.temporary.mkdir(mode=0o700)
     _mount_root(room)
     if room.shared is not None:
-        mounts.bind(room.shared, SHARED)
-    with TreeIO(ROOTFS) as tree:
+        mounts.bind(room.shared, places.shared)
+    with TreeIO(places.rootfs) as tree:
         _check(tree)
         if container.binds:
             _mount_binds(room, tree)
@@ -66,7 +57,7 @@ def enter(room: Room) -> None:
         with mounts.file_owner(container.first_id):
             _write_names(tree, room)
     if cgroups.layout() is cgroups.Layout.LEGACY:
-        cgroups.show_legacy_only(_LOWER)
+        cgroups.show_legacy_only(_lower(places))
 
 
 def enter_again(places: Places, name: str, monitor: int) -> None:
@@ -78,36 +69,57 @@ def enter_again(places: Places, name: str, monitor: int) -> None:
     mounts.join_namespace(monitor)
 
 
-def leave() -> None:
+def leave(places: Places) -> None:
     """See the host as it is again; the rest of this namespace stays for those who are in it."""
     if cgroups.layout() is cgroups.Layout.LEGACY:
         mounts.detach(cgroups.ROOT)
-    mounts.detach(POINT)
+    mounts.detach(places.point)
+
+
+def _lower(places: Places) -> Path:
+    """Give a place for what is needed only while the room is made."""
+    return places.point / "lower"
 
 
 def _mount_root(room: Room) -> None:
-    first = room.container.first_id
-    area = folder_of(room.places, room.container.name)
-    image = own.image_of(room.places, room.container.name)
+    places, first = room.places, room.container.first_id
+    area = folder_of(places, room.container.name)
+    image = own.image_of(places, room.container.name)
     if image is not None:
         from builder.host import images  # most containers have none
 
-        own.DISK.mkdir()
-        images.mount(image, own.DISK)
-        own.fill(own.DISK)
-        area = own.DISK
-    with mounts.user_namespace(first, IDS) as namespace:
-        mounts.mount_idmapped(rootfs_of(room.places, room.container), _LOWER, namespace)
-        mounts.mount_idmapped(area, OWN, namespace)
-    between = (OWN / "layers" / layer for layer in room.container.layers)
-    layers = mounts.Overlay((*between, _LOWER), OWN / "upper", OWN / "work", room.volatile)
+        places.disk.mkdir()
+        images.mount(image, places.disk)
+        own.fill(places.disk)
+        area = places.disk
+    _show(rootfs_of(places, room.container), _lower(places), area, room)
+    between = (places.own / "layers" / layer for layer in room.container.layers)
+    layers = mounts.Overlay(
+        lowers=(*between, _lower(places)),
+        upper=places.own / "upper",
+        work=places.own / "work",
+        volatile=room.volatile,
+        of_user=first == 0,
+    )
     try:
-        mounts.mount_overlay(layers, ROOTFS, first)
+        mounts.mount_overlay(layers, places.rootfs, first)
     except OSError as error:
         if error.errno == errno.ENOSPC and image is not None:
             raise _full(room.container.name) from error
         raise
-    mounts.detach(_LOWER)
+    mounts.detach(_lower(places))
+
+
+def _show(rootfs: Path, lower: Path, area: Path, room: Room) -> None:
+    """Show the template and the container's own files with the owners that they have inside."""
+    if room.container.first_id == 0:
+        # Who has but one range of ids keeps files in it already.
+        mounts.bind(rootfs, lower)
+        mounts.bind(area, room.places.own)
+        return
+    with mounts.user_namespace(room.container.first_id, IDS) as namespace:
+        mounts.mount_idmapped(rootfs, lower, namespace)
+        mounts.mount_idmapped(area, room.places.own, namespace)
 
 
 def _mount_binds(room: Room, tree: TreeIO) -> None:
@@ -170,13 +182,13 @@ def _content(tree: TreeIO, path: str) -> bytes | None:
         return b"-"
 
 
-def resolvers_for(container: Container) -> tuple[str, ...]:
+def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
     """List the name servers that a container is told of."""
     if not container.interfaces:
         return ()
     from builder.runtime import network
 
-    return network.resolvers()
+    return network.name_servers(places)
 
 
 def open_files() -> int:

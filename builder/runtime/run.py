@@ -59,7 +59,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
     log = volatile / "oci.log"
     gate = _Gate(places, container) if container.interfaces else None
     host = spec.Host(
-        rootfs=str(room.ROOTFS),
+        rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup),
         unified=cgroups.layout() is cgroups.Layout.UNIFIED,
         open_files=room.open_files(),
@@ -67,12 +67,12 @@ def _run(places: Places, container: Container, order: Order) -> int:
         hooks=gate.hooks() if gate else {},
         disks=limits.disks_of(places, container),
     )
-    servers = room.resolvers_for(container)
+    servers = room.resolvers_for(places, container)
     here = room.Room(places, container, volatile=True, resolvers=servers)
 
     def prepare() -> None:
         room.enter(here)
-        with TreeIO(room.ROOTFS) as tree:
+        with TreeIO(places.rootfs) as tree:
             process = _process(tree, order)
         content = spec.configuration(container, process, host)
         (bundle / "config.json").write_bytes(msgspec.json.encode(content))
@@ -82,7 +82,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
         program = launch.Program(argv)
         pid = launch.launch_isolated(program, prepare, partial(limits.join, places, container))
         first = (lambda: gate.open(pid)) if gate else _nothing
-        code = launch.attend(pid, first, lambda number, sender: _signal(cgroup, number, sender))
+        code = launch.attend(pid, first, lambda number, sender: _signal(pid, number, sender))
     finally:
         if gate:
             gate.close()
@@ -105,14 +105,14 @@ def _process(tree: TreeIO, order: Order) -> spec.Process:
     )  # fmt: skip
 
 
-def _signal(cgroup: str, number: int, sender: launch.Sender) -> None:
+def _signal(runtime: int, number: int, sender: launch.Sender) -> None:
     """Hand a signal to the command, which dies of it as any process would.
 
     As the first of its namespace it is immune to what it does not handle (pid_namespaces(7)).
     What a terminal sends is for all processes of the command; it has reached the runtime too,
     which told the first.
     """
-    first, *others = _inside(cgroup) or (None,)
+    first, *others = _inside(runtime) or (None,)
     if first is None:
         return
     if not processes.catches(first, number):
@@ -126,13 +126,13 @@ def _signal(cgroup: str, number: int, sender: launch.Sender) -> None:
             os.kill(pid, number)
 
 
-def _inside(cgroup: str) -> list[int]:
+def _inside(runtime: int) -> list[int]:
     """List the command's processes, the first one first: two PID namespaces below ours.
 
     The one between holds the runtime.
     """
     ours = processes.depth_and_inner_pid(os.getpid())[0]
-    inner = {pid: processes.depth_and_inner_pid(pid) for pid in cgroups.members(cgroup)}
+    inner = {pid: processes.depth_and_inner_pid(pid) for pid in processes.below(runtime)}
     found = [pid for pid, (depth, _) in inner.items() if depth == ours + 2]
     return sorted(found, key=lambda pid: inner[pid][1])
 
@@ -183,7 +183,7 @@ class _Gate:
             return  # the runtime has failed, and says why in its log
         from builder.runtime import network
 
-        inside_now = _inside(cgroup_of(self._places, self._container.name))
+        inside_now = _inside(runtime)
         if not inside_now:
             raise HostError("the container ended before it was connected to its network")
         network.attach(self._places, self._container, inside_now[0])

@@ -56,7 +56,7 @@ class Host(msgspec.Struct, frozen=True):
 
 def configuration(container: Container, process: Process, host: Host) -> dict[str, object]:
     """Make the whole configuration of a container that begins with `process`."""
-    ids = [{"containerID": 0, "hostID": container.first_id, "size": IDS}]
+    ids = _id_map(container.first_id)
     result: dict[str, object] = {
         "ociVersion": "1.0.2",
         "process": process_part(process, host.open_files),
@@ -79,6 +79,17 @@ def configuration(container: Container, process: Process, host: Host) -> dict[st
     if host.hooks:
         result["hooks"] = host.hooks
     return result
+
+
+def _id_map(first: int) -> list[dict[str, int]]:
+    if first:
+        return [{"containerID": 0, "hostID": first, "size": IDS}]
+    # An ordinary user's: what is mapped in one piece must lie in one piece outside, and root there
+    # is the user, all others are subordinate ids (user_namespaces(7)).
+    return [
+        {"containerID": 0, "hostID": 0, "size": 1},
+        {"containerID": 1, "hostID": 1, "size": IDS - 1},
+    ]
 
 
 def process_part(process: Process, open_files: int) -> dict[str, object]:

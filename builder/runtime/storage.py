@@ -48,7 +48,7 @@ def make(
                 f"there is a container `{container.name}` already",
                 hint=f"choose another name, or `oven destroy {container.name}`",
             )
-        container = msgspec.structs.replace(container, first_id=_free_ids(containers))
+        container = msgspec.structs.replace(container, first_id=_free_ids(places))
         draft = containers / f"new.{container.name}"
         _fill(draft, container)
         for name, data in extras.items():
@@ -67,7 +67,7 @@ def make_ephemeral(places: Places, container: Container) -> tuple[Container, int
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
         name = f"run.{os.urandom(4).hex()}"
-        container = msgspec.structs.replace(container, name=name, first_id=_free_ids(containers))
+        container = msgspec.structs.replace(container, name=name, first_id=_free_ids(places))
         folder = folder_of(places, name)
         _fill(folder, container)
         # Not synced: after a crash of the host it is swept anyway.
@@ -128,9 +128,14 @@ def _check_binds(places: Places, container: Container) -> None:
         volumes.make_missing(places, container.binds)
 
 
-def _free_ids(containers: Path) -> int:
-    """Find the first block that no container and no user of this host has."""
-    taken = [*_ids_of_containers(containers), *_ids_of_users()]
+def _free_ids(places: Places) -> int:
+    """Find the first block that no container and no user of this host has.
+
+    An ordinary user has but one, which begins at 0 in the namespace that containers are made in.
+    """
+    if places.ordinary:
+        return 0
+    taken = [*_ids_of_containers(places.data / "containers"), *_ids_of_users()]
     for first in range(_FIRST_ID, _LAST_ID - IDS, IDS):
         if not any(first < start + count and start < first + IDS for start, count in taken):
             return first

@@ -1,0 +1,192 @@
+"""An ordinary user runs containers: single commands anywhere, whole systems with a cgroup."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.needs import needs
+from tests.support.ordinary_user import ENOUGH, Account, account, run_by
+from tests.support.oven import Oven, text
+from tests.system.conftest import Built
+
+pytestmark = needs(
+    "root", "archive", "userns", "program:newuidmap", "program:useradd", "program:runc",
+    "program:conmon",
+)  # fmt: skip
+
+PATIENCE = 30.0
+
+
+@pytest.fixture(scope="module")
+def somebody() -> Iterator[Account]:
+    with account("oven-runner", uids=(ENOUGH,), gids=(ENOUGH,)) as user:
+        yield user
+
+
+@pytest.fixture(scope="module")
+def plain(oven: Oven, built: Built, disk: Path, somebody: Account) -> Iterator[Oven]:
+    """The command as run by somebody who has been given no cgroup, with a template at hand."""
+    built("debian-bookworm")
+    folder = disk / "for-users"
+    folder.mkdir(mode=0o755)
+    oven("template", "export", "debian-bookworm", "-o", folder)
+    with run_by(somebody, oven, disk) as user:
+        [tarball] = folder.iterdir()
+        user("template", "import", tarball)
+        yield user
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def delegated(plain: Oven, somebody: Account) -> Iterator[Oven]:
+    """The same in a cgroup that is the user's, as sessions under systemd have it."""
+    top = Path("/sys/fs/cgroup")
+    if (top / "unified").is_dir():
+        top /= "unified"
+    group = top / f"oven-test-{somebody.uid}"
+    group.mkdir()
+    for path in (group, *(group / name for name in ("cgroup.procs", "cgroup.subtree_control"))):
+        os.chown(path, somebody.uid, somebody.uid)
+    enter = ("sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh")
+    yield replace(plain, argv=(*enter, *plain.argv))
+    for folder, _, _ in os.walk(group, topdown=False):
+        Path(folder).rmdir()
+
+
+@pytest.fixture
+def networked(delegated: Oven) -> Oven:
+    """The same where everybody may use TUN devices, as on most machines."""
+    script = (
+        "mount -t tmpfs none /mnt && mknod -m 666 /mnt/tun c 10 200"
+        ' && mount --bind /mnt/tun /dev/net/tun && exec "$@"'
+    )
+    return replace(
+        delegated, argv=("unshare", "--mount", "sh", "-c", script, "sh", *delegated.argv)
+    )
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(somebody: Account) -> Iterator[None]:
+    yield
+    deadline = time.monotonic() + PATIENCE
+    while left := processes_of(somebody):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def processes_of(user: Account) -> str:
+    argv = ["ps", "-u", str(user.uid), "-o", "stat=,args="]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
+    return "\n".join(line for line in lines if not line.startswith("Z"))
+
+
+def test_a_command_is_root_of_its_own_ids(plain: Oven, somebody: Account) -> None:
+    script = (
+        "id -u; touch /x; chown 33:65533 /x; stat -c %u:%g /x /etc/shadow; cat /proc/self/uid_map"
+    )
+    said = text(
+        plain("run", "--network", "none", "debian-bookworm", "--", "sh", "-ec", script).stdout
+    )
+    assert said.split()[:3] == ["0", "33:65533", "0:42"]
+    assert said.split()[3:] == ["0", "0", "1", "1", "1", "65535"]
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_status_and_streams_pass_through(plain: Oven, code: int) -> None:
+    run = ("run", "--network", "none", "debian-bookworm", "--")
+    done = plain(*run, "sh", "-c", f"cat; exit {code}", stdin=b"a\0b", code=code)
+    assert done.stdout == b"a\0b"
+
+
+def test_a_system_without_a_cgroup_is_refused_with_the_reason(plain: Oven) -> None:
+    said = plain.said("run", "--name", "no", "--network", "none", "debian-bookworm", code=3)
+    assert "needs a cgroup of its own" in said
+    assert text(plain("list").stdout).splitlines()[1:] == []
+
+
+def test_a_whole_life(delegated: Oven) -> None:
+    delegated("run", "--name", "mine", "--network", "none", "debian-bookworm")
+    state = delegated("exec", "mine", "--", "systemctl", "is-system-running", "--wait")
+    assert state.stdout == b"running\n"
+    delegated("exec", "mine", "--", "sh", "-c", "echo hello >/kept; chown 33 /kept")
+    delegated("restart", "mine")
+    kept = delegated("exec", "-u", "www-data", "mine", "--", "cat", "/kept")
+    assert kept.stdout == b"hello\n"
+    delegated("freeze", "mine")
+    assert "frozen" in text(delegated("list").stdout)
+    delegated("thaw", "mine")
+    assert "Reached target" in text(delegated("logs", "mine").stdout)
+    delegated("stop", "mine")
+    delegated("destroy", "mine")
+
+
+def test_a_reboot_from_inside(delegated: Oven) -> None:
+    delegated("run", "--name", "again", "--network", "none", "debian-bookworm")
+    before = shown(delegated, "again")
+    delegated("exec", "again", "--", "systemctl", "reboot")
+    deadline = time.monotonic() + PATIENCE
+    while (now := shown(delegated, "again"))["pid"] in {None, before["pid"]} or not now["ready"]:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.1)
+    delegated("destroy", "--force", "again")
+
+
+def shown(oven: Oven, name: str) -> dict[str, object]:
+    value = oven.json("show", name)
+    assert isinstance(value, dict)
+    return value
+
+
+@pytest.mark.needs("program:pasta")
+def test_a_network_reaches_out_and_in(networked: Oven) -> None:
+    networked("run", "--name", "net", "-p", "18099:80", "-p", "18099:99/udp", "debian-bookworm")
+    said = text(networked("exec", "net", "--", "ip", "-br", "address", "show", "eth0").stdout)
+    assert said.startswith("eth0")
+    listen = "exec timeout 20 perl -MIO::Socket -e '$s=IO::Socket::INET->new(LocalPort=>80,"
+    listen += 'Listen=>1,ReuseAddr=>1); $c=$s->accept; print $c "from inside\\n";\''
+    server = networked.start("exec", "net", "--", "sh", "-c", listen)
+    answer = ""
+    deadline = time.monotonic() + PATIENCE
+    while "from inside" not in answer:
+        assert time.monotonic() < deadline
+        with suppress(OSError), socket.create_connection(("127.0.0.1", 18099), 1) as client:
+            answer = text(client.recv(99))
+    server.communicate(timeout=PATIENCE)
+    networked("destroy", "--force", "net")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("-p", "80:80"), "cannot publish port 80"),
+        (("--memory", "64M"), "cannot limit memory"),
+    ],
+)
+def test_what_a_user_cannot_have_is_refused(
+    networked: Oven, options: tuple[str, ...], says: str
+) -> None:
+    said = networked.said("run", "--name", "no", *options, "debian-bookworm", code=3)
+    assert says in said
+    assert " no " not in text(networked("list").stdout)
+
+
+def test_a_tun_device_that_may_not_be_used_is_told(delegated: Oven) -> None:
+    if Path("/dev/net/tun").stat().st_mode & 0o006:
+        pytest.skip("everybody may use it here")
+    said = delegated.said("run", "--name", "no", "debian-bookworm", code=3)
+    assert "chmod 0666 /dev/net/tun" in said
+
+
+def test_two_users_do_not_meet(plain: Oven, oven: Oven) -> None:
+    assert text(plain("list").stdout) != ""
+    oven("create", "roots", "debian-bookworm")
+    assert "roots" not in text(plain("list").stdout)
+    oven("destroy", "roots")
