@@ -2,10 +2,9 @@
 
 import click
 
+from builder.cli.commands import places_of
 from builder.cli.options import changing_options, describe_change
 from builder.cli.verbose import verbose
-from builder.host.places import Places
-from builder.host.privilege import require_root
 from builder.model.errors import RecipeError
 
 
@@ -19,13 +18,12 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
 
     What is not given stays as it is; `none` takes a limit away.
     """
-    require_root("oven set")
     if all(value is None for value in options.values()):
         raise RecipeError("nothing to change", hint="`oven set --help` lists what can be")
     from builder.runtime.container import folder_of
     from builder.runtime.setting import change
 
-    places = Places.of_user()
+    places = places_of(name)
     changed = change(
         places, name, lambda container: describe_change(container, options), dry=dry_run
     )

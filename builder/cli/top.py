@@ -52,7 +52,8 @@ def top(
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Show what running containers use beside what they may use, or those that are named."""
-    require_root("oven top")
+    if memory:
+        require_root("oven top --memory")
     from builder.runtime import show
 
     places = Places.of_user()

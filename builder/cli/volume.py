@@ -5,15 +5,14 @@ import json
 import click
 import msgspec
 
+from builder.cli.commands import places_of
 from builder.cli.show import AS_JSON
 from builder.host.places import Places
-from builder.host.privilege import require_root
 
 
 @click.group()
 def volume() -> None:
     """Make, list, show and remove volumes."""
-    require_root("oven volume")
 
 
 @volume.command()
@@ -22,8 +21,9 @@ def create(names: tuple[str, ...]) -> None:
     """Make volumes; one that is there stays as it is."""
     from builder.runtime import volumes
 
+    places = places_of()
     for name in names:
-        volumes.make(Places.of_user(), name)
+        volumes.make(places, name)
         click.echo(name)
 
 
@@ -64,6 +64,7 @@ def rm(names: tuple[str, ...]) -> None:
     """Remove volumes and all that is in them."""
     from builder.runtime import volumes
 
+    places = places_of()
     for name in names:
-        volumes.remove(Places.of_user(), name)
+        volumes.remove(places, name)
         click.echo(name)

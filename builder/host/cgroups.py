@@ -1,17 +1,16 @@
 """Cgroups: which kind this host has, and how a container gets, is found in, and loses its own."""
 
 import contextlib
-import ctypes
 import errno
 import os
 import select
 from collections.abc import Callable, Iterator, Mapping
-from enum import Enum
 from pathlib import Path
 
 import msgspec
 
 from builder.host import mounts
+from builder.host.hierarchies import ROOT, Layout, available, delegated, layout, legacy, limiting
 from builder.host.privilege import current
 from builder.model.errors import HostError
 
@@ -23,35 +22,11 @@ from builder.model.errors import HostError
 #   oven/NAME/guest     what the container sees as its root
 #   oven/NAME/monitor   conmon, and the runtime while it works
 
-ROOT = Path("/sys/fs/cgroup")
 _PARENT = "oven"
 _GUEST = "guest"
-_CGROUP2_MAGIC = 0x63677270
 _FREEZES = 10
 """Seconds that processes may take to leave the kernel, where they cannot be frozen."""
 _DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
-
-
-class Layout(Enum):
-    """How the host arranges its cgroups."""
-
-    UNIFIED = "v2"
-    LEGACY = "v1"
-    """Version 1 hierarchies, with or without an empty version 2 one beside them."""
-
-
-def layout() -> Layout:
-    """Find out by the type of the file system that is mounted there."""
-    return Layout.UNIFIED if _filesystem_type(ROOT) == _CGROUP2_MAGIC else Layout.LEGACY
-
-
-def available() -> bool:
-    """Tell whether containers get cgroups of their own.
-
-    Root's do. An ordinary user's do below the highest cgroup around this process that the user
-    owns, which systemd's user manager has given away (cgroup-v2.rst, "Delegation").
-    """
-    return (os.geteuid() == 0 and not current().unprivileged) or _delegated() is not None
 
 
 def path_of(name: str) -> str:
@@ -61,17 +36,17 @@ def path_of(name: str) -> str:
     """
     if not current().unprivileged:
         return f"/{_PARENT}/{name}/{_GUEST}"
-    part = _delegated() if layout() is Layout.UNIFIED else None
+    part = delegated() if layout() is Layout.UNIFIED else None
     return f"/{part.relative_to(ROOT)}/{_PARENT}/{name}/{_GUEST}" if part else ""
 
 
 def controllers() -> frozenset[str]:
     """Name what can be limited through the hierarchies that this host has mounted."""
     if layout() is Layout.UNIFIED:
-        part = _delegated() if current().unprivileged else ROOT
+        part = delegated() if current().unprivileged else ROOT
         words = (part / "cgroup.controllers").read_text(encoding="ascii") if part else ""
         return frozenset(words.split())
-    return frozenset(word for words in _limiting().values() for word in words)
+    return frozenset(word for words in limiting().values() for word in words)
 
 
 class Accounts(msgspec.Struct, frozen=True):
@@ -94,13 +69,13 @@ def accounts() -> Accounts:
     """Find the hierarchies that this host has mounted."""
     if layout() is Layout.UNIFIED:
         return Accounts(unified=True, folders=dict.fromkeys(controllers(), _top()))
-    found = {word: folder for folder, words in _limiting().items() for word in words}
+    found = {word: folder for folder, words in limiting().items() for word in words}
     return Accounts(unified=False, folders=found)
 
 
 def _top() -> Path:
     """Give the version 2 cgroup that all containers are below, on a host of that version."""
-    part = _delegated() if current().unprivileged else None
+    part = delegated() if current().unprivileged else None
     return part or ROOT
 
 
@@ -150,7 +125,7 @@ def join(name: str, pid: int) -> None:
         return
     if layout() is Layout.LEGACY:
         # Made before the runtime does, so that no parallel `remove` takes the parent away.
-        for hierarchy in _limiting():
+        for hierarchy in limiting():
             (hierarchy / _PARENT / name).mkdir(parents=True, exist_ok=True)
     part = "monitor" if layout() is Layout.UNIFIED else "guest"
     with _unified() as root:
@@ -287,7 +262,7 @@ def remove(name: str) -> None:
         # Where the host mounts version 2 itself, this is the same one.
         _remove_in(Path(f"/proc/self/fd/{root}"), name)
     if layout() is Layout.LEGACY:
-        for hierarchy in _limiting():
+        for hierarchy in limiting():
             _remove_in(hierarchy, name)
 
 
@@ -297,7 +272,7 @@ def show_legacy_only(target: Path) -> None:
     An OCI runtime would take an emptied `unified` folder for one more version 1 hierarchy, and
     some refuse hosts that have both.
     """
-    hierarchies = _legacy_hierarchies()
+    hierarchies = legacy()
     links = {link.name: link.readlink() for link in ROOT.iterdir() if link.is_symlink()}
     mounts.mount_tmpfs(target, "mode=755")
     for hierarchy in hierarchies:
@@ -309,30 +284,13 @@ def show_legacy_only(target: Path) -> None:
     mounts.move(target, ROOT)
 
 
-def _limiting() -> dict[Path, tuple[str, ...]]:
-    """Find the version 1 hierarchies that limit containers; they are root's alone."""
-    return {} if current().unprivileged else _legacy_hierarchies()
-
-
-def _legacy_hierarchies() -> dict[Path, tuple[str, ...]]:
-    """Find each version 1 hierarchy that the host mounts, with the controllers that it has."""
-    found = {}
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        left, _, right = line.partition(" - ")
-        kind, _, options = right.split(" ", 2)
-        folder = Path(left.split(" ")[4])
-        if kind == "cgroup" and folder.parent == ROOT:
-            found[folder] = tuple(options.split(","))
-    return found
-
-
 @contextlib.contextmanager
 def _unified() -> Iterator[int]:
     """Give a descriptor of the root of the version 2 hierarchy, or of the part that is a user's."""
     try:
         root = mounts.detached("cgroup2")
     except PermissionError as error:
-        part = _delegated()
+        part = delegated()
         if part is None:
             raise HostError(
                 "an ordinary user's containers have no cgroups of their own here",
@@ -343,28 +301,6 @@ def _unified() -> Iterator[int]:
         yield root
     finally:
         os.close(root)
-
-
-def _delegated() -> Path | None:
-    """Find the highest cgroup around this process that belongs to its user; None without one."""
-    top = ROOT if layout() is Layout.UNIFIED else ROOT / "unified"
-    lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    path = next((line[3:] for line in lines if line.startswith("0::/")), "/").strip("/")
-    found = None
-    while path:
-        folder = top / path
-        if not _is_ours(folder):
-            break
-        found, path = folder, path.rpartition("/")[0]
-    return found
-
-
-def _is_ours(folder: Path) -> bool:
-    try:
-        owner = folder.stat().st_uid
-    except OSError:
-        return False
-    return owner == os.geteuid() and os.access(folder / "cgroup.procs", os.W_OK)
 
 
 def _make(root: int, path: str) -> None:
@@ -406,12 +342,3 @@ def _write(root: int, path: str, data: bytes) -> None:
         os.write(fd, data)
     finally:
         os.close(fd)
-
-
-def _filesystem_type(path: Path) -> int:
-    """Give `f_type` of statfs(2), which Python does not; it is the first long of the struct."""
-    buffer = (ctypes.c_long * 32)()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.statfs(os.fsencode(path), buffer) != 0:
-        return 0
-    return int(buffer[0])

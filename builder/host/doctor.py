@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from builder.host import cgroups, launch, link, mounts
+from builder.host import cgroups, hierarchies, launch, link, mounts
 from builder.host.overlay import overlay
 from builder.host.privilege import IDS, current, enter_namespace
 from builder.host.process import Command, find_program, missing_program
@@ -164,10 +164,10 @@ def control_groups() -> Check:
         return Check(
             name="cgroups",
             state="warn",
-            found=f"{cgroups.layout().value} without {', '.join(lacking)}: no such limits",
+            found=f"{hierarchies.layout().value} without {', '.join(lacking)}: no such limits",
             fix="boot with `cgroup_enable=memory` or what else the kernel calls the controller",
         )
-    if cgroups.layout() is cgroups.Layout.UNIFIED:
+    if hierarchies.layout() is hierarchies.Layout.UNIFIED:
         return Check(name="cgroups", state="ok", found="v2")
     return Check(
         name="cgroups",

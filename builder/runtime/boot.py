@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import cgroups, launch, processes
+from builder.host import cgroups, hierarchies, launch, processes
 from builder.host.places import PACKAGE, Places
 from builder.host.process import Command, find_program, missing_program, on_host
 from builder.model.errors import HostError
@@ -93,7 +93,7 @@ def _write_bundle(places: Places, container: Container) -> None:
     host = spec.Host(
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, container.name)),
-        unified=cgroups.layout() is cgroups.Layout.UNIFIED,
+        unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
         open_files=room.open_files(),
         machine=room.machine(),
         shared=str(places.shared),
@@ -145,7 +145,7 @@ def _create(places: Places, container: Container) -> int:
 
 
 def _check_cgroup(places: Places, container: Container) -> None:
-    if places.ordinary and container.init == "systemd" and not cgroups.available():
+    if places.ordinary and container.init == "systemd" and not hierarchies.available():
         raise HostError(
             f"container `{container.name}` cannot boot: systemd in it needs a cgroup of its own,"
             " and nobody has given this user any",

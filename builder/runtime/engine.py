@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import cgroups, processes
+from builder.host import hierarchies, processes
 from builder.host.places import Places
 from builder.host.process import Command, find_program, missing_program, on_host
 from builder.runtime.container import volatile_of
@@ -23,7 +23,7 @@ class _Line(msgspec.Struct):
 def find(places: Places) -> Path:
     """Choose the runtime: crun is quicker, but refuses hosts whose version 2 has controllers."""
     runc = find_program("runc")
-    if cgroups.layout() is cgroups.Layout.LEGACY:
+    if hierarchies.layout() is hierarchies.Layout.LEGACY:
         if runc is None:
             raise missing_program("runc")
         return runc

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host import cgroups, files, processes
+from builder.host import cgroups, files, hierarchies, processes
 from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import NotFoundError
@@ -135,7 +135,7 @@ def _clean(places: Places, name: str, *, networked: bool) -> None:
     if current is not None and current.phase == "waiting":
         _dismiss(current)
     cgroups.kill(cgroup_of(places, name))
-    if current is not None and not cgroups.available():
+    if current is not None and not hierarchies.available():
         _kill(current)
     if networked:
         from builder.runtime import network

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import cgroups, mounts
+from builder.host import cgroups, hierarchies, mounts
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
@@ -56,7 +56,7 @@ def enter(room: Room) -> None:
         # Only ids of the container exist in its layer; files of plain root could not be made.
         with mounts.file_owner(container.first_id):
             _write_names(tree, room)
-    if cgroups.layout() is cgroups.Layout.LEGACY:
+    if hierarchies.layout() is hierarchies.Layout.LEGACY:
         cgroups.show_legacy_only(_lower(places))
 
 
@@ -71,8 +71,8 @@ def enter_again(places: Places, name: str, monitor: int) -> None:
 
 def leave(places: Places) -> None:
     """See the host as it is again; the rest of this namespace stays for those who are in it."""
-    if cgroups.layout() is cgroups.Layout.LEGACY:
-        mounts.detach(cgroups.ROOT)
+    if hierarchies.layout() is hierarchies.Layout.LEGACY:
+        mounts.detach(hierarchies.ROOT)
     mounts.detach(places.point)
 
 

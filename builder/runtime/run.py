@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from builder.host import cgroups, launch, processes
+from builder.host import cgroups, hierarchies, launch, processes
 from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.host.treeio import TreeIO
@@ -61,7 +61,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
     host = spec.Host(
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup),
-        unified=cgroups.layout() is cgroups.Layout.UNIFIED,
+        unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
         open_files=room.open_files(),
         machine=room.machine(),
         hooks=gate.hooks() if gate else {},

@@ -255,8 +255,8 @@ def test_version_2_host(rig: Rig) -> None:
     code = """
     from builder.runtime import lifecycle
     from builder.runtime.exec import capture
-    from builder.host import cgroups
-    assert cgroups.layout() is cgroups.Layout.UNIFIED
+    from builder.host import hierarchies
+    assert hierarchies.layout() is hierarchies.Layout.UNIFIED
     lifecycle.start(places, "test", Silent())
     print(capture(places, "test", ("cat", "/proc/1/cgroup", "/proc/mounts"))[1])
     lifecycle.stop(places, "test", timeout=20)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from builder.cli.app import oven
-from builder.host import cgroups
+from builder.host import cgroups, hierarchies
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime import journal, lifecycle, setting, show, usage
@@ -28,7 +28,7 @@ from tests.support.needs import needs
 pytestmark = needs("root", "program:runc", "program:conmon")
 
 MIB = 1 << 20
-V1 = cgroups.layout() is cgroups.Layout.LEGACY
+V1 = hierarchies.layout() is hierarchies.Layout.LEGACY
 on_version_1 = pytest.mark.skipif(not V1, reason="this host has version 2 cgroups")
 
 

@@ -1,0 +1,81 @@
+"""Hierarchies: how the host arranges its cgroups, and which of them are this user's."""
+
+import ctypes
+import os
+from enum import Enum
+from pathlib import Path
+
+from builder.host.privilege import current
+
+ROOT = Path("/sys/fs/cgroup")
+_CGROUP2_MAGIC = 0x63677270
+
+
+class Layout(Enum):
+    """How the host arranges its cgroups."""
+
+    UNIFIED = "v2"
+    LEGACY = "v1"
+    """Version 1 hierarchies, with or without an empty version 2 one beside them."""
+
+
+def layout() -> Layout:
+    """Find out by the type of the file system that is mounted there."""
+    return Layout.UNIFIED if _filesystem_type(ROOT) == _CGROUP2_MAGIC else Layout.LEGACY
+
+
+def available() -> bool:
+    """Tell whether containers get cgroups of their own.
+
+    Root's do. An ordinary user's do below the highest cgroup around this process that the user
+    owns, which systemd's user manager has given away (cgroup-v2.rst, "Delegation").
+    """
+    return (os.geteuid() == 0 and not current().unprivileged) or delegated() is not None
+
+
+def delegated() -> Path | None:
+    """Find the highest cgroup around this process that belongs to its user; None without one."""
+    top = ROOT if layout() is Layout.UNIFIED else ROOT / "unified"
+    lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    path = next((line[3:] for line in lines if line.startswith("0::/")), "/").strip("/")
+    found = None
+    while path:
+        folder = top / path
+        if not _is_ours(folder):
+            break
+        found, path = folder, path.rpartition("/")[0]
+    return found
+
+
+def limiting() -> dict[Path, tuple[str, ...]]:
+    """Find the version 1 hierarchies that limit containers; they are root's alone."""
+    return {} if current().unprivileged else legacy()
+
+
+def legacy() -> dict[Path, tuple[str, ...]]:
+    """Find each version 1 hierarchy that the host mounts, with the controllers that it has."""
+    found = {}
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split(" ", 2)
+        folder = Path(left.split(" ")[4])
+        if kind == "cgroup" and folder.parent == ROOT:
+            found[folder] = tuple(options.split(","))
+    return found
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        owner = folder.stat().st_uid
+    except OSError:
+        return False
+    return owner == os.geteuid() and os.access(folder / "cgroup.procs", os.W_OK)
+
+
+def _filesystem_type(path: Path) -> int:
+    """Give `f_type` of statfs(2), which Python does not; it is the first long of the struct."""
+    buffer = (ctypes.c_long * 32)()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.statfs(os.fsencode(path), buffer) != 0:
+        return 0
+    return int(buffer[0])
