@@ -201,6 +201,13 @@ def freeze(name: str, *, frozen: bool) -> None:
             os.close(events)
 
 
+def is_frozen(name: str) -> bool:
+    """Tell whether somebody has asked for a container to be halted."""
+    with _unified() as root, contextlib.suppress(FileNotFoundError):
+        return _read(root, f"{_PARENT}/{name}/guest/cgroup.freeze").strip() == b"1"
+    return False
+
+
 def members(name: str) -> list[int]:
     """List the processes of a container, as the host numbers them, those of `guest` first."""
     if not available():
