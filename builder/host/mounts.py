@@ -181,6 +181,9 @@ def mount_overlay(overlay: Overlay, target: Path, owner: int) -> None:
     """
     lowers = ":".join(map(str, overlay.lowers))
     options = f"lowerdir={lowers},upperdir={overlay.upper},workdir={overlay.work}"
+    # Every file and folder of a layer is whole, so that layers can be kept, merged and moved
+    # (overlayfs.rst, "Changes to underlying filesystems").
+    options += ",index=off,redirect_dir=nofollow,metacopy=off"
     if overlay.volatile:
         options += ",volatile"
     if overlay.of_user:
