@@ -11,7 +11,7 @@ from builder.host import cgroups, files, hierarchies, processes
 from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import NotFoundError
-from builder.runtime import state
+from builder.runtime import changes, state
 from builder.runtime.container import Container, cgroup_of, folder_of, load, volatile_of
 
 # Whoever changes a container holds the lock of its folder, which the kernel frees when the process
@@ -24,6 +24,7 @@ from builder.runtime.container import Container, cgroup_of, folder_of, load, vol
 #   create   a folder `new.*`, invisible until it is renamed
 #   destroy  a folder `old.*`, renamed before anything in it is removed
 #   run      a folder `run.*`, whose lock is held as long as the command runs
+#   all that moves layers (snapshot, restore, upgrade, rename ...)   `change.json`
 # Names of containers hold no dot, so these four never meet one.
 
 DEAD_WITHOUT_LOCK = ("new.", "old.", "run.")
@@ -47,7 +48,7 @@ def holding(places: Places, name: str) -> Iterator[Container]:
     patience = HANDLED
     while True:
         with locked(places, name):
-            container = load(places, name)
+            container = changes.settled(places, name)
             current = state.read(places, name)
             handler = _handler(current) if patience else None
             if handler is None:

@@ -39,7 +39,7 @@ class Tag(Value, frozen=True):
 
 
 class _Use(msgspec.Struct):
-    """The one thing that matters here of a container's record."""
+    """The one thing that matters here of the record of a container or a snapshot."""
 
     template: Digest
 
@@ -124,17 +124,22 @@ class Templates:
         return self._load(self._folder(digest), self._names())
 
     def users(self, digest: Digest) -> list[str]:
-        """Name the containers that stand on a template; a damaged record counts as a user."""
-        found: list[str] = []
-        for path in sorted(self._containers.glob("*/container.json")):
-            with contextlib.suppress(FileNotFoundError):
-                try:
-                    use = msgspec.json.decode(path.read_bytes(), type=_Use)
-                except (msgspec.DecodeError, UnicodeDecodeError):
-                    found.append(path.parent.name)
-                else:
-                    found += [path.parent.name] if use.template == digest else []
-        return found
+        """Name the containers that stand on a template, they or a snapshot of them.
+
+        A damaged record counts as a user.
+        """
+        found: dict[str, None] = {}
+        for pattern in ("*/container.json", "*/snapshots/*.json"):
+            for path in sorted(self._containers.glob(pattern)):
+                with contextlib.suppress(FileNotFoundError):
+                    try:
+                        use = msgspec.json.decode(path.read_bytes(), type=_Use)
+                        uses = use.template == digest
+                    except (msgspec.DecodeError, UnicodeDecodeError):
+                        uses = True
+                    if uses:
+                        found[path.relative_to(self._containers).parts[0]] = None
+        return list(found)
 
     # Changing
 

@@ -1,0 +1,188 @@
+"""`oven snapshot`: what a container was, kept, listed, gone back to and removed."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.durations import read_duration
+from builder.cli.verbose import verbose
+from builder.host.places import Places
+from builder.host.privilege import require_root
+
+if TYPE_CHECKING:
+    from builder.runtime.changes import Snapshot
+
+NAME = click.argument("name")
+
+
+@click.group()
+def snapshot() -> None:
+    """Keep what a container is, and go back to it."""
+
+
+@snapshot.command()
+@NAME
+@click.argument("snapshot", required=False)
+@verbose
+def create(name: str, snapshot: str | None) -> None:
+    """Keep what a container is now, running or not, and print the snapshot's name."""
+    require_root("oven snapshot")
+    from builder.runtime import snapshots
+
+    click.echo(snapshots.create(Places.of_user(), name, snapshot))
+
+
+@snapshot.command(name="list")
+@NAME
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
+    """List the snapshots of a container, the oldest first."""
+    require_root("oven snapshot")
+    from builder.runtime import snapshots
+
+    rows = [_row(key, one) for key, one in snapshots.listed(Places.of_user(), name).items()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = [("NAME", "CREATED", "FOR", "TEMPLATE")]
+    table += [(str(r["name"]), str(r["created"]), str(r["for"]), str(r["template"])) for r in rows]
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[3]]))
+
+
+@snapshot.command()
+@NAME
+@click.argument("snapshot")
+@click.option("--stop", is_flag=True, help="Stop the container if it runs, and start it again.")
+@click.option("--discard", is_flag=True, help="Throw away what it is now, instead of keeping it.")
+@verbose
+def restore(
+    name: str,
+    snapshot: str,
+    stop: bool,  # noqa: FBT001  # click's way
+    discard: bool,  # noqa: FBT001
+) -> None:
+    """Make a container what it was; what it is now becomes a snapshot, whose name is printed."""
+    require_root("oven snapshot")
+    from builder.cli.lifecycle import start_and_tell
+    from builder.runtime import snapshots
+
+    places = Places.of_user()
+    snapshots.find(places, name, snapshot)  # refused before anything is stopped
+    was_up = stop_if_asked(places, name, stop=stop)
+    before = snapshots.restore(places, name, snapshot, discard=discard)
+    if before is not None:
+        click.echo(before)
+    if was_up:
+        start_and_tell(places, name)
+
+
+@snapshot.command()
+@NAME
+@click.argument("snapshots", nargs=-1, required=True)
+@verbose
+def rm(name: str, snapshots: tuple[str, ...]) -> None:
+    """Remove snapshots."""
+    require_root("oven snapshot")
+    from builder.runtime.snapshots import remove
+
+    remove(Places.of_user(), name, snapshots)
+
+
+@snapshot.command()
+@NAME
+@click.option("--every", metavar="SPAN", callback=read_duration, help="Such as 12h or 1d.")
+@click.option("--keep", type=click.IntRange(1), default=7, show_default=True, help="How many.")
+@click.option("--off", is_flag=True, help="Make no more; those that are there stay.")
+@verbose
+def schedule(name: str, every: int | None, keep: int, off: bool) -> None:  # noqa: FBT001
+    """Have snapshots made as time goes by, and the oldest of these removed."""
+    require_root("oven snapshot")
+    from builder.runtime import schedule as scheduling
+
+    places = Places.of_user()
+    if off:
+        scheduling.write(places, name, None)
+        return
+    if every is None:
+        current = scheduling.read(places, name)
+        click.echo(f"every {current.every} s, keep {current.keep}" if current else "none")
+        return
+    if every < scheduling.SHORTEST:
+        raise click.UsageError(f"--every must be at least {scheduling.SHORTEST // 60}m")
+    scheduling.write(places, name, scheduling.Schedule(every=every, keep=keep))
+    _see_to_timer()
+
+
+@snapshot.command()
+def due() -> int:
+    """Make the snapshots of all containers that are due; a timer runs this."""
+    require_root("oven snapshot")
+    from builder.cli.report import show
+    from builder.model.errors import OvenError
+    from builder.runtime import schedule as scheduling
+
+    code = 0
+    for name, made in scheduling.due(Places.of_user()):
+        if isinstance(made, OvenError):
+            show(made)
+            code = code or made.exit_code
+        else:
+            click.echo(f"{name}\t{made}")
+    return code
+
+
+def stop_if_asked(places: Places, name: str, *, stop: bool) -> bool:
+    """Stop a running container if that was said, or is now on a terminal; tell whether it ran."""
+    from builder.runtime import lifecycle, state
+
+    if state.status(places, name) == "stopped":
+        return False
+    if not stop and sys.stdin.isatty():
+        stop = click.confirm(f"container `{name}` is running; stop it?", err=True)
+    if stop:
+        lifecycle.stop(places, name)
+    return stop
+
+
+def _see_to_timer() -> None:
+    """Write the timer, or say what does the same where there is no systemd."""
+    from builder.runtime import schedule as scheduling
+
+    command, home = _command(), os.environ.get("OVEN_HOME")
+    # sd_booted(3) looks for this folder too.
+    if not Path("/run/systemd/system").is_dir():
+        line = scheduling.cron_line(command, home)
+        click.echo(f"this host does not run systemd; add this line to root's crontab:\n{line}",
+                   err=True)  # fmt: skip
+        return
+    from builder.host.process import check, on_host
+
+    scheduling.write_units(scheduling.UNITS, command, home)
+    check(on_host, "systemctl", "daemon-reload")
+    check(on_host, "systemctl", "enable", "--now", scheduling.TIMER)
+
+
+def _command() -> tuple[str, ...]:
+    """Give how this command was called, as a timer can call it."""
+    program = Path(sys.argv[0]).resolve()
+    return (sys.executable, str(program)) if program.suffix == ".py" else (str(program),)
+
+
+def _row(name: str, one: "Snapshot") -> dict[str, object]:
+    return {
+        "name": name,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.created)),
+        "for": one.kind,
+        "running": one.running,
+        "template": one.template_name,
+        "digest": one.template,
+        "layers": list(one.layers),
+    }

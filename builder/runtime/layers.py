@@ -1,0 +1,196 @@
+"""Layers: what a container has changed, set aside so that it never changes again."""
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from builder.host import cgroups, launch
+from builder.host.process import NO_SPACE, find_program, missing_program
+from builder.model.errors import HostError
+from builder.runtime.changes import DRAFTS, LAYERS, UPPER, Draft
+from builder.runtime.container import Container
+
+MOST = 20
+"""Layers that a container may stand on; the kernel takes more, but looks through each."""
+
+_OPAQUE = "trusted.overlay.opaque"
+_OUTPUT = 1 << 16
+
+Moves = tuple[tuple[str, str], ...]
+
+
+def new_name() -> str:
+    """Give a name that no layer has."""
+    return os.urandom(6).hex()
+
+
+def fresh_upper(draft: Draft, like: Path | None) -> Moves:
+    """Prepare an empty upper layer whose root folder is as in another one; give its move.
+
+    The root folder of what the container sees is that of the upper layer.
+    """
+    made = draft.drafts / UPPER
+    made.mkdir()
+    if like is not None:
+        copy_status(like, made)
+    else:
+        made.chmod(0o755)
+    return ((f"{DRAFTS}/{UPPER}", UPPER),)
+
+
+def set_aside(draft: Draft, container: Container) -> tuple[tuple[str, ...], Moves]:
+    """Make the upper layer of a stopped container its top layer; instant, whatever its size.
+
+    Gives the layers there will be, and the moves that do it; none when nothing has changed.
+    """
+    upper = draft.area / UPPER
+    if is_unchanged(draft, container):
+        return container.layers, ()
+    name = new_name()
+    moves = ((UPPER, f"{LAYERS}/{name}"), *fresh_upper(draft, upper))
+    return (name, *container.layers), moves
+
+
+def copied(draft: Draft, container: Container, cgroup: str) -> tuple[tuple[str, ...], Moves]:
+    """Copy the upper layer of a running container while all its processes are halted.
+
+    One that a person has halted stays so.
+    """
+    if is_unchanged(draft, container):
+        return container.layers, ()
+    name = new_name()
+    halted = cgroups.is_frozen(cgroup)
+    if not halted:
+        cgroups.freeze(cgroup, frozen=True)
+    try:
+        copy_tree(draft.area / UPPER, draft.drafts / name)
+    finally:
+        if not halted:
+            cgroups.freeze(cgroup, frozen=False)
+    return (name, *container.layers), ((f"{DRAFTS}/{name}", f"{LAYERS}/{name}"),)
+
+
+def is_unchanged(draft: Draft, container: Container) -> bool:
+    """Tell whether there is nothing in the upper layer that the one below does not have."""
+    upper = draft.area / UPPER
+    if os.listdir(upper):
+        return False
+    if container.layers:
+        return _status_of(upper) == _status_of(draft.area / LAYERS / container.layers[0])
+    return _status_of(upper) == (0o755, 0, 0, {})
+
+
+def copy_tree(source: Path, target: Path, *, linked: bool = False) -> None:
+    """Copy a folder with all that the kernel keeps of files: owners, attributes, holes, whiteouts.
+
+    Blocks are shared where the file system can do that. `linked` makes the files hard links, for
+    what never changes; where that cannot be, they are copied.
+    """
+    how = ("--link",) if linked and _same_filesystem(source, target.parent) else ("--reflink=auto",)
+    program = find_program("cp")
+    if program is None:
+        raise missing_program("cp")
+    # GNU cp follows no link with -a, and dies with this process.
+    argv = (str(program), "-a", *how, "--no-target-directory", "--", str(source), str(target))
+    code, output = _run(argv)
+    if code != 0:
+        told = output.decode(errors="replace").strip()
+        raise HostError(
+            f"cannot copy a layer: {told.splitlines()[0] if told else f'cp ended with {code}'}",
+            hint=NO_SPACE if "No space left" in told else None,
+        )
+
+
+def merge(draft: Draft, layers: tuple[str, ...]) -> tuple[str, Moves]:
+    """Make one layer of several, the top first, out of links to their files."""
+    name = new_name()
+    folders = [draft.area / LAYERS / layer for layer in layers]
+    merge_folders([os.fsencode(folder) for folder in folders], os.fsencode(draft.drafts / name))
+    return name, ((f"{DRAFTS}/{name}", f"{LAYERS}/{name}"),)
+
+
+def merge_folders(sources: list[bytes], target: bytes) -> None:
+    """Make a folder show what an overlay of several shows, the top first; files are linked."""
+    todo = [(sources, target, False)]
+    made: list[tuple[bytes, bytes, bool]] = []
+    while todo:
+        folders, there, hides = todo.pop()
+        os.mkdir(there, 0o700)  # noqa: PTH102  # paths are bytes: names need not be UTF-8
+        # What lies below an opaque folder is hidden, in these layers and in those further down.
+        opaque = [depth for depth, folder in enumerate(folders) if _is_opaque(folder)]
+        if opaque:
+            folders, hides = folders[: opaque[0] + 1], True
+        made.append((folders[0], there, hides))
+        for name in {entry for folder in folders for entry in os.listdir(folder)}:
+            found = [path for folder in folders if os.path.lexists(path := folder + b"/" + name)]
+            others = [depth for depth, path in enumerate(found) if not _is_folder(path)]
+            if others and others[0] == 0:
+                os.link(found[0], there + b"/" + name, follow_symlinks=False)
+            else:
+                # A file or a whiteout hides what is below it from the folders above it.
+                upto = others[0] if others else len(found)
+                todo.append((found[:upto], there + b"/" + name, bool(others)))
+    for source, there, hides in reversed(made):
+        copy_status(Path(os.fsdecode(source)), Path(os.fsdecode(there)))
+        if hides:
+            os.setxattr(there, _OPAQUE, b"y")
+
+
+def copy_status(source: Path, target: Path) -> None:
+    """Give a folder the owner, mode, times and attributes of another one, without the kernel's."""
+    status = source.lstat()
+    os.chown(target, status.st_uid, status.st_gid)
+    target.chmod(stat.S_IMODE(status.st_mode))
+    for name, value in _attributes(source).items():
+        os.setxattr(target, name, value)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _status_of(folder: Path) -> tuple[int, int, int, dict[str, bytes]]:
+    status = folder.lstat()
+    return (
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        _attributes(folder),
+    )
+
+
+def _attributes(folder: Path) -> dict[str, bytes]:
+    names = os.listxattr(folder, follow_symlinks=False)
+    return {
+        name: os.getxattr(folder, name, follow_symlinks=False)
+        for name in names
+        if not name.startswith("trusted.overlay.")
+    }
+
+
+def _is_opaque(folder: bytes) -> bool:
+    with contextlib.suppress(OSError):
+        return os.getxattr(folder, _OPAQUE, follow_symlinks=False) == b"y"
+    return False
+
+
+def _is_folder(path: bytes) -> bool:
+    return stat.S_ISDIR(os.lstat(path).st_mode)
+
+
+def _same_filesystem(one: Path, other: Path) -> bool:
+    return one.lstat().st_dev == other.lstat().st_dev
+
+
+def _run(argv: tuple[str, ...]) -> tuple[int, bytes]:
+    """Run a program that ends when this process does; give its status and its words."""
+    reading, writing = os.pipe()
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            program = launch.Program(argv, {"LC_ALL": "C"}, (null, writing, writing))
+            pid = launch.launch(program, lambda: None)
+        finally:
+            os.close(writing)
+            os.close(null)
+        return launch.capture(pid, reading, _OUTPUT, timeout=1e6)
+    finally:
+        os.close(reading)
