@@ -4,7 +4,14 @@ import fnmatch
 import stat
 from collections.abc import Collection, Iterator
 
-from builder.distros.debian.clean import FIRST_BOOT, RULES, FirstBoot, Rule, first_boot_unit
+from builder.distros.debian.clean import (
+    FIRST_BOOT,
+    IDENTITY,
+    RULES,
+    FirstBoot,
+    Rule,
+    first_boot_unit,
+)
 from builder.distros.rpm.clean import RULES as RPM_RULES
 from builder.host.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
@@ -31,6 +38,25 @@ def clean(tree: TreeIO, *, epoch: int, keep: Collection[str] = ()) -> None:
         raise StageError(
             f"the tree cannot be cleaned: `{error.filename}`: {(error.strerror or '').lower()}",
             hint="a package, an overlay or a script has put something unexpected there",
+        ) from error
+
+
+def forget_identity(tree: TreeIO) -> None:
+    """Take from a copy of a container what it must not share with that, as from a template."""
+    try:
+        write_first_boot_units(tree)
+        for rule in IDENTITY:
+            if rule.path != "etc/resolv.conf":  # of the same host, and perhaps written by hand
+                for path in list(matches(tree, rule.path)):
+                    _apply(tree, rule, path)
+        tree.write_bytes("etc/machine-id", b"", 0o444)
+    except OSError as error:
+        if error.errno not in TREES_FAULT:
+            raise
+        raise StageError(
+            f"the copy cannot be given an identity of its own: `{error.filename}`: "
+            f"{(error.strerror or '').lower()}",
+            hint="something unexpected is in the container at that path",
         ) from error
 
 

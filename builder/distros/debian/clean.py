@@ -20,8 +20,7 @@ class Rule(Value, frozen=True):
     reason: str
 
 
-RULES: tuple[Rule, ...] = (
-    # Identity: what two containers of one template must never share.
+IDENTITY: tuple[Rule, ...] = (
     Rule("etc/hostname", "remove", "the build's; a container gets its own from the runtime"),
     Rule("etc/resolv.conf", "remove", "the build host's name servers; the runtime writes it"),
     Rule("var/lib/dbus/machine-id", "remove", "tmpfiles.d/dbus.conf links it to /etc/machine-id"),
@@ -35,6 +34,11 @@ RULES: tuple[Rule, ...] = (
     Rule("var/lib/systemd/credential.secret", "remove", "systemd:docs/BUILDING_IMAGES.md"),
     Rule("var/lib/urandom/random-seed", "remove", "the same, of sysvinit"),
     Rule("var/cache/debconf/passwords.dat", "empty", "answers that maintainer scripts hold secret"),
+)
+"""What two containers of one template must never share."""
+
+RULES: tuple[Rule, ...] = (
+    *IDENTITY,
     # Traces of the build: never the same twice, and no business of a container.
     Rule("dev/*", "remove", "the runtime mounts its own"),
     Rule("proc/*", "remove", "a mount point"),
