@@ -11,7 +11,7 @@ import click
 
 from builder.cli.durations import read_duration
 from builder.cli.verbose import verbose
-from builder.host.places import Places
+from builder.host.places import PACKAGE, Places
 from builder.host.privilege import require_root
 
 if TYPE_CHECKING:
@@ -173,7 +173,9 @@ def _see_to_timer() -> None:
 def _command() -> tuple[str, ...]:
     """Give how this command was called, as a timer can call it."""
     program = Path(sys.argv[0]).resolve()
-    return (sys.executable, str(program)) if program.suffix == ".py" else (str(program),)
+    if program.suffix != ".py":
+        return (str(program),)
+    return ("/usr/bin/env", f"PYTHONPATH={PACKAGE.parent}", sys.executable, "-m", "builder")
 
 
 def _row(name: str, one: "Snapshot") -> dict[str, object]:

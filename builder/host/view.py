@@ -17,6 +17,10 @@ from builder.model.errors import HostError
 _POINT = Path("/run/oven/mnt")
 
 
+Seen = contextlib.AbstractContextManager[TreeIO]
+"""A tree for as long as a block lasts."""
+
+
 @contextlib.contextmanager
 def overlaid(overlay: mounts.Overlay) -> Iterator[TreeIO]:
     """See layers as one tree with on-disk owners; what is changed lands in the upper one.

@@ -1,7 +1,7 @@
 """Storage: the folder of a container, and the range of ids that is its own."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -42,12 +42,7 @@ def make(
     containers = places.data / "containers"
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
-        target = folder_of(places, container.name)
-        if target.exists():
-            raise ConflictError(
-                f"there is a container `{container.name}` already",
-                hint=f"choose another name, or `oven destroy {container.name}`",
-            )
+        target = _refuse_taken(places, container.name)
         container = msgspec.structs.replace(container, first_id=_free_ids(places))
         draft = containers / f"new.{container.name}"
         _fill(draft, container)
@@ -56,6 +51,45 @@ def make(
         files.replace(draft / "container.json", encode(container))
         draft.rename(target)
         files.Disk().sync(containers)
+    return container
+
+
+def make_filled(
+    places: Places, container: Container, fill: Callable[[Container, Path], None]
+) -> Container:
+    """Keep a new container that is not empty, with ids of its own; it is there whole or not at all.
+
+    `fill` is given what is kept, under the name of its draft, and the folder with its `upper`.
+    """
+    check_name(container.name)
+    _check_template(places, container)
+    _check_binds(places, container)
+    containers = places.data / "containers"
+    with files.disk_errors(containers):
+        with files.locked(containers / ".lock"):
+            journal.sweep(places)
+            _refuse_taken(places, container.name)
+            container = msgspec.structs.replace(container, first_id=_free_ids(places))
+            draft = containers / f"new.{container.name}.{os.urandom(4).hex()}"
+            _fill(draft, container)
+            files.replace(draft / "container.json", encode(container))
+            # Filling may take long, and nobody else has to wait meanwhile.
+            lock = journal.try_lock(draft)
+        try:
+            drafted = msgspec.structs.replace(container, name=draft.name)
+            with own.opened(places, drafted) as area:
+                fill(drafted, area)
+                files.Disk().sync_filesystem(area)
+            with files.locked(containers / ".lock"):
+                _refuse_taken(places, container.name)
+                draft.rename(folder_of(places, container.name))
+                files.Disk().sync(containers)
+        except BaseException:
+            remove_tree(draft)
+            raise
+        finally:
+            if lock is not None:
+                os.close(lock)
     return container
 
 
@@ -100,6 +134,17 @@ def names(places: Places) -> list[str]:
     except FileNotFoundError:
         return []
     return sorted(entry for entry in entries if "." not in entry)
+
+
+def _refuse_taken(places: Places, name: str) -> Path:
+    """Give the folder of a container that is not there yet."""
+    target = folder_of(places, name)
+    if target.exists():
+        raise ConflictError(
+            f"there is a container `{name}` already",
+            hint=f"choose another name, or `oven destroy {name}`",
+        )
+    return target
 
 
 def _fill(folder: Path, container: Container) -> None:

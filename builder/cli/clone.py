@@ -1,0 +1,50 @@
+"""`oven clone` and `oven rename`."""
+
+import click
+
+from builder.cli.verbose import verbose
+from builder.host.places import Places
+from builder.host.privilege import require_root
+
+
+@click.command()
+@click.argument("name")
+@click.argument("new")
+@click.option("--snapshot", metavar="SNAP", help="Of what it was then, instead of now.")
+@click.option(
+    "-p",
+    "--publish",
+    multiple=True,
+    metavar="[ADDRESS:]HOST:PORT[/udp]",
+    help="Lead a port of the host to a port of the clone; none are taken over.",
+)
+@verbose
+def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -> None:
+    """Make a new container of one that is there, running or not; the new one is stopped.
+
+    It has a machine-id, an address, ssh host keys and a name of its own.
+    """
+    require_root("oven clone")
+    from builder.model.network import parse_port
+    from builder.runtime import clone as cloning
+    from builder.runtime.container import load
+    from builder.stages.clean import forget_identity
+
+    places = Places.of_user()
+    ports = tuple(parse_port(one) for one in publish)
+    fresh = cloning.describe(load(places, name), new, ports)
+    made = cloning.clone(places, name, fresh, forget_identity, snapshot=snapshot)
+    click.echo(made.name)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("new")
+@verbose
+def rename(name: str, new: str) -> None:
+    """Call a stopped container something else."""
+    require_root("oven rename")
+    from builder.runtime.clone import rename as give_name
+
+    give_name(Places.of_user(), name, new)
+    click.echo(new)
