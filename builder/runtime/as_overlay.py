@@ -1,0 +1,154 @@
+"""What was changed by hand, written down as the overlay and the package list of a recipe."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.host.files import disk_errors
+from builder.host.layered import Layers
+from builder.model.errors import ConflictError
+from builder.runtime import packages
+from builder.runtime.container import Container
+from builder.runtime.difference import Difference, differences
+from builder.runtime.noise import matches
+
+SECRETS = (
+    "etc/shadow", "etc/gshadow", "etc/ssh/ssh_host_*", "etc/ssl/private/**", "root/.ssh/id_*",
+    "home/*/.ssh/id_*", "root/.gnupg/**", "home/*/.gnupg/**", "etc/bind/rndc.key",
+    "etc/letsencrypt/**", "var/lib/rabbitmq/.erlang.cookie", "root/.netrc", "root/.pgpass",
+    "root/.aws/**", "root/.docker/config.json", "etc/machine-id",
+)  # fmt: skip
+"""Never put into a recipe, whatever is in them; and any file with a private key in it."""
+
+MADE = (
+    "var/lib/dpkg/**", "var/lib/apt/**", "var/lib/ucf/**", "var/lib/systemd/**", "var/lib/pam/**",
+    "etc/passwd", "etc/group", "etc/subuid", "etc/subgid", "etc/alternatives/**", "etc/rc*.d/**",
+    "etc/pam.d/common-*",
+    "etc/ssl/certs/**", "etc/ca-certificates.conf", "var/lib/vim/**", "usr/share/info/dir",
+    "var/lib/python/**", "var/lib/update-rc.d/**", "usr/share/mime/**",
+)  # fmt: skip
+"""Made by packages when they are installed; a recipe says `[packages]` and `[[user]]` instead."""
+
+_KEY_LIMIT = 4 << 20
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of a container's changes."""
+
+    files: list[str] = field(default_factory=list)
+    """Paths that the overlay has now."""
+    notes: list[str] = field(default_factory=list)
+    """What an overlay cannot say, or must not."""
+    deleted: list[str] = field(default_factory=list)
+    install: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    def recipe(self) -> str:
+        """Give it as lines for a recipe."""
+        lines = [f"# {_plain(note)}" for note in self.notes]
+        lines += [f"# deleted by hand: /{_plain(path)}" for path in self.deleted]
+        lines += [f"# removed package: {_plain(name)}" for name in self.removed]
+        if self.install:
+            names = "".join(f"    {json.dumps(name)},\n" for name in self.install)
+            lines += ["[packages]", f"install = [\n{names}]"]
+        return "".join(f"{line}\n" for line in lines)
+
+
+def write(layers: Layers, container: Container, folder: Path) -> Written:
+    """Write the overlay into a folder, where there must be none yet."""
+    overlay = folder / "overlay"
+    if overlay.exists():
+        raise ConflictError(f"there is an overlay already: `{overlay}`", hint="name another folder")
+    written = Written()
+    changed = packages.of_container(layers)
+    shipped = _shipped(layers, changed)
+    written.install = sorted({one.name for one in changed.added} - packages.automatic(layers))
+    written.removed = [one.name for one in changed.removed]
+    gone: set[str] = set()
+    for one in changed.removed:
+        gone |= packages.files_of(layers, one, below=True)
+    with disk_errors(folder):
+        overlay.mkdir(parents=True)
+        for difference in differences(layers, container):
+            path = difference.row.path
+            if matches(path, MADE) or path in gone or _is_shipped(difference, shipped):
+                continue
+            _write(difference, overlay, written)
+    return written
+
+
+def _shipped(layers: Layers, changed: packages.Difference) -> dict[str, str]:
+    """Give what installed and upgraded packages brought; with the MD5 sum, where dpkg knows it."""
+    found: dict[str, str] = {}
+    for one in (*changed.added, *(after for _, after in changed.changed)):
+        found.update(dict.fromkeys(packages.files_of(layers, one), ""))
+        found.update(one.conffiles)
+    return found
+
+
+def _is_shipped(difference: Difference, shipped: dict[str, str]) -> bool:
+    path, seen = difference.row.path, difference.pair.seen
+    # The files of a merged /usr are listed with and without it.
+    known = next((p for p in (path, path.removeprefix("usr/")) if p in shipped), None)
+    if known is None or seen is None:
+        return False
+    if not shipped[known] or not seen.is_file:
+        return True
+    digest = hashlib.md5(usedforsecurity=False)
+    for piece in seen.pieces():
+        digest.update(piece)
+    return digest.hexdigest() == shipped[known]
+
+
+def _write(difference: Difference, overlay: Path, written: Written) -> None:
+    row, seen = difference.row, difference.pair.seen
+    if seen is None:
+        written.deleted.append(row.path)
+        return
+    for note in _notes(difference):
+        written.notes.append(f"/{row.path}: {note}")
+        if note.startswith("left out"):
+            return
+    target = overlay / row.path
+    if row.kind == "folder":
+        if row.what == "added":
+            target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if row.kind == "link":
+        target.symlink_to(seen.target())
+    else:
+        with target.open("xb") as file:
+            for piece in seen.pieces():
+                file.write(piece)
+        target.chmod(0o755 if row.mode & 0o100 else 0o644)
+    written.files.append(row.path)
+
+
+def _notes(difference: Difference) -> Iterator[str]:
+    row, seen = difference.row, difference.pair.seen
+    if matches(row.path, SECRETS):
+        yield "left out: a secret, or one machine's own"
+    elif row.kind not in {"file", "folder", "link"}:
+        yield f"left out: an overlay has no {row.kind}"
+    elif row.path.endswith(".j2"):
+        yield "left out: an overlay would render it; have a script write it"
+    elif seen is not None and row.kind == "file" and _has_key(seen.pieces()):
+        yield "left out: it holds a private key"
+    elif row.kind == "folder":
+        if (row.mode, row.uid, row.gid) != (0o755, 0, 0):
+            yield f"a script has to set mode {row.mode:04o} and owner {row.uid}:{row.gid}"
+    elif row.kind == "file" and (row.mode not in (0o644, 0o755) or row.uid or row.gid):
+        yield f"a script has to set mode {row.mode:04o} and owner {row.uid}:{row.gid}"
+
+
+def _has_key(pieces: Iterator[bytes]) -> bool:
+    return b"PRIVATE KEY-----" in next(pieces, b"")[:_KEY_LIMIT]
+
+
+def _plain(text: str) -> str:
+    """Take out what could end a comment, or steer a terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
