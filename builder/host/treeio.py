@@ -5,7 +5,7 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -188,6 +188,13 @@ class TreeIO:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(draft, dir_fd=folder)
                 raise
+
+    def set_xattrs(self, path: str, attributes: Mapping[str, bytes]) -> None:
+        """Give a file or a folder extended attributes; those that it has stay."""
+        with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as handle:
+            if not stat.S_ISLNK(os.fstat(handle).st_mode):
+                for name, value in attributes.items():
+                    os.setxattr(_of(handle), name, value)
 
     def symlink(self, path: str, target: str) -> None:
         """Put a symbolic link there, in place of a file or a link of that name."""
