@@ -25,7 +25,7 @@ from builder.runtime.container import Container, Limits, cgroup_of, encode, fold
 CHANGE, RECORD, SNAPSHOTS = "change.json", "container.json", "snapshots"
 UPPER, LAYERS, DRAFTS = "upper", "layers", "drafts"
 
-Kind = Literal["asked", "scheduled", "restore", "upgrade"]
+Kind = Literal["asked", "scheduled", "restore", "upgrade", "rollback"]
 """Who wanted a snapshot: a person, the schedule, or a verb that is about to change a lot."""
 
 

@@ -1,0 +1,213 @@
+"""Upgrades: a new template under a container that keeps its own changes, and the way back."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from builder.host import files, mounts
+from builder.host.layered import Found
+from builder.host.places import Places
+from builder.host.removal import remove_tree
+from builder.host.treeio import TreeIO
+from builder.host.view import overlaid
+from builder.model.errors import HostError, NotFoundError, OvenError, StageError
+from builder.model.progress import Reporter
+from builder.runtime import changes, health, journal, layers, lifecycle, own, plan, snapshots
+from builder.runtime.changes import DRAFTS, LAYERS, UPPER, Change, Draft
+from builder.runtime.container import Container, check_name, folder_of, load, rootfs_of
+from builder.runtime.plan import Plan, Take, Trees, Write
+from builder.runtime.templates import Template, Templates
+
+LARGEST = 1 << 30
+"""Bytes of a template's file that is put over a container's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted of an upgrade."""
+
+    template: Template
+    """Unpacked."""
+    reinstall: bool = False
+    """Whether packages that the container has of its own are installed again."""
+    start: bool = True
+    """Whether it is started to see that it works; else that is left to a person."""
+    timeout: float = lifecycle.READY_TIMEOUT
+    """Seconds that it may take until it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an upgrade did."""
+
+    plan: Plan
+    snapshot: str
+    """What it was before."""
+
+
+def foresee(places: Places, name: str, order: Order) -> Plan:
+    """Tell what an upgrade would do; changes nothing, and the container may run."""
+    check_name(name)
+    container = load(places, name)
+    with own.opened(places, container) as area:
+        return _plan(places, container, area, order)
+
+
+def upgrade(places: Places, name: str, order: Order, report: Reporter) -> Outcome:
+    """Put a new template under a container, see that it starts, and go back if it does not.
+
+    Raises StageError once all is as before when the container is not healthy.
+    """
+    foresee(places, name, order)  # what is refused is refused before anything is stopped
+    before = health.before(places, name)
+    lifecycle.stop(places, name)
+    with journal.holding(places, name) as container, files.disk_errors(folder_of(places, name)):
+        snapshots.refuse_running(places, name)
+        # Nobody removes the template before the record names it.
+        with Templates(places.data).lock():
+            outcome = _swap(places, container, order)
+        snapshots.compact(places, name)
+    if not order.start:
+        return outcome
+    try:
+        lifecycle.start(places, name, report, timeout=order.timeout)
+        health.finish_inside(places, name, outcome.plan, report)
+        health.check(places, name, before, timeout=order.timeout)
+    except OvenError as error:
+        report.say(f"{name} is not healthy; going back to the old template")
+        # What it writes from now on is not wanted, so that it need not be waited for long.
+        lifecycle.stop(places, name, timeout=min(order.timeout, lifecycle.STOP_TIMEOUT))
+        _undo(places, name, outcome.snapshot, before, report)
+        raise StageError(
+            f"container `{name}` is not healthy on the new template, and is as it was before: "
+            f"{error.problem}",
+            hint=f"`oven snapshot list {name}` shows what it was on the new one",
+            output=error.output if isinstance(error, StageError) else "",
+        ) from error
+    if not before.running:
+        lifecycle.stop(places, name)
+    return outcome
+
+
+def rollback(places: Places, name: str) -> str:
+    """Make a stopped container what it was before its last upgrade; give that snapshot's name."""
+    check_name(name)
+    with journal.holding(places, name) as container, files.disk_errors(folder_of(places, name)):
+        known = changes.snapshots_in(folder_of(places, name))
+        made = [key for key, one in known.items() if one.kind == "upgrade"]
+        if not made:
+            raise NotFoundError(
+                f"container `{name}` has not been upgraded",
+                hint=f"`oven snapshot list {name}` shows what else one can go back to",
+            )
+        snapshots.go_back(places, container, known[made[-1]], "rollback")
+        return made[-1]
+
+
+def _plan(places: Places, container: Container, area: Path, order: Order) -> Plan:
+    folders = (area / UPPER, *(area / LAYERS / layer for layer in container.layers))
+    scratch = places.runtime / f"merge-{os.getpid()}"
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with Trees(folders, rootfs_of(places, container), order.template.rootfs) as trees:
+            return plan.make(trees, scratch, reinstall=order.reinstall)
+    finally:
+        remove_tree(scratch)
+
+
+def _swap(places: Places, container: Container, order: Order) -> Outcome:
+    """Change template and upper layer, in one step that is done whole or not at all."""
+    taken = changes.snapshots_in(folder_of(places, container.name))
+    name = snapshots.free_name(taken, "before-upgrade")
+    with changes.prepared(places, container) as draft:
+        made = _plan(places, container, draft.area, order)
+        if layers.is_unchanged(draft, container):
+            kept = container.layers
+            moves: layers.Moves = ((UPPER, f"{DRAFTS}/discarded"),)
+        else:
+            fresh = layers.new_name()
+            kept = (fresh, *container.layers)
+            moves = ((UPPER, f"{LAYERS}/{fresh}"),)
+        moves += layers.fresh_upper(draft, draft.area / UPPER)
+        _apply(draft, container, made, order.template.rootfs)
+        record = msgspec.structs.replace(
+            container,
+            template=order.template.digest,
+            template_name=order.template.manifest.name,
+            layers=kept,
+        )
+        put = {name: snapshots.describe(container, kept, "upgrade")}
+        draft.commit(Change(moves=moves, record=record, put=put))
+    return Outcome(made, name)
+
+
+def _apply(draft: Draft, container: Container, made: Plan, rootfs: Path) -> None:
+    """Do all steps in a new upper layer, through the very view that the container will have."""
+    work = draft.drafts / "work"
+    work.mkdir(mode=0o755)
+    below = (draft.area / LAYERS / layer for layer in container.layers)
+    lowers = (draft.area / UPPER, *below, rootfs)
+    with overlaid(mounts.Overlay(lowers, draft.drafts / UPPER, work)) as tree:
+        for step in made.steps:
+            try:
+                if not isinstance(step, Take):
+                    _put(tree, step)
+                elif step.new is None:
+                    tree.remove(step.path)
+                else:
+                    _take(tree, step.path, rootfs)
+            except OSError as error:
+                if files.disk_error(error) is not None:
+                    raise
+                raise HostError(
+                    f"`/{step.path}` cannot be brought up to date: {(error.strerror or '').lower()}"
+                ) from error
+
+
+def _take(tree: TreeIO, path: str, rootfs: Path) -> None:
+    """Make a path what the template has there."""
+    with TreeIO(rootfs) as template:
+        new = Found(template, path, template.lstat(path))
+        owner = (new.status.st_uid, new.status.st_gid)
+        mode = stat.S_IMODE(new.status.st_mode)
+        _make_room(tree, path, new)
+        if new.is_folder:
+            tree.mkdir(path, mode, owner)
+            tree.chown(path, owner)
+            tree.chmod(path, mode)
+        elif stat.S_ISLNK(new.status.st_mode):
+            tree.symlink(path, new.target())
+            tree.chown(path, owner)
+        elif new.is_file:
+            tree.write_bytes(path, new.read(LARGEST), mode, owner)
+        tree.set_xattrs(path, new.attributes())
+
+
+def _make_room(tree: TreeIO, path: str, new: Found) -> None:
+    """Remove what is of another kind; a folder is never taken away for a file."""
+    try:
+        mode = tree.lstat(path).st_mode
+    except OSError:
+        return
+    if stat.S_IFMT(mode) != stat.S_IFMT(new.status.st_mode) and not stat.S_ISDIR(mode):
+        tree.remove(path)
+
+
+def _put(tree: TreeIO, step: Write) -> None:
+    status = step.like.status
+    owner = (status.st_uid, status.st_gid)
+    if tree.is_dir(step.path.rpartition("/")[0]):
+        tree.write_bytes(step.path, step.data, stat.S_IMODE(status.st_mode), owner)
+
+
+def _undo(
+    places: Places, name: str, snapshot: str, before: health.Before, report: Reporter
+) -> None:
+    with journal.holding(places, name) as container, files.disk_errors(folder_of(places, name)):
+        wanted = snapshots.find(places, name, snapshot)
+        snapshots.go_back(places, container, wanted, "rollback")
+    if before.running:
+        lifecycle.start(places, name, report)
