@@ -43,6 +43,9 @@ class Member:
     runs: list[Run] | None = None
     """Where a sparse file has data; None for a file that is all data."""
     link: bytes = b""
+    device: tuple[int, int] = (0, 0)
+    """The numbers of a device node; those of an overlay's whiteout are zero, and only such are
+    written."""
     xattrs: dict[str, bytes] = field(default_factory=dict)
 
 

@@ -92,6 +92,8 @@ class TarStream:
         if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
             name = prefix + b"/" + name
         kind = headers.FILE if block[156:157] in _FILES else block[156:157]
+        # Older kinds of tar have something else there in entries that are no devices.
+        numbers = (block[329:337], block[337:345]) if kind == headers.CHAR else (b"0", b"0")
         return Member(
             name=name,
             kind=kind,
@@ -101,6 +103,7 @@ class TarStream:
             size=self._number(block[124:136]),
             mtime=self._number(block[136:148]),
             link=_text(block[157:257]),
+            device=(self._number(numbers[0]), self._number(numbers[1])),
         )
 
     def _complete(self, member: Member, records: dict[bytes, bytes]) -> Member:

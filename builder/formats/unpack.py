@@ -65,7 +65,7 @@ def unpack(source: Path, target: Path, limits: Limits | None = None) -> Unpacked
             draft.mkdir(mode=0o700)
             hashing = Hashing(file)
             stream = TarStream(inflate(hashing, source), source, most=limits.size)
-            with _Draft(draft) as tree:
+            with Draft(draft) as tree:
                 manifest = _unpack(stream, tree, source, limits)
             digest = hashing.finish()
             draft.rename(target)
@@ -87,7 +87,7 @@ def unpack_foreign(source: Path, target: Path, *, strip: int, epoch: int) -> Non
         try:
             draft.mkdir(mode=0o700)
             stream = TarStream(inflate(Hashing(file), source), source, most=_LIMITS.size)
-            with _Draft(draft) as tree:
+            with Draft(draft) as tree:
                 for member, parts in _foreign(stream, source, strip):
                     try:
                         tree.place(member, parts, stream.data)
@@ -149,7 +149,7 @@ def _opened(source: Path) -> BinaryIO:
         raise RecipeError(f"cannot read `{source}`: {error.strerror}") from error
 
 
-def _unpack(stream: TarStream, tree: "_Draft", source: Path, limits: Limits) -> Manifest:
+def _unpack(stream: TarStream, tree: "Draft", source: Path, limits: Limits) -> Manifest:
     manifest: Manifest | None = None
     for member in _within(stream, source, limits):
         try:
@@ -201,7 +201,7 @@ def _pieces(data: bytes, size: int) -> Iterator[memoryview]:
     yield memoryview(data)[:size]
 
 
-class _Draft:
+class Draft:
     """A tree under way; folders get their modes and times at the end, when nothing follows."""
 
     def __init__(self, root: Path) -> None:
@@ -325,10 +325,12 @@ def _write(fd: int, piece: memoryview, at: int) -> int:
 def _make_other(member: Member, folder: int, name: bytes) -> None:
     if member.kind == headers.SYMLINK:
         os.symlink(member.link, name, dir_fd=folder)
+    elif member.kind == headers.CHAR:
+        os.mknod(name, stat.S_IFCHR | 0o600, dir_fd=folder)  # of an overlay: here is nothing
     else:
         os.mkfifo(name, 0o600, dir_fd=folder)
     os.chown(name, member.uid, member.gid, dir_fd=folder, follow_symlinks=False)
-    if member.kind == headers.FIFO:
+    if member.kind != headers.SYMLINK:
         os.chmod(name, member.mode, dir_fd=folder)
     os.utime(name, _times(member.mtime), dir_fd=folder, follow_symlinks=False)
 
