@@ -1,0 +1,64 @@
+"""`oven export` and `oven import`: a whole container as one file."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from builder.cli.verbose import verbose
+from builder.host.places import Places
+from builder.host.privilege import require_root
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="By default NAME.oven.tar.zst here; `-` is stdout.",
+)
+@click.option("--with-template", is_flag=True, help="For a host that does not have it.")
+@click.option("--no-snapshots", is_flag=True, help="Leave its snapshots out.")
+@verbose
+def export(
+    name: str,
+    output: Path | None,
+    with_template: bool,  # noqa: FBT001  # click's way
+    no_snapshots: bool,  # noqa: FBT001
+) -> None:
+    """Write a whole container, running or not, to one file, and print the path."""
+    require_root("oven export")
+    from builder.host.files import disk_errors, draft_of
+    from builder.stages.transfer import Packing, export_container
+
+    places = Places.of_user()
+    packing = Packing(snapshots=not no_snapshots, template=with_template)
+    if output == Path("-"):
+        if sys.stdout.isatty():
+            raise click.UsageError("a container is no text: give a file, or a pipe")
+        export_container(places, name, sys.stdout.buffer, packing)
+        return
+    target = output or Path(f"{name}.oven.tar.zst")
+    with disk_errors(target), draft_of(target) as draft:
+        with draft.open("wb") as file:
+            draft.chmod(0o600)  # it holds passwords and keys
+            export_container(places, name, file, packing)
+        draft.rename(target)
+    click.echo(target)
+
+
+@click.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("name", required=False)
+@verbose
+def import_(file: Path, name: str | None) -> None:
+    """Make a container of a file that `oven export` wrote; it is stopped. Prints its name."""
+    require_root("oven import")
+    from builder.stages.transfer import import_container
+
+    taken = import_container(Places.of_user(), file, name)
+    for note in taken.notes:
+        click.echo(note, err=True)
+    click.echo(taken.container.name)

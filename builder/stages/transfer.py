@@ -1,0 +1,248 @@
+"""Transfer: a whole container as one file, and a container of such a file, whoever made it."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import msgspec
+
+from builder import __version__
+from builder.formats.parcel import Reader, writing
+from builder.formats.unpack import unpack
+from builder.host import cgroups, files
+from builder.host.places import Places
+from builder.model.errors import NotFoundError, RecipeError, TrustError
+from builder.model.names import Name
+from builder.model.value import Digest, Value, canonical
+from builder.runtime import changes, journal, layers, state, storage
+from builder.runtime.changes import DRAFTS, LAYERS, SNAPSHOTS, UPPER, Snapshot
+from builder.runtime.container import NAME, Container, cgroup_of, check_name, folder_of
+from builder.runtime.templates import ROOTFS, Templates
+from builder.stages.template_import import export_template, unpack_template
+from builder.store import Store
+
+_ROOM = 1 << 30
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LAYER = re.compile(r"[0-9a-f]{12}")
+_UUID = re.compile(r"[0-9a-f]{32}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
+_MOST_LAYERS = 10_000
+
+
+class Parcel(Value, frozen=True, kw_only=True):
+    """What is known of a container in a file; its first entry."""
+
+    version: Literal[1] = 1
+    oven: str
+    """The version of Oven that wrote it."""
+    container: Container
+    snapshots: dict[str, Snapshot] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """What of a container is written."""
+
+    snapshots: bool = True
+    template: bool = False
+    """Whether the template comes along, for hosts that do not have it."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """A container that was taken in, and what of the file was not."""
+
+    container: Container
+    notes: list[str] = field(default_factory=list)
+
+
+def export_container(places: Places, name: str, file: BinaryIO, packing: Packing) -> None:
+    """Write a container to an open file. One that runs is halted while its changes are copied."""
+    check_name(name)
+    folder = folder_of(places, name)
+    with journal.holding(places, name) as container, files.disk_errors(folder):
+        kept = changes.snapshots_in(folder) if packing.snapshots else {}
+        parcel = Parcel(oven=__version__, container=container, snapshots=kept)
+        with contextlib.ExitStack() as stack:
+            area, upper = stack.enter_context(_still(places, container))
+            writer = stack.enter_context(writing(file, jobs=os.cpu_count() or 1))
+            writer.record(canonical(parcel))
+            if packing.template:
+                writer.template(stack.enter_context(_packed(places, container)))
+            for layer in _layers_of(parcel):
+                writer.layer(area / LAYERS / layer, f"{LAYERS}/{layer}".encode())
+            writer.layer(upper, UPPER.encode())
+            writer.finish()
+
+
+def import_container(places: Places, source: Path, name: str | None) -> Taken:
+    """Make a container of a file, whole or not at all; nothing of it is run."""
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        raise RecipeError(f"cannot read `{source}`: {error.strerror}") from error
+    with file:
+        places.data.mkdir(parents=True, exist_ok=True)
+        room = os.statvfs(places.data)
+        # What is larger than the disk ends with the disk's own error.
+        reader = Reader(file, source, most=room.f_bavail * room.f_frsize + _ROOM)
+        parcel = _parcel(reader.record(), source)
+        taken = _accepted(parcel, name, source)
+        names = [f"{LAYERS}/{layer}".encode() for layer in _layers_of(parcel)]
+        templates = Templates(places.data)
+        stands_on = _see_to_template(places, taken, templates, reader)
+        taken.container = msgspec.structs.replace(taken.container, template=stands_on)
+        kept = _with_templates(parcel, taken, templates)
+
+        def fill(made: Container, area: Path) -> None:
+            draft = area / DRAFTS
+            draft.mkdir(mode=0o700)
+            reader.layers(draft, frozenset((UPPER.encode(), *names)))
+            (area / UPPER).rmdir()
+            (draft / UPPER).rename(area / UPPER)
+            if names:
+                (draft / LAYERS).rename(area / LAYERS)
+                (area / LAYERS).chmod(0o700)
+            folder = folder_of(places, made.name)
+            for key, one in kept.items():
+                files.replace(folder / SNAPSHOTS / f"{key}.json", canonical(one))
+            changes.sweep(folder, area)
+
+        with templates.held(stands_on):
+            taken.container = storage.make_filled(places, taken.container, fill)
+    return taken
+
+
+@contextlib.contextmanager
+def _still(places: Places, container: Container) -> Iterator[tuple[Path, Path]]:
+    """Give the folder with the layers, and an upper layer that nobody changes."""
+    running = state.read(places, container.name) is not None
+    cgroup = cgroup_of(places, container.name)
+    halts = running and not cgroups.is_frozen(cgroup)
+    with changes.prepared(places, container, frozen=halts) as draft:
+        if not running:
+            yield draft.area, draft.area / UPPER
+            return
+        copy = draft.drafts / UPPER
+        if halts:
+            cgroups.freeze(cgroup, frozen=True)
+        try:
+            layers.copy_tree(draft.area / UPPER, copy)
+        finally:
+            if halts:
+                cgroups.freeze(cgroup, frozen=False)
+        yield draft.area, copy
+
+
+@contextlib.contextmanager
+def _packed(places: Places, container: Container) -> Iterator[Path]:
+    """Give the tarball of a container's template."""
+    templates = Templates(places.data)
+    template = templates.known(container.template)
+    if template is None:
+        raise NotFoundError(f"the template `{container.template_name}` is not there")
+    with templates.draft() as draft:
+        yield export_template(template, draft, jobs=os.cpu_count() or 1)
+
+
+def _layers_of(parcel: Parcel) -> list[str]:
+    """Name each layer once, those of the container first."""
+    found = dict.fromkeys(parcel.container.layers)
+    for snapshot in parcel.snapshots.values():
+        found.update(dict.fromkeys(snapshot.layers))
+    return list(found)
+
+
+def _parcel(data: bytes, source: Path) -> Parcel:
+    try:
+        parcel = msgspec.json.decode(data, type=Parcel)
+        msgspec.convert(parcel.container.template_name, Name)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise TrustError(
+            f"the record of the container cannot be read: {error}",
+            at=source,
+            hint="a newer Oven may have written it",
+        ) from error
+    return parcel
+
+
+def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
+    """Look at every field of a record that somebody else has written."""
+    given = parcel.container
+    digests = [given.template, *(one.template for one in parcel.snapshots.values())]
+    named = _layers_of(parcel)
+    checks = {
+        "template": all(_DIGEST.fullmatch(digest) for digest in digests),
+        "layers": all(_LAYER.fullmatch(layer) for layer in named) and len(named) < _MOST_LAYERS,
+        "snapshots": all(NAME.fullmatch(key) for key in parcel.snapshots),
+        "uuid": bool(_UUID.fullmatch(given.uuid)),
+        "hostname": bool(_HOST.fullmatch(given.hostname)),
+        "name": bool(NAME.fullmatch(given.name)),
+        "interfaces": all(NAME.fullmatch(one.network) for one in given.interfaces),
+    }
+    for what, fine in checks.items():
+        if not fine:
+            raise TrustError(f"the record of the container has a wrong `{what}`", at=source)
+    chosen = check_name(name or given.name)
+    taken = Taken(
+        msgspec.structs.replace(
+            given,
+            name=chosen,
+            hostname=chosen if given.hostname == given.name else given.hostname,
+            binds=(),
+            autostart=None,
+            remove=False,
+            rootfs="",
+        )
+    )
+    if given.binds:
+        targets = ", ".join(one.target for one in given.binds)
+        taken.notes.append(f"no folder of this host is shown inside ({targets}); `oven set` does")
+    if given.autostart is not None:
+        taken.notes.append("it is not started with this host; `oven set` changes that")
+    return taken
+
+
+def _see_to_template(places: Places, taken: Taken, templates: Templates, reader: Reader) -> Digest:
+    """Have the template here, from the file if it is in there and needed; give its identity."""
+    wanted, name = taken.container.template, taken.container.template_name
+    known = templates.known(wanted)
+    if known is not None:
+        reader.template(None)
+        unpack_template(known, templates, Store(places.cache))
+        return wanted
+    with templates.draft() as draft:
+        packed = draft.parent / "packed"
+        if not reader.template(packed):
+            raise NotFoundError(
+                f"the template `{name}` ({wanted.removeprefix('sha256:')[:12]}) is not here",
+                hint="export the container with `--with-template`, or the template with "
+                f"`oven template export {name}` and take that in first",
+            )
+        unpacked = unpack(packed, draft / ROOTFS)
+        used = any(unpacked.manifest.name in one.names for one in templates.every())
+        tag = None if used else unpacked.manifest.name
+        templates.add(draft, unpacked.manifest, unpacked.digest, tag)
+    if unpacked.digest != wanted:
+        taken.notes.append(f"the template `{name}` was packed anew, and has another digest now")
+    return unpacked.digest
+
+
+def _with_templates(parcel: Parcel, taken: Taken, templates: Templates) -> dict[str, Snapshot]:
+    """Give the snapshots, without those whose template is not here."""
+    kept: dict[str, Snapshot] = {}
+    for name, one in parcel.snapshots.items():
+        same = one.template == parcel.container.template
+        digest = taken.container.template if same else one.template
+        known = templates.known(digest)
+        if known is not None and known.unpacked:
+            kept[name] = msgspec.structs.replace(one, template=digest)
+        else:
+            taken.notes.append(
+                f"the snapshot `{name}` is left out: its template `{one.template_name}` is not here"
+            )
+    return kept

@@ -1,0 +1,281 @@
+"""Whole containers as files: everything comes back, and nothing in a file can do harm."""
+
+import io
+import os
+import random
+import shutil
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+
+from builder.host import cgroups
+from builder.model.errors import ConflictError, NotFoundError, OvenError, TrustError
+from builder.model.progress import Silent
+from builder.model.value import canonical
+from builder.runtime import lifecycle, snapshots, storage
+from builder.runtime.container import Bind, Container, cgroup_of, load
+from builder.runtime.exec import capture
+from builder.stages.transfer import Packing, Parcel, export_container, import_container
+from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.needs import needs
+from tests.support.odd_trees import manifest
+
+pytestmark = needs("root", "program:runc", "program:conmon")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+
+
+@pytest.fixture
+def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path / "home", tree) as rig:
+        folder = rig.places.data / "templates" / ("ab" * 32)
+        (folder / "manifest.json").write_bytes(canonical(manifest("tiny")))
+        lifecycle.create(rig.places, rig.container())
+        yield rig
+    assert rig.leftovers() == []
+
+
+def folder(rig: Rig, name: str = "test") -> Path:
+    return rig.places.data / "containers" / name
+
+
+def exported(rig: Rig, packing: Packing | None = None) -> bytes:
+    file = io.BytesIO()
+    export_container(rig.places, "test", file, packing or Packing())
+    return file.getvalue()
+
+
+def taken(rig: Rig, data: bytes, name: str | None = "new") -> Container:
+    path = rig.places.data / "file"
+    path.write_bytes(data)
+    return import_container(rig.places, path, name).container
+
+
+def fill(top: Path) -> None:
+    """Put in all that a layer can have."""
+    (top / "etc/d").mkdir(parents=True)
+    os.setxattr(top / "etc/d", "trusted.overlay.opaque", b"y")
+    os.setxattr(top / "etc/d", "trusted.overlay.origin", b"of this machine")
+    os.mknod(top / "tmp", stat.S_IFCHR)
+    (top / "file").write_bytes(os.urandom(100_000))
+    os.chown(top / "file", 1000, 65534)
+    (top / "file").chmod(0o4751)
+    os.setxattr(top / "file", "user.note", b"n")
+    os.setxattr(top / "file", "security.capability", bytes.fromhex("0100000200040000" + "00" * 12))
+    os.link(top / "file", top / "linked")
+    (top / "link").symlink_to("/etc/shadow")
+    os.chown(top / "link", 5, 6, follow_symlinks=False)
+    os.mkfifo(top / "fifo")
+    with (top / "sparse").open("wb") as sparse:
+        sparse.truncate(50 << 20)
+        sparse.seek(20 << 20)
+        sparse.write(b"x")
+    (top / os.fsdecode(b"n\xff\n")).write_text("odd")
+    (top / ("long" * 60)).write_text("")
+
+
+def facts(top: Path) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for path in sorted(top.rglob("*")):
+        status = path.lstat()
+        xattrs = {n: os.getxattr(path, n, follow_symlinks=False)
+                  for n in os.listxattr(path, follow_symlinks=False)}  # fmt: skip
+        xattrs.pop("trusted.overlay.origin", None)
+        content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+        target = os.fspath(path.readlink()) if path.is_symlink() else ""
+        found[str(path.relative_to(top))] = (
+            status.st_mode, status.st_uid, status.st_gid, status.st_nlink, status.st_rdev,
+            int(status.st_mtime), xattrs, content, target,
+        )  # fmt: skip
+    return found
+
+
+def test_everything_comes_back(rig: Rig) -> None:
+    fill(folder(rig) / "upper")
+    snapshots.create(rig.places, "test", "one")
+    (folder(rig) / "upper/later").write_text("later\n")
+    made = taken(rig, exported(rig))
+    assert made.layers == load(rig.places, "test").layers
+    for name in ("upper", f"layers/{made.layers[0]}"):
+        assert facts(folder(rig, "new") / name) == facts(folder(rig) / name)
+    sparse = folder(rig, "new") / "layers" / made.layers[0] / "sparse"
+    assert sparse.stat().st_blocks < 1000
+    assert snapshots.listed(rig.places, "new") == snapshots.listed(rig.places, "test")
+    lifecycle.start(rig.places, "new", Silent())
+    assert capture(rig.places, "new", ("cat", "/later"))[1] == "later\n"
+    assert made.first_id != load(rig.places, "test").first_id
+    lifecycle.stop(rig.places, "new", timeout=20)
+    snapshots.restore(rig.places, "new", "one", discard=True)
+    alone = taken(rig, exported(rig, Packing(snapshots=False)), "alone")
+    assert snapshots.listed(rig.places, "alone") == {}
+    assert facts(folder(rig, "alone") / "layers" / alone.layers[0])
+
+
+def test_a_running_container_is_written_as_it_is_at_one_moment(rig: Rig) -> None:
+    lifecycle.start(rig.places, "test", Silent())
+    capture(rig.places, "test", ("sh", "-c", "echo 1 > /a"))
+    data = exported(rig)
+    assert not cgroups.is_frozen(cgroup_of(rig.places, "test"))
+    assert not (folder(rig) / "drafts").exists()
+    taken(rig, data)
+    assert (folder(rig, "new") / "upper/a").read_text() == "1\n"
+
+
+def test_the_template_comes_along_where_it_is_wanted(rig: Rig, tree: Path) -> None:
+    put = rig.places.data / "templates" / ("ab" * 32)
+    (put / "rootfs").unlink()
+    shutil.copytree(tree, put / "rootfs", symlinks=True)
+    bare, whole = exported(rig), exported(rig, Packing(template=True))
+    lifecycle.destroy(rig.places, "test")
+    shutil.rmtree(put)
+    with pytest.raises(NotFoundError, match=r"the template `tiny` .* is not here") as caught:
+        taken(rig, bare)
+    assert "--with-template" in str(caught.value.hint)
+    assert storage.names(rig.places) == []
+    made = taken(rig, whole)
+    assert made.template != "sha256:" + "ab" * 32, "of a tree that was never a tarball"
+    lifecycle.start(rig.places, "new", Silent())
+    assert capture(rig.places, "new", ("cat", "/etc/group"))[1] == (tree / "etc/group").read_text()
+
+
+def test_what_is_this_hosts_alone_is_left_behind(rig: Rig) -> None:
+    record = load(rig.places, "test")
+    bound = msgspec.structs.replace(record, binds=(Bind(source="/etc", target="/mnt"),))
+    (folder(rig) / "container.json").write_bytes(canonical(bound))
+    path = rig.places.data / "file"
+    path.write_bytes(exported(rig))
+    with pytest.raises(ConflictError, match="there is a container `test` already"):
+        import_container(rig.places, path, None)
+    result = import_container(rig.places, path, "new")
+    assert result.container.binds == ()
+    assert "no folder of this host is shown inside (/mnt)" in result.notes[0]
+    assert result.container.hostname == "new"
+
+
+def entry(name: str, kind: bytes = tarfile.DIRTYPE, **more: object) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info
+
+
+def xattr(name: str, kind: bytes, key: str, value: str) -> tarfile.TarInfo:
+    return entry(name, kind, pax_headers={f"SCHILY.xattr.{key}": value})
+
+
+HOSTILE: dict[str, list[tarfile.TarInfo]] = {
+    "a path outside": [entry("upper/../../evil", tarfile.REGTYPE)],
+    "an absolute path": [entry("/etc/evil", tarfile.REGTYPE)],
+    "another folder": [entry("work/evil", tarfile.REGTYPE)],
+    "the record itself": [entry("container.json", tarfile.REGTYPE)],
+    "a layer that nobody named": [entry("layers/ffffffffffff")],
+    "the upper as a link": [entry("upper", tarfile.SYMTYPE, linkname="/etc")],
+    "through a link": [
+        entry("upper/a", tarfile.SYMTYPE, linkname="/tmp"),
+        entry("upper/a/b", tarfile.REGTYPE),
+    ],
+    "a device": [entry("upper/null", tarfile.CHRTYPE, devmajor=1, devminor=3)],
+    "a disk": [entry("upper/disk", tarfile.BLKTYPE, devmajor=8, devminor=0)],
+    "a link out": [entry("upper/l", tarfile.LNKTYPE, linkname="../../container.json")],
+    "a link to nothing": [entry("upper/l", tarfile.LNKTYPE, linkname="upper/none")],
+    "a strange owner": [entry("upper/f", tarfile.REGTYPE, uid=70000)],
+    "a redirect": [xattr("upper/d", tarfile.DIRTYPE, "trusted.overlay.redirect", "/etc")],
+    "metadata only": [xattr("upper/f", tarfile.REGTYPE, "trusted.overlay.metacopy", "")],
+    "an opaque file": [xattr("upper/f", tarfile.REGTYPE, "trusted.overlay.opaque", "y")],
+    "an odd opaque": [xattr("upper/d", tarfile.DIRTYPE, "trusted.overlay.opaque", "x")],
+    "a label": [xattr("upper/f", tarfile.REGTYPE, "security.selinux", "x")],
+    "twice": [entry("upper/f", tarfile.REGTYPE), entry("upper/f", tarfile.REGTYPE)],
+    "too deep": [entry("upper/" + "d/" * 250)],
+    "a continuous file of no kind": [entry("upper/f", b"Z")],
+}  # fmt: skip
+
+
+def packed(record: bytes, entries: list[tarfile.TarInfo]) -> bytes:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        info = entry("oven.json", tarfile.REGTYPE, size=len(record))
+        tar.addfile(info, io.BytesIO(record))
+        own_top = any(one.name == "upper" for one in entries)
+        for one in entries if own_top else [entry("upper", mode=0o755), *entries]:
+            tar.addfile(one)
+    return zstandard.compress(raw.getvalue())
+
+
+def record_of(rig: Rig, **changed: object) -> bytes:
+    container = msgspec.structs.replace(load(rig.places, "test"), **changed)
+    return canonical(Parcel(oven="1", container=container))
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_could_do_harm_is_refused(rig: Rig, what: str) -> None:
+    with pytest.raises(TrustError):
+        taken(rig, packed(record_of(rig), HOSTILE[what]))
+    assert storage.names(rig.places) == ["test"]
+    assert not (rig.places.data / "evil").exists()
+
+
+RECORDS: dict[str, dict[str, object]] = {
+    "template": {"template": "sha256:../../../etc"},
+    "layers": {"layers": ("../../../etc",)},
+    "uuid": {"uuid": "x\n"},
+    "hostname": {"hostname": "a\nb"},
+    "name": {"name": "../evil"},
+}
+
+
+@pytest.mark.parametrize("what", RECORDS)
+def test_a_record_is_looked_at_field_by_field(rig: Rig, what: str) -> None:
+    with pytest.raises(TrustError, match=f"wrong `{what}`"):
+        taken(rig, packed(record_of(rig, **RECORDS[what]), []), None)
+    with pytest.raises(TrustError, match="cannot be read"):
+        taken(rig, packed(b'{"version": 2}', []))
+    with pytest.raises(TrustError, match="lacks the layer"):
+        taken(rig, packed(record_of(rig, layers=("0123456789ab",)), []))
+
+
+def test_a_plain_file_in_the_same_form_is_taken(rig: Rig) -> None:
+    """Or the tests above would pass for another reason."""
+    good = [
+        entry("upper/d", mode=0o700),
+        entry("upper/d/gone", tarfile.CHRTYPE),
+        xattr("upper/o", tarfile.DIRTYPE, "trusted.overlay.opaque", "y"),
+        entry("upper/f", tarfile.REGTYPE),
+        entry("upper/l", tarfile.LNKTYPE, linkname="upper/f"),
+    ]
+    taken(rig, packed(record_of(rig), good))
+    upper = folder(rig, "new") / "upper"
+    assert stat.S_ISCHR((upper / "d/gone").lstat().st_mode)
+    assert os.getxattr(upper / "o", "trusted.overlay.opaque") == b"y"
+    assert (upper / "f").stat().st_nlink == 2
+
+
+def test_damaged_files_are_refused_and_leave_nothing(rig: Rig) -> None:
+    fill(folder(rig) / "upper")
+    (folder(rig) / "upper/sparse").unlink()
+    whole = exported(rig)
+    stream = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(whole), read_across_frames=True)
+    tar = stream.read()
+    chance = random.Random(7)
+    for turn in range(60):
+        data = bytearray(tar if turn % 3 else whole)
+        if turn % 4 == 3:
+            del data[chance.randrange(len(data)) :]
+        else:
+            for _ in range(1 + turn % 5):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+        try:
+            taken(rig, bytes(data))
+        except OvenError:
+            assert storage.names(rig.places) == ["test"]
+        else:
+            lifecycle.destroy(rig.places, "new")  # only contents were hit, which tar cannot tell
+        assert not list((rig.places.data / "containers").glob("new.*"))
