@@ -54,7 +54,7 @@ def clone(
             _copy(places, source, made, area, now=snapshot is None)
             with merged(places, made, area) as tree:
                 forget(tree)
-                _drop_name(tree, source.hostname)
+                drop_name(tree, source.hostname)
 
         return storage.make_filled(places, fresh, fill)
 
@@ -98,6 +98,17 @@ def merged(places: Places, container: Container, area: Path) -> view.Seen:
     return view.overlaid(mounts.Overlay(lowers, area / UPPER, area / "work"))
 
 
+def drop_name(tree: TreeIO, hostname: str) -> None:
+    """Empty `/etc/hostname` where it has the old name; the next start writes the new one."""
+    try:
+        if tree.is_file("etc/hostname") and tree.read_bytes("etc/hostname").split() == [
+            hostname.encode()
+        ]:
+            tree.write_bytes("etc/hostname", b"")
+    except OSError:
+        return  # something else is there, which is the container's own affair
+
+
 def _rename(places: Places, container: Container, target: Path) -> None:
     folder, disk = folder_of(places, container.name), files.Disk()
     follows = container.hostname == container.name
@@ -109,7 +120,7 @@ def _rename(places: Places, container: Container, target: Path) -> None:
     try:
         if follows:
             with own.opened(places, container) as area, merged(places, container, area) as tree:
-                _drop_name(tree, container.hostname)
+                drop_name(tree, container.hostname)
         files.replace(folder / RECORD, encode(record))
         disk.rename(folder, target)
         disk.sync(target.parent)
@@ -141,14 +152,3 @@ def _copy(places: Places, source: Container, made: Container, area: Path, *, now
         if halts:
             cgroups.freeze(cgroup, frozen=True)
         layers.copy_tree(draft.area / UPPER, area / UPPER)
-
-
-def _drop_name(tree: TreeIO, hostname: str) -> None:
-    """Empty `/etc/hostname` where it has the old name; the next start writes the new one."""
-    try:
-        if tree.is_file("etc/hostname") and tree.read_bytes("etc/hostname").split() == [
-            hostname.encode()
-        ]:
-            tree.write_bytes("etc/hostname", b"")
-    except OSError:
-        return  # something else is there, which is the container's own affair

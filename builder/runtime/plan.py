@@ -53,6 +53,7 @@ class Plan:
     """All that an upgrade will do to files, and what is to be done inside afterwards."""
 
     lines: list[Line] = field(default_factory=list)
+    """Without logs, caches and the like."""
     steps: list[Step] = field(default_factory=list)
     install: tuple[str, ...] = ()
     """Packages to install again, once it runs."""
@@ -64,8 +65,8 @@ class Plan:
     """Whether ldconfig has to run."""
 
     def counts(self) -> dict[str, int]:
-        """Count the paths of each verdict, without those that nobody cares about."""
-        return dict(Counter(line.verdict for line in self.lines if not is_noise(line.path)))
+        """Count the paths of each verdict."""
+        return dict(Counter(line.verdict for line in self.lines))
 
 
 class Trees:
@@ -106,6 +107,7 @@ def make(trees: Trees, scratch: Path, *, reinstall: bool) -> Plan:
         else:
             merger.decide(path, seen)
     _add_updated(trees, plan)
+    plan.lines = [line for line in plan.lines if not is_noise(line.path)]
     plan.libraries = any(step.path == "etc/ld.so.cache" for step in plan.steps)
     merger.refuse()
     return plan

@@ -20,6 +20,7 @@ from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical
 from builder.runtime import changes, journal, layers, state, storage
 from builder.runtime.changes import DRAFTS, LAYERS, SNAPSHOTS, UPPER, Snapshot
+from builder.runtime.clone import drop_name, merged
 from builder.runtime.container import NAME, Container, cgroup_of, check_name, folder_of
 from builder.runtime.templates import ROOTFS, Templates
 from builder.stages.template_import import export_template, unpack_template
@@ -111,6 +112,9 @@ def import_container(places: Places, source: Path, name: str | None) -> Taken:
             for key, one in kept.items():
                 files.replace(folder / SNAPSHOTS / f"{key}.json", canonical(one))
             changes.sweep(folder, area)
+            if made.hostname != parcel.container.hostname:
+                with merged(places, made, area) as tree:
+                    drop_name(tree, parcel.container.hostname)
 
         with templates.held(stands_on):
             taken.container = storage.make_filled(places, taken.container, fill)
