@@ -141,12 +141,16 @@ def due() -> int:
 
 def stop_if_asked(places: Places, name: str, *, stop: bool) -> bool:
     """Stop a running container if that was said, or is now on a terminal; tell whether it ran."""
+    from builder.model.errors import ConflictError
     from builder.runtime import lifecycle, state
+    from builder.runtime.container import load
 
     if state.status(places, name) == "stopped":
         return False
     if not stop and sys.stdin.isatty():
         stop = click.confirm(f"container `{name}` is running; stop it?", err=True)
+    if stop and load(places, name).remove:
+        raise ConflictError(f"container `{name}` is gone once it is stopped (`run --rm`)")
     if stop:
         lifecycle.stop(places, name)
     return stop

@@ -78,9 +78,19 @@ class Draft:
         """A folder for what is moved to its place later; all that is left in it is removed."""
         return self.area / DRAFTS
 
+    def sync(self) -> None:
+        """Have everything on the disk that was written for the change, beyond an empty upper layer.
+
+        Not part of `commit`, since it may wait for what others have written.
+        """
+        files.Disk().sync_filesystem(self.area)
+
     def commit(self, change: Change) -> None:
         """Make up one's mind: from here on the change will be done, whatever happens."""
-        files.Disk().sync_filesystem(self.area)
+        disk = files.Disk()
+        for made in (self.drafts / UPPER, self.drafts, self.area / LAYERS):
+            if made.is_dir():
+                disk.sync(made)
         ready = msgspec.structs.replace(change, ready=True)
         files.replace(self.folder / CHANGE, canonical(ready))
 

@@ -13,9 +13,9 @@ from builder.host.places import Places
 from builder.host.treeio import TREES_FAULT
 from builder.model.errors import HostError
 from builder.model.value import Value
-from builder.runtime import own
+from builder.runtime import journal, own
 from builder.runtime.changes import LAYERS, UPPER
-from builder.runtime.container import Container, check_name, load, rootfs_of
+from builder.runtime.container import Container, check_name, rootfs_of
 from builder.runtime.noise import is_noise
 
 TEXT_LIMIT = 1 << 20
@@ -59,11 +59,13 @@ class Difference:
 def opened(places: Places, name: str) -> Iterator[tuple[Container, Layers]]:
     """Look at a container's layers on its template, whether or not it runs."""
     check_name(name)
-    container = load(places, name)
-    with own.opened(places, container) as area:
-        folders = (area / UPPER, *(area / LAYERS / layer for layer in container.layers))
-        with layers_on(folders, rootfs_of(places, container)) as layers:
-            yield container, layers
+    with contextlib.ExitStack() as stack:
+        # The lock only until all layers are open: they may then get other names.
+        with journal.holding(places, name) as container:
+            area = stack.enter_context(own.opened(places, container))
+            folders = (area / UPPER, *(area / LAYERS / layer for layer in container.layers))
+            layers = stack.enter_context(layers_on(folders, rootfs_of(places, container)))
+        yield container, layers
 
 
 def layers_on(folders: tuple[Path, ...], base: Path, *, shows: bool = True) -> Layers:

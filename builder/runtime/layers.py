@@ -68,6 +68,7 @@ def copied(draft: Draft, container: Container, cgroup: str) -> tuple[tuple[str, 
     finally:
         if not halted:
             cgroups.freeze(cgroup, frozen=False)
+    draft.sync()
     return (name, *container.layers), ((f"{DRAFTS}/{name}", f"{LAYERS}/{name}"),)
 
 
@@ -107,6 +108,7 @@ def merge(draft: Draft, layers: tuple[str, ...]) -> tuple[str, Moves]:
     name = new_name()
     folders = [draft.area / LAYERS / layer for layer in layers]
     merge_folders([os.fsencode(folder) for folder in folders], os.fsencode(draft.drafts / name))
+    draft.sync()
     return name, ((f"{DRAFTS}/{name}", f"{LAYERS}/{name}"),)
 
 

@@ -1,13 +1,13 @@
 """Merging: what becomes of a file that both an administrator and a new template have changed."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from builder.host.process import Command, find_program, on_host
+from builder.host.process import Command, find_program, memory_file, on_host
 from builder.runtime.noise import matches
 
 How = Literal["accounts", "template", "packages", "keep", "lines"]
@@ -70,19 +70,27 @@ class Three:
     own: bytes
 
 
-def merge_lines(three: Three, folder: Path) -> bytes | None:
+def merge_lines(three: Three) -> bytes | None:
     """Merge the lines of both sides; None where they conflict, or cannot be merged at all.
 
-    `folder` takes three files for diff3(1), which belongs to every Debian (diffutils).
+    By diff3(1) of diffutils. It reads what a container wrote, and so has no rights here.
     """
-    program = find_program("diff3")
-    if program is None or any(b"\0" in text for text in (three.old, three.new, three.own)):
+    diff3, setpriv = find_program("diff3"), find_program("setpriv")
+    if not diff3 or not setpriv or any(b"\0" in text for text in (three.old, three.new, three.own)):
         return None
-    folder.mkdir(mode=0o700, exist_ok=True)
-    for name, text in (("own", three.own), ("old", three.old), ("new", three.new)):
-        (folder / name).write_bytes(text)
-    argv = (str(program), "--merge", "--text", *(str(folder / n) for n in ("own", "old", "new")))
-    done = on_host(Command(argv))
+    with ExitStack() as stack:
+        fds = []
+        for text in (three.own, three.old, three.new):
+            file = stack.enter_context(memory_file())
+            file.write(text)
+            file.flush()
+            fds.append(file.fileno())
+        argv = (
+            str(setpriv), "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
+            "--bounding-set=-all", str(diff3), "--merge", "--text",
+            *(f"/dev/fd/{fd}" for fd in fds),
+        )  # fmt: skip
+        done = on_host(Command(argv, pass_fds=tuple(fds)))
     return done.stdout if done.code == 0 else None
 
 

@@ -85,7 +85,7 @@ class Trees:
             layers.__exit__()
 
 
-def make(trees: Trees, scratch: Path, *, reinstall: bool) -> Plan:
+def make(trees: Trees, *, reinstall: bool) -> Plan:
     """Compare all three sides; raises ConflictError for what Oven cannot decide, all at once."""
     plan = Plan()
     changed = packages.of_container(trees.on_old)
@@ -94,7 +94,7 @@ def make(trees: Trees, scratch: Path, *, reinstall: bool) -> Plan:
     owned = _plan_packages(trees, changed, plan)
     by_container = {d.row.path: d for d in differences(trees.on_old, everything=True)}
     from_new = {d.row.path: d for d in differences(trees.on_new, everything=True)}
-    merger = _Merger(trees, plan, scratch)
+    merger = _Merger(trees, plan)
     for path in sorted(by_container.keys() | from_new.keys()):
         seen = (by_container.get(path) or from_new[path]).pair.seen
         if path in owned or rule_of(path) == "packages":
@@ -116,8 +116,8 @@ def make(trees: Trees, scratch: Path, *, reinstall: bool) -> Plan:
 class _Merger:
     """Decides path by path, and gathers what has to be refused."""
 
-    def __init__(self, trees: Trees, plan: Plan, scratch: Path) -> None:
-        self._trees, self._plan, self._scratch = trees, plan, scratch
+    def __init__(self, trees: Trees, plan: Plan) -> None:
+        self._trees, self._plan = trees, plan
         self._refused: list[str] = []
 
     def take(self, path: str, seen: Found | None, note: str = "") -> None:
@@ -153,7 +153,7 @@ class _Merger:
         elif how == "accounts":
             self._refused += merging.clashes(three, path)
             self._write(path, merging.merge_accounts(three), seen)
-        elif (data := merging.merge_lines(three, self._scratch)) is not None:
+        elif (data := merging.merge_lines(three)) is not None:
             self._write(path, data, seen)
         else:
             self._stay(path, new, seen)

@@ -1,6 +1,5 @@
 """Upgrades: a new template under a container that keeps its own changes, and the way back."""
 
-import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,9 @@ import msgspec
 from builder.host import files, mounts
 from builder.host.layered import Found
 from builder.host.places import Places
-from builder.host.removal import remove_tree
 from builder.host.treeio import TreeIO
 from builder.host.view import overlaid
-from builder.model.errors import HostError, NotFoundError, OvenError, StageError
+from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
 from builder.runtime import changes, health, journal, layers, lifecycle, own, plan, snapshots
 from builder.runtime.changes import DRAFTS, LAYERS, UPPER, Change, Draft
@@ -51,8 +49,7 @@ class Outcome:
 def foresee(places: Places, name: str, order: Order) -> Plan:
     """Tell what an upgrade would do; changes nothing, and the container may run."""
     check_name(name)
-    container = load(places, name)
-    with own.opened(places, container) as area:
+    with journal.holding(places, name) as container, own.opened(places, container) as area:
         return _plan(places, container, area, order)
 
 
@@ -61,6 +58,8 @@ def upgrade(places: Places, name: str, order: Order, report: Reporter) -> Outcom
 
     Raises StageError once all is as before when the container is not healthy.
     """
+    if load(places, check_name(name)).remove:
+        raise ConflictError(f"container `{name}` is gone once it is stopped (`run --rm`)")
     foresee(places, name, order)  # what is refused is refused before anything is stopped
     before = health.before(places, name)
     lifecycle.stop(places, name)
@@ -109,13 +108,8 @@ def rollback(places: Places, name: str) -> str:
 
 def _plan(places: Places, container: Container, area: Path, order: Order) -> Plan:
     folders = (area / UPPER, *(area / LAYERS / layer for layer in container.layers))
-    scratch = places.runtime / f"merge-{os.getpid()}"
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with Trees(folders, rootfs_of(places, container), order.template.rootfs) as trees:
-            return plan.make(trees, scratch, reinstall=order.reinstall)
-    finally:
-        remove_tree(scratch)
+    with Trees(folders, rootfs_of(places, container), order.template.rootfs) as trees:
+        return plan.make(trees, reinstall=order.reinstall)
 
 
 def _swap(places: Places, container: Container, order: Order) -> Outcome:
@@ -133,6 +127,7 @@ def _swap(places: Places, container: Container, order: Order) -> Outcome:
             moves = ((UPPER, f"{LAYERS}/{fresh}"),)
         moves += layers.fresh_upper(draft, draft.area / UPPER)
         _apply(draft, container, made, order.template.rootfs)
+        draft.sync()
         record = msgspec.structs.replace(
             container,
             template=order.template.digest,

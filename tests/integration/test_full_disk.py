@@ -1,0 +1,139 @@
+"""A disk that is full at any step of what moves layers: old or new, and nothing is lost."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.model.errors import HostError
+from builder.model.progress import Silent
+from builder.runtime import clone, lifecycle, schedule, snapshots, storage, upgrade
+from builder.runtime.container import load
+from builder.stages.clean import forget_identity
+from tests.integration.test_upgrade import NEW, order
+from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.needs import needs
+
+pytestmark = needs("root", "program:runc", "program:conmon")
+
+PAGE = 4096
+MOST = 24
+"""Pages that every verb can do with."""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+
+
+@pytest.fixture
+def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
+    """A rig on a disk of 4 MB."""
+    disk = tmp_path / "d"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+    try:
+        with rig_in(disk / "h", tree) as rig:
+            folder = rig.places.data / "templates" / ("cd" * 32)
+            folder.mkdir()
+            (folder / "rootfs").symlink_to(tree)
+            yield rig
+        assert rig.leftovers() == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+class Filler:
+    """A file that leaves so many pages of a disk free."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.path = rig.places.data.parent / "filler"
+
+    def leave(self, pages: int) -> None:
+        with self.path.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(PAGE))
+            except OSError:
+                file.truncate(max(0, file.seek(0, 2) - pages * PAGE))
+
+    def free(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def create(rig: Rig) -> None:
+    snapshots.create(rig.places, "test", "new")
+
+
+def restore(rig: Rig) -> None:
+    snapshots.restore(rig.places, "test", "old")
+
+
+def copy(rig: Rig) -> None:
+    fresh = clone.describe(load(rig.places, "test"), "copy")
+    clone.clone(rig.places, "test", fresh, forget_identity)
+
+
+def renew(rig: Rig) -> None:
+    upgrade.upgrade(rig.places, "test", order(rig, start=False), Silent())
+
+
+CASES = (
+    (create, False),
+    (create, True),
+    (restore, False),
+    (copy, False),
+    (copy, True),
+    (renew, False),
+)
+
+
+@pytest.mark.parametrize(("verb", "running"), CASES)
+def test_no_loss(rig: Rig, verb: Callable[[Rig], None], *, running: bool) -> None:
+    filler, failed, done = Filler(rig), 0, 0
+    for pages in range(MOST):
+        begin(rig, running=running)
+        filler.leave(pages)
+        try:
+            verb(rig)
+            done += 1
+        except HostError as error:
+            failed += 1
+            assert "space" in f"{error.problem} {error.hint}"
+        filler.free()
+        schedule.write(rig.places, "test", None)
+        check(rig)
+        for name in storage.names(rig.places):
+            lifecycle.destroy(rig.places, name, force=True)
+    assert failed > 2
+    assert done > 0
+
+
+def begin(rig: Rig, *, running: bool) -> None:
+    """Make a container with a snapshot, and something that is in none."""
+    lifecycle.create(rig.places, rig.container())
+    upper = rig.places.data / "containers/test/upper"
+    (upper / "a").write_text("1")
+    snapshots.create(rig.places, "test", "old")
+    (upper / "b").write_bytes(b"2" * 3 * PAGE)
+    if running:
+        lifecycle.start(rig.places, "test", Silent())
+
+
+def check(rig: Rig) -> None:
+    folder = rig.places.data / "containers/test"
+    assert not (folder / "change.json").exists()
+    assert not (folder / "drafts").exists()
+    record, kept = load(rig.places, "test"), snapshots.listed(rig.places, "test")
+    assert "old" in kept
+    assert record.template in {DIGEST, NEW}
+    tops = [folder / "upper", *(folder / "layers" / layer for layer in record.layers)]
+    tops += [folder / "layers" / layer for one in kept.values() for layer in one.layers]
+    found = {
+        path.name: path.read_bytes() for top in tops for path in top.iterdir() if path.is_file()
+    }
+    assert found["a"] == b"1"
+    assert found["b"] == b"2" * 3 * PAGE
+    named = {layer for one in kept.values() for layer in one.layers} | set(record.layers)
+    assert {path.name for path in (folder / "layers").iterdir()} == named
