@@ -10,7 +10,7 @@ import msgspec
 from builder.host import cgroups, files, mounts, view
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
-from builder.model.errors import ConflictError, NotFoundError
+from builder.model.errors import ConflictError
 from builder.model.network import PortMapping
 from builder.model.value import canonical
 from builder.runtime import changes, journal, layers, own, snapshots, state, storage
@@ -130,14 +130,11 @@ def _rename(places: Places, container: Container, target: Path) -> None:
 
 def _copy(places: Places, source: Container, made: Container, area: Path, *, now: bool) -> None:
     """Fill a new container's folder with the layers of another one, and its current one."""
-    running = state.read(places, source.name) is not None
+    running = state.alive(state.read(places, source.name))
     (area / LAYERS).mkdir(mode=0o700, exist_ok=True)
     with own.opened(places, source) as theirs:
         for layer in made.layers:
-            try:
-                layers.copy_tree(theirs / LAYERS / layer, area / LAYERS / layer, linked=True)
-            except FileNotFoundError:
-                raise NotFoundError(f"the layer `{layer}` is not there", at=theirs) from None
+            layers.link_tree(theirs / LAYERS / layer, area / LAYERS / layer)
         if not now:
             if made.layers:
                 layers.copy_status(area / LAYERS / made.layers[0], area / UPPER)

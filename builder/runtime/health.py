@@ -41,15 +41,16 @@ def check(places: Places, name: str, earlier: Before, *, timeout: float) -> None
     With systemd: when it does not come to the end of its boot, or a unit has failed that had not
     before. With any other init: when it does not run any more.
     """
-    if load(places, name).init == "systemd" and state.status(places, name) != "stopped":
-        report = inside.boot_report(places, name, timeout=timeout)
-        new = sorted(set(report.failed) - earlier.failed)
-        if new:
-            raise StageError(f"units failed: {', '.join(new)}", output=_why(places, name, new))
-        if report.state not in {"running", "degraded"}:
-            raise StageError(f"systemd says `{report.state}`", output=logs.tail(places, name))
-    if state.status(places, name) == "stopped":
+    if state.status(places, name) != "running":
         raise StageError("it has ended", output=logs.tail(places, name))
+    if load(places, name).init != "systemd":
+        return
+    report = inside.boot_report(places, name, timeout=timeout)
+    new = sorted(set(report.failed) - earlier.failed)
+    if new:
+        raise StageError(f"units failed: {', '.join(new)}", output=_why(places, name, new))
+    if report.state not in {"running", "degraded"}:
+        raise StageError(f"systemd says `{report.state}`", output=logs.tail(places, name))
 
 
 def finish_inside(places: Places, name: str, made: Plan, report: Reporter) -> None:

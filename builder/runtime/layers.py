@@ -1,12 +1,14 @@
 """Layers: what a container has changed, set aside so that it never changes again."""
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
 
 from builder.host import cgroups, launch
 from builder.host.process import NO_SPACE, find_program, missing_program
+from builder.host.removal import remove_tree
 from builder.model.errors import HostError
 from builder.runtime.changes import DRAFTS, LAYERS, UPPER, Draft
 from builder.runtime.container import Container
@@ -82,25 +84,27 @@ def is_unchanged(draft: Draft, container: Container) -> bool:
     return _status_of(upper) == (0o755, 0, 0, {})
 
 
-def copy_tree(source: Path, target: Path, *, linked: bool = False) -> None:
+def copy_tree(source: Path, target: Path) -> None:
     """Copy a folder with all that the kernel keeps of files: owners, attributes, holes, whiteouts.
 
-    Blocks are shared where the file system can do that. `linked` makes the files hard links, for
-    what never changes; where that cannot be, they are copied.
+    Blocks are shared where the file system can do that.
     """
-    how = ("--link",) if linked and _same_filesystem(source, target.parent) else ("--reflink=auto",)
-    program = find_program("cp")
-    if program is None:
-        raise missing_program("cp")
-    # GNU cp follows no link with -a, and dies with this process.
-    argv = (str(program), "-a", *how, "--no-target-directory", "--", str(source), str(target))
-    code, output = _run(argv)
+    code, told = _copy(source, target, "--reflink=auto")
     if code != 0:
-        told = output.decode(errors="replace").strip()
         raise HostError(
             f"cannot copy a layer: {told.splitlines()[0] if told else f'cp ended with {code}'}",
             hint=NO_SPACE if "No space left" in told else None,
         )
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Copy a folder that never changes, its files as hard links where that is possible.
+
+    It is not between file systems, projects of a disk quota, and for files with very many links.
+    """
+    if _copy(source, target, "--link")[0] != 0:
+        remove_tree(target)
+        copy_tree(source, target)
 
 
 def merge(draft: Draft, layers: tuple[str, ...]) -> tuple[str, Moves]:
@@ -128,7 +132,7 @@ def merge_folders(sources: list[bytes], target: bytes) -> None:
             found = [path for folder in folders if os.path.lexists(path := folder + b"/" + name)]
             others = [depth for depth, path in enumerate(found) if not _is_folder(path)]
             if others and others[0] == 0:
-                os.link(found[0], there + b"/" + name, follow_symlinks=False)
+                _link(found[0], there + b"/" + name)
             else:
                 # A file or a whiteout hides what is below it from the folders above it.
                 upto = others[0] if others else len(found)
@@ -178,8 +182,24 @@ def _is_folder(path: bytes) -> bool:
     return stat.S_ISDIR(os.lstat(path).st_mode)
 
 
-def _same_filesystem(one: Path, other: Path) -> bool:
-    return one.lstat().st_dev == other.lstat().st_dev
+def _link(source: bytes, target: bytes) -> None:
+    """Make a hard link; a copy of what has as many as a file can have, as whiteouts may."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+        copy_tree(Path(os.fsdecode(source)), Path(os.fsdecode(target)))
+
+
+def _copy(source: Path, target: Path, how: str) -> tuple[int, str]:
+    """Run GNU cp, which follows no link with -a; give its status and its complaint."""
+    program = find_program("cp")
+    if program is None:
+        raise missing_program("cp")
+    argv = (str(program), "-a", how, "--no-target-directory", "--", str(source), str(target))
+    code, output = _run(argv)
+    return code, output.decode(errors="replace").strip()
 
 
 def _run(argv: tuple[str, ...]) -> tuple[int, bytes]:

@@ -1,5 +1,6 @@
 """Snapshots: what a container was at one moment, and going back to that."""
 
+import errno
 import time
 from pathlib import Path
 
@@ -34,12 +35,13 @@ def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = 
                 f"container `{name}` has a snapshot `{snapshot}` already",
                 hint=f"choose another name, or `oven snapshot rm {name} {snapshot}`",
             )
-        running = state.read(places, name) is not None
+        running = state.alive(state.read(places, name))
         with changes.prepared(places, container, frozen=running and _halts(places, name)) as draft:
             if running:
                 kept, moves = layers.copied(draft, container, cgroup_of(places, name))
                 record = None
             else:
+                _refuse_more(container)
                 kept, moves = layers.set_aside(draft, container)
                 record = msgspec.structs.replace(container, layers=kept)
             put = {snapshot: describe(container, kept, kind, running=running)}
@@ -118,10 +120,15 @@ def compact(places: Places, name: str) -> None:
     container = load(places, name)
     if len(container.layers) <= layers.MOST:
         return
-    with changes.prepared(places, container) as draft:
-        merged, moves = layers.merge(draft, container.layers)
-        record = msgspec.structs.replace(container, layers=(merged,))
-        draft.commit(Change(moves=moves, record=record))
+    try:
+        with changes.prepared(places, container) as draft:
+            merged, moves = layers.merge(draft, container.layers)
+            record = msgspec.structs.replace(container, layers=(merged,))
+            draft.commit(Change(moves=moves, record=record))
+    except OSError as error:
+        # Folders within folders without end: it works with many layers too, up to a point.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
 
 
 def find(places: Places, name: str, snapshot: str) -> Snapshot:
@@ -170,6 +177,16 @@ def refuse_running(places: Places, name: str) -> None:
 def top_of(draft: Draft, kept: tuple[str, ...]) -> Path | None:
     """Give the layer whose root folder is that of the container."""
     return draft.area / LAYERS / kept[0] if kept else None
+
+
+def _refuse_more(container: Container) -> None:
+    """Raise ConflictError where there are as many layers as mount(2) can be told of."""
+    if len(container.layers) >= 4 * layers.MOST:
+        raise ConflictError(
+            f"container `{container.name}` has too many layers, and they cannot be merged: "
+            "it has folders nested too deeply",
+            hint="remove what is nested so deeply, or go back to an early snapshot",
+        )
 
 
 def _halts(places: Places, name: str) -> bool:

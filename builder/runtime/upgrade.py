@@ -49,6 +49,7 @@ class Outcome:
 def foresee(places: Places, name: str, order: Order) -> Plan:
     """Tell what an upgrade would do; changes nothing, and the container may run."""
     check_name(name)
+    _refuse_stranger(places, name, order.template)
     with journal.holding(places, name) as container, own.opened(places, container) as area:
         return _plan(places, container, area, order)
 
@@ -75,11 +76,13 @@ def upgrade(places: Places, name: str, order: Order, report: Reporter) -> Outcom
         lifecycle.start(places, name, report, timeout=order.timeout)
         health.finish_inside(places, name, outcome.plan, report)
         health.check(places, name, before, timeout=order.timeout)
-    except OvenError as error:
+    except BaseException as error:
         report.say(f"{name} is not healthy; going back to the old template")
         # What it writes from now on is not wanted, so that it need not be waited for long.
         lifecycle.stop(places, name, timeout=min(order.timeout, lifecycle.STOP_TIMEOUT))
         _undo(places, name, outcome.snapshot, before, report)
+        if not isinstance(error, OvenError):
+            raise  # Ctrl-C and its kin: all is as it was
         raise StageError(
             f"container `{name}` is not healthy on the new template, and is as it was before: "
             f"{error.problem}",
@@ -104,6 +107,21 @@ def rollback(places: Places, name: str) -> str:
             )
         snapshots.go_back(places, container, known[made[-1]], "rollback")
         return made[-1]
+
+
+def _refuse_stranger(places: Places, name: str, template: Template) -> None:
+    """Raise ConflictError for a template of another distribution or machine."""
+    container = load(places, name)
+    known = Templates(places.data).known(container.template)
+    if known is None:
+        raise NotFoundError(f"the template `{container.template_name}` is not there")
+    old, new = known.manifest, template.manifest
+    if (old.distro, old.arch) != (new.distro, new.arch):
+        raise ConflictError(
+            f"`{template.name}` is {new.distro} for {new.arch}, and container `{name}` is "
+            f"{old.distro} for {old.arch}",
+            hint="make a new container of it, and take the data over",
+        )
 
 
 def _plan(places: Places, container: Container, area: Path, order: Order) -> Plan:
@@ -131,7 +149,7 @@ def _swap(places: Places, container: Container, order: Order) -> Outcome:
         record = msgspec.structs.replace(
             container,
             template=order.template.digest,
-            template_name=order.template.manifest.name,
+            template_name=order.template.name,
             layers=kept,
         )
         put = {name: snapshots.describe(container, kept, "upgrade")}

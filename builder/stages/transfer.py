@@ -124,7 +124,7 @@ def import_container(places: Places, source: Path, name: str | None) -> Taken:
 @contextlib.contextmanager
 def _still(places: Places, container: Container) -> Iterator[tuple[Path, Path]]:
     """Give the folder with the layers, and an upper layer that nobody changes."""
-    running = state.read(places, container.name) is not None
+    running = state.alive(state.read(places, container.name))
     cgroup = cgroup_of(places, container.name)
     halts = running and not cgroups.is_frozen(cgroup)
     with changes.prepared(places, container, frozen=halts) as draft:
@@ -220,7 +220,7 @@ def _see_to_template(places: Places, taken: Taken, templates: Templates, reader:
         unpack_template(known, templates, Store(places.cache))
         return wanted
     with templates.draft() as draft:
-        packed = draft.parent / "packed"
+        packed = draft / "packed"
         if not reader.template(packed):
             raise NotFoundError(
                 f"the template `{name}` ({wanted.removeprefix('sha256:')[:12]}) is not here",
@@ -228,6 +228,7 @@ def _see_to_template(places: Places, taken: Taken, templates: Templates, reader:
                 f"`oven template export {name}` and take that in first",
             )
         unpacked = unpack(packed, draft / ROOTFS)
+        packed.unlink()
         used = any(unpacked.manifest.name in one.names for one in templates.every())
         tag = None if used else unpacked.manifest.name
         templates.add(draft, unpacked.manifest, unpacked.digest, tag)

@@ -8,12 +8,14 @@ import pytest
 
 from builder.model.errors import HostError
 from builder.model.progress import Silent
+from builder.model.value import canonical, hex_of
 from builder.runtime import clone, lifecycle, schedule, snapshots, storage, upgrade
 from builder.runtime.container import load
 from builder.stages.clean import forget_identity
 from tests.integration.test_upgrade import NEW, order
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
+from tests.support.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
@@ -38,6 +40,9 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
             folder = rig.places.data / "templates" / ("cd" * 32)
             folder.mkdir()
             (folder / "rootfs").symlink_to(tree)
+            for one in (DIGEST, NEW):
+                path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
+                path.write_bytes(canonical(manifest("tiny")))
             yield rig
         assert rig.leftovers() == []
     finally:

@@ -315,6 +315,27 @@ def test_a_folder_over_a_whiteout_hides_what_is_below(tmp_path: Path) -> None:
         assert os.getxattr(target / name, "trusted.overlay.opaque") == b"y"
 
 
+def test_what_is_nested_too_deeply_is_kept_in_its_own_layers(
+    stopped: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "MOST", 1)
+    deep = os.open(folder(stopped) / "upper", os.O_RDONLY)
+    for _ in range(40):
+        os.mkdir("d" * 200, dir_fd=deep)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    for number in range(4):
+        put(stopped, f"f{number}", f"{number}\n")
+        snapshots.create(stopped.places, "test", f"s{number}")
+    assert len(load(stopped.places, "test").layers) == 4
+    assert seen(stopped, "/f0", "/f3") == "0\n3\n"
+    put(stopped, "more", "")
+    with pytest.raises(ConflictError, match="too many layers"):
+        snapshots.create(stopped.places, "test", "more")
+
+
 def test_destroy_takes_snapshots_along(stopped: Rig) -> None:
     put(stopped, "a", "1")
     snapshots.create(stopped.places, "test", "one")

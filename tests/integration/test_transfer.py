@@ -4,6 +4,7 @@ import io
 import os
 import random
 import shutil
+import signal
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from builder.runtime import lifecycle, snapshots, storage
 from builder.runtime.container import Bind, Container, cgroup_of, load
 from builder.runtime.exec import capture
 from builder.stages.transfer import Packing, Parcel, export_container, import_container
+from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.odd_trees import manifest
@@ -279,3 +281,26 @@ def test_damaged_files_are_refused_and_leave_nothing(rig: Rig) -> None:
         else:
             lifecycle.destroy(rig.places, "new")  # only contents were hit, which tar cannot tell
         assert not list((rig.places.data / "containers").glob("new.*"))
+
+
+def test_death_at_any_step_leaves_all_or_nothing(rig: Rig) -> None:
+    fill(folder(rig) / "upper")
+    snapshots.create(rig.places, "test", "one")
+    path = rig.places.data / "file"
+    path.write_bytes(exported(rig))
+    verb = "import_container(places, home / 'file', 'new')"
+    code = "from builder.stages.transfer import import_container\n"
+    came, died = False, 0
+    for step in range(1, 200, 7):
+        process = rig.call(code + at_each_step(verb, step, signal.SIGKILL))
+        came = b"came through" in process.communicate(timeout=60)[0]
+        died += not came
+        lifecycle.stop(rig.places, "test")
+        if "new" in storage.names(rig.places):
+            assert list(snapshots.listed(rig.places, "new")) == ["one"]
+            lifecycle.destroy(rig.places, "new")
+        assert rig.leftovers() == []
+        if came:
+            break
+    assert came
+    assert died > 3

@@ -7,11 +7,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Silent
-from builder.model.value import Digest
+from builder.model.value import Digest, canonical, hex_of
 from builder.runtime import lifecycle, merging, snapshots, state, upgrade
 from builder.runtime.container import Init, load
 from builder.runtime.exec import capture
@@ -26,6 +27,13 @@ from tests.support.odd_trees import manifest
 pytestmark = needs("root", "program:runc", "program:conmon")
 
 NEW = Digest("sha256:" + "cd" * 32)
+WORK = f"""
+from builder.runtime import health, upgrade
+from builder.runtime.templates import Template
+from builder.runtime.upgrade import Order
+folder = home / "templates" / ("cd" * 32)
+template = Template(digest={NEW!r}, name="tiny", folder=folder, names=("tiny",))
+"""
 LINES = "".join(f"line {n}\n" for n in range(10))
 FILES = {
     "etc/app.conf": LINES,
@@ -60,6 +68,9 @@ def rig(tmp_path: Path, old: Path, new: Path) -> Iterator[Rig]:
         folder = rig.places.data / "templates" / ("cd" * 32)
         folder.mkdir()
         (folder / "rootfs").symlink_to(new)
+        for one in (DIGEST, NEW):
+            path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
+            path.write_bytes(canonical(manifest("tiny")))
         lifecycle.create(rig.places, rig.container())
         yield rig
         assert not list((rig.places.data / "containers").glob("*/change.json"))
@@ -69,7 +80,7 @@ def rig(tmp_path: Path, old: Path, new: Path) -> Iterator[Rig]:
 
 def order(rig: Rig, **options: object) -> Order:
     folder = rig.places.data / "templates" / ("cd" * 32)
-    template = Template(digest=NEW, manifest=manifest("tiny"), folder=folder, names=("tiny",))
+    template = Template(digest=NEW, name="tiny", folder=folder, names=("tiny",))
     reinstall, start = bool(options.get("reinstall")), bool(options.get("start", True))
     return Order(template, reinstall=reinstall, start=start, timeout=20)
 
@@ -177,6 +188,38 @@ def test_one_that_is_never_ready_is_undone(rig: Rig, new: Path) -> None:
     assert state.status(rig.places, "test") == "stopped"
 
 
+def test_a_template_of_another_kind_is_refused(rig: Rig) -> None:
+    path = rig.places.data / "templates" / hex_of(NEW) / "manifest.json"
+    path.write_bytes(canonical(msgspec.structs.replace(manifest("tiny"), distro="other")))
+    with pytest.raises(ConflictError, match="is other for"):
+        upgrade.upgrade(rig.places, "test", order(rig), Silent())
+    assert snapshots.listed(rig.places, "test") == {}
+
+
+INTERRUPTED = """
+class Loud(Silent):
+    def begin(self, label, **_):
+        print(label, flush=True)
+        return self
+
+upgrade.upgrade(places, 'test', Order(template), Loud())
+"""
+
+
+def test_an_interruption_is_undone(rig: Rig) -> None:
+    """Of a container that would never be ready."""
+    lifecycle.destroy(rig.places, "test")
+    lifecycle.create(rig.places, rig.container(init="systemd"))
+    process = rig.call(WORK + INTERRUPTED)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"starting test\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=150)
+    assert b"KeyboardInterrupt" in err
+    assert load(rig.places, "test").template == DIGEST
+    assert state.status(rig.places, "test") == "stopped"
+
+
 def test_users_of_both_sides_are_united(rig: Rig, old: Path, new: Path) -> None:
     passwd = (old / "etc/passwd").read_text()
     put(rig, "etc/passwd", passwd + "joe:x:1001:1001::/home/joe:/bin/sh\n")
@@ -243,18 +286,8 @@ def test_death_at_any_step_leaves_old_or_new(rig: Rig, new: Path) -> None:
     put(rig, "etc/plain", "mine\n")
     put(rig, "etc/touched", "1\n")
     (new / "etc/touched").write_text("2\n")
-    work = f"""
-folder = home / "templates" / ("cd" * 32)
-template = Template(digest={NEW!r}, manifest=manifest("tiny"), folder=folder, names=("tiny",))
-"""
     verb = "upgrade.upgrade(places, 'test', Order(template, start=False), Silent())"
-    begin = f"""
-from builder.runtime import health, upgrade
-from builder.runtime.templates import Template
-from builder.runtime.upgrade import Order
-from tests.support.odd_trees import manifest
-{work}
-{at_each_step(verb, 0, signal.SIGKILL)}"""
+    begin = WORK + at_each_step(verb, 0, signal.SIGKILL)
     came, died = False, 0
     for step in range(1, 120, 2):
         process = rig.call(begin.replace("left = 0", f"left = {step}"))
