@@ -184,10 +184,16 @@ def _move(area: Path, moves: tuple[tuple[str, str], ...]) -> None:
     disk = files.Disk()
     for source, target in moves:
         # A step that was done before has its target there already, or its source gone.
-        if (area / source).exists() and not (area / target).exists():
+        if (area / source).exists() and not _is_taken(area, target):
             disk.rename(area / source, area / target)
             disk.sync((area / target).parent)
             disk.sync((area / source).parent)
+
+
+def _is_taken(area: Path, target: str) -> bool:
+    """Tell whether something is there already, beyond the empty `upper` that `own` puts there."""
+    there = area / target
+    return there.exists() and not (target == UPPER and not os.listdir(there))
 
 
 def _note(folder: Path, change: Change) -> None:

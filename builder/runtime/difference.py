@@ -59,12 +59,14 @@ class Difference:
 def opened(places: Places, name: str) -> Iterator[tuple[Container, Layers]]:
     """Look at a container's layers on its template, whether or not it runs."""
     check_name(name)
-    with contextlib.ExitStack() as stack:
-        # The lock only until all layers are open: they may then get other names.
-        with journal.holding(places, name) as container:
-            area = stack.enter_context(own.opened(places, container))
-            folders = (area / UPPER, *(area / LAYERS / layer for layer in container.layers))
-            layers = stack.enter_context(layers_on(folders, rootfs_of(places, container)))
+    with contextlib.ExitStack() as lock, contextlib.ExitStack() as stack:
+        container = lock.enter_context(journal.holding(places, name))
+        area = stack.enter_context(own.opened(places, container))
+        folders = (area / UPPER, *(area / LAYERS / layer for layer in container.layers))
+        layers = stack.enter_context(layers_on(folders, rootfs_of(places, container)))
+        if own.image_of(places, name) is None:
+            # All layers are open, and may get other names from now on.
+            lock.close()
         yield container, layers
 
 
