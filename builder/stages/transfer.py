@@ -1,6 +1,7 @@
 """Transfer: a whole container as one file, and a container of such a file, whoever made it."""
 
 import contextlib
+import ipaddress
 import os
 import re
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ _LAYER = re.compile(r"[0-9a-f]{12}")
 _UUID = re.compile(r"[0-9a-f]{32}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
 _MOST_LAYERS = 10_000
+_LAST = 253402300799
+"""The last second of the year 9999."""
 
 
 class Parcel(Value, frozen=True, kw_only=True):
@@ -164,7 +167,9 @@ def _layers_of(parcel: Parcel) -> list[str]:
 def _parcel(data: bytes, source: Path) -> Parcel:
     try:
         parcel = msgspec.json.decode(data, type=Parcel)
-        msgspec.convert(parcel.container.template_name, Name)
+        names = [parcel.container.template_name]
+        names += [one.template_name for one in parcel.snapshots.values()]
+        msgspec.convert(names, list[Name])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise TrustError(
             f"the record of the container cannot be read: {error}",
@@ -177,7 +182,11 @@ def _parcel(data: bytes, source: Path) -> Parcel:
 def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
     """Look at every field of a record that somebody else has written."""
     given = parcel.container
-    digests = [given.template, *(one.template for one in parcel.snapshots.values())]
+    kept = parcel.snapshots.values()
+    digests = [given.template, *(one.template for one in kept)]
+    addresses = [port.address for port in given.ports]
+    for one in given.interfaces:
+        addresses += [one.address or "", one.address6 or ""]
     named = _layers_of(parcel)
     checks = {
         "template": all(_DIGEST.fullmatch(digest) for digest in digests),
@@ -186,7 +195,10 @@ def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
         "uuid": bool(_UUID.fullmatch(given.uuid)),
         "hostname": bool(_HOST.fullmatch(given.hostname)),
         "name": bool(NAME.fullmatch(given.name)),
-        "interfaces": all(NAME.fullmatch(one.network) for one in given.interfaces),
+        "networks": all(NAME.fullmatch(one.network) for one in given.interfaces),
+        # These become part of the firewall's rules.
+        "addresses": all(map(_is_address, addresses)),
+        "times": all(0 <= time <= _LAST for time in (given.created, *(s.created for s in kept))),
     }
     for what, fine in checks.items():
         if not fine:
@@ -209,6 +221,14 @@ def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
     if given.autostart is not None:
         taken.notes.append("it is not started with this host; `oven set` changes that")
     return taken
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether a text is an address, or empty; scopes may hold anything (RFC 4007)."""
+    try:
+        return not text or (bool(ipaddress.ip_interface(text)) and "%" not in text)
+    except ValueError:
+        return False
 
 
 def _see_to_template(places: Places, taken: Taken, templates: Templates, reader: Reader) -> Digest:

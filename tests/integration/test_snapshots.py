@@ -115,6 +115,23 @@ def test_a_running_container_is_kept_as_it_was_at_one_moment(stopped: Rig) -> No
     assert seen(stopped, "/a", "/tmp/x") == "1\ngone\n"
 
 
+def test_all_files_are_of_one_moment(stopped: Rig) -> None:
+    """A program writes one number to a hundred files, then the next: no two may be apart more."""
+    lifecycle.start(stopped.places, "test", Silent())
+    names = " ".join(f"/f{number:02}" for number in range(100))
+    script = f"n=0; while :; do n=$((n+1)); for f in {names}; do echo $n > $f; done; done"
+    run(stopped, f"({script}) > /dev/null 2>&1 & while ! [ -e /f99 ]; do :; done")
+    for turn in range(5):
+        snapshots.create(stopped.places, "test", f"s{turn}")
+        (layer,) = snapshots.find(stopped.places, "test", f"s{turn}").layers
+        files = sorted((folder(stopped) / "layers" / layer).glob("f??"))
+        found = [text for path in files if (text := path.read_text())]
+        numbers = list(map(int, found))
+        assert len(numbers) >= 99, "one may have been open and empty"
+        assert numbers == sorted(numbers, reverse=True)
+        assert numbers[0] - numbers[-1] <= 1
+
+
 def test_a_container_that_a_person_halted_stays_so(stopped: Rig) -> None:
     lifecycle.start(stopped.places, "test", Silent())
     cgroup = cgroup_of(stopped.places, "test")

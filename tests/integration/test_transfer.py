@@ -16,10 +16,11 @@ import zstandard
 
 from builder.host import cgroups
 from builder.model.errors import ConflictError, NotFoundError, OvenError, TrustError
+from builder.model.network import PortMapping
 from builder.model.progress import Silent
 from builder.model.value import canonical
 from builder.runtime import lifecycle, snapshots, storage
-from builder.runtime.container import Bind, Container, cgroup_of, load
+from builder.runtime.container import Bind, Container, Interface, cgroup_of, load
 from builder.runtime.exec import capture
 from builder.stages.transfer import Packing, Parcel, export_container, import_container
 from tests.integration.test_runtime_lifecycle import at_each_step
@@ -231,6 +232,9 @@ RECORDS: dict[str, dict[str, object]] = {
     "uuid": {"uuid": "x\n"},
     "hostname": {"hostname": "a\nb"},
     "name": {"name": "../evil"},
+    "networks": {"interfaces": (Interface(network="a b"),)},
+    "addresses": {"ports": (PortMapping(host=1, port=1, address="fe80::1%a } ; b"),)},
+    "times": {"created": 1 << 60},
 }
 
 

@@ -58,6 +58,7 @@ def test_a_year(oven: Oven, built: Built, tmp_path: Path, fresh_name: str) -> No
         a_way_back(oven, fresh_name)
         a_copy(oven, fresh_name, tmp_path)
         a_recipe_of_it(oven, fresh_name, tmp_path)
+        packages_again(service, fresh_name)
     finally:
         oven("destroy", "--force", fresh_name)
 
@@ -112,6 +113,23 @@ def a_broken_version(service: Project, name: str) -> None:
     assert "ExecStart=/bin/false" in said
     assert inside(oven, name, "cat /usr/share/service/version; systemctl is-system-running") == (
         "2\nrunning\n"
+    )
+
+
+def packages_again(service: Project, name: str) -> None:
+    """What was installed by hand is installed on the next template, and is still by hand."""
+    oven = service.oven
+    service.put("usr/share/service/version", "4\n")
+    units = service.recipe.parent / "service/overlay/usr/lib/systemd/system"
+    (units / "multi-user.target.wants/broken.service").unlink()
+    (units / "broken.service").unlink()
+    service.build()
+    done = json.loads(oven("upgrade", name, "--reinstall", "--json").stdout)
+    assert done["install"] == ["hello:amd64"]
+    said = inside(oven, name, "cat /usr/share/service/version; hello; dpkg --audit")
+    assert said == "4\nHello, world!\n"
+    assert inside(oven, name, "apt-mark showmanual hello; systemctl is-system-running") == (
+        "hello\nrunning\n"
     )
 
 
