@@ -1,17 +1,15 @@
 """`oven snapshot`: what a container was, kept, listed, gone back to and removed."""
 
 import json
-import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from builder.cli.durations import read_duration
 from builder.cli.verbose import verbose
-from builder.host.places import PACKAGE, Places
+from builder.host.places import Places
 from builder.host.privilege import require_root
 
 if TYPE_CHECKING:
@@ -118,7 +116,8 @@ def schedule(name: str, every: int | None, keep: int, off: bool) -> None:  # noq
     if every < scheduling.SHORTEST:
         raise click.UsageError(f"--every must be at least {scheduling.SHORTEST // 60}m")
     scheduling.write(places, name, scheduling.Schedule(every=every, keep=keep))
-    _see_to_timer()
+    if note := scheduling.settle(places):
+        click.echo(note, err=True)
 
 
 @snapshot.command()
@@ -154,32 +153,6 @@ def stop_if_asked(places: Places, name: str, *, stop: bool) -> bool:
     if stop:
         lifecycle.stop(places, name)
     return stop
-
-
-def _see_to_timer() -> None:
-    """Write the timer, or say what does the same where there is no systemd."""
-    from builder.runtime import schedule as scheduling
-
-    command, home = _command(), os.environ.get("OVEN_HOME")
-    # sd_booted(3) looks for this folder too.
-    if not Path("/run/systemd/system").is_dir():
-        line = scheduling.cron_line(command, home)
-        click.echo(f"this host does not run systemd; add this line to root's crontab:\n{line}",
-                   err=True)  # fmt: skip
-        return
-    from builder.host.process import check, on_host
-
-    scheduling.write_units(scheduling.UNITS, command, home)
-    check(on_host, "systemctl", "daemon-reload")
-    check(on_host, "systemctl", "enable", "--now", scheduling.TIMER)
-
-
-def _command() -> tuple[str, ...]:
-    """Give how this command was called, as a timer can call it."""
-    program = Path(sys.argv[0]).resolve()
-    if program.suffix != ".py":
-        return (str(program),)
-    return ("/usr/bin/env", f"PYTHONPATH={PACKAGE.parent}", sys.executable, "-m", "builder")
 
 
 def _row(name: str, one: "Snapshot") -> dict[str, object]:

@@ -43,6 +43,7 @@ class Write:
     path: str
     data: bytes
     like: Found
+    attributes: dict[str, bytes]
 
 
 Step = Take | Write
@@ -169,7 +170,7 @@ class _Merger:
             )
 
     def _write(self, path: str, data: bytes, seen: Found) -> None:
-        self._plan.steps.append(Write(path, data, seen))
+        self._plan.steps.append(Write(path, data, seen, seen.attributes()))
         self._say(path, "merged")
 
     def _stay(self, path: str, new: Found | None, seen: Found | None) -> None:
@@ -179,7 +180,7 @@ class _Merger:
             self._say(path, "conflict", "deleted in the container, and it stays so")
         elif new.is_file and new.status.st_size <= TEXT_LIMIT:
             data = new.read(TEXT_LIMIT)
-            self._plan.steps.append(Write(path + BESIDE, data, new))
+            self._plan.steps.append(Write(path + BESIDE, data, new, new.attributes()))
             self._say(path, "conflict", f"the template's is in /{path}{BESIDE}")
         else:
             self._say(path, "conflict", "the container's stays")

@@ -1,8 +1,9 @@
 """The schedule of snapshots: how often each container gets one, and how many are kept."""
 
+import os
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,10 @@ import msgspec
 
 from builder.host import files
 from builder.host.places import Places
+from builder.host.process import check, on_host
 from builder.model.errors import HostError, NotFoundError, OvenError
 from builder.model.value import Value, canonical
-from builder.runtime import journal, snapshots, storage
+from builder.runtime import autostart, journal, snapshots, storage
 from builder.runtime.container import check_name, folder_of, load
 
 SHORTEST = 300
@@ -20,7 +22,32 @@ SHORTEST = 300
 
 UNITS = Path("/etc/systemd/system")
 """Where an administrator's units are (systemd.unit(5))."""
-TIMER, SERVICE = "oven-snapshot.timer", "oven-snapshot.service"
+BOOTED = Path("/run/systemd/system")
+"""There when systemd runs this host (sd_booted(3))."""
+
+_SERVICE = """\
+# Written by `oven snapshot schedule`.
+[Unit]
+Description=Make the snapshots of containers that are due
+Documentation=man:systemd.timer(5)
+
+[Service]
+Type=oneshot
+{environment}ExecStart={program} snapshot due
+"""
+_TIMER = """\
+# Written by `oven snapshot schedule`.
+[Unit]
+Description=Look every {minutes} minutes which snapshots of containers are due
+
+[Timer]
+OnCalendar=*:0/{minutes}
+Persistent=true
+Unit={name}.service
+
+[Install]
+WantedBy=timers.target
+"""
 
 _FILE = "schedule.json"
 _BEGIN = "auto"
@@ -83,47 +110,49 @@ def due(places: Places, now: float | None = None) -> Iterator[tuple[str, str | O
             yield name, made
 
 
-def write_units(folder: Path, command: tuple[str, ...], home: str | None) -> tuple[Path, ...]:
-    """Write the timer and what it runs; give the files. Files that are so already stay."""
+def settle(places: Places, units: Path = UNITS, booted: Path = BOOTED) -> str | None:
+    """Have the timer there; gives a sentence for the user where there is something to know."""
+    if not booted.is_dir():
+        return (
+            "this host is not run by systemd; this line in root's crontab does what a timer would: "
+            + cron_line(places)
+        )
+    if not write_units(places, units):
+        return None
+    timer = f"{stem(places)}.timer"
+    check(on_host, "systemctl", "daemon-reload")
+    check(on_host, "systemctl", "enable", "--now", timer)
+    return f"wrote and enabled `{units / timer}`"
+
+
+def write_units(places: Places, units: Path) -> bool:
+    """Write the timer and what it runs; tell whether they were not so already."""
+    name, home = stem(places), os.environ.get("OVEN_HOME", "")
     environment = f'Environment="OVEN_HOME={_escaped(home)}"\n' if home else ""
-    line = " ".join(_quoted(word) for word in (*command, "snapshot", "due"))
-    service = f"""\
-# Written by `oven snapshot schedule`.
-[Unit]
-Description=Make the snapshots of containers that are due
-Documentation=man:systemd.timer(5)
-
-[Service]
-Type=oneshot
-{environment}ExecStart={line}
-"""
-    timer = f"""\
-# Written by `oven snapshot schedule`.
-[Unit]
-Description=Look every {SHORTEST // 60} minutes which snapshots of containers are due
-
-[Timer]
-OnCalendar=*:0/{SHORTEST // 60}
-Persistent=true
-Unit={SERVICE}
-
-[Install]
-WantedBy=timers.target
-"""
-    written = []
-    for name, text in ((SERVICE, service), (TIMER, timer)):
-        path = folder / name
+    texts = {
+        f"{name}.service": _SERVICE.format(environment=environment, program=autostart.program()),
+        f"{name}.timer": _TIMER.format(minutes=SHORTEST // 60, name=name),
+    }
+    written = False
+    for unit, text in texts.items():
+        path = units / unit
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             files.replace(path, text.encode())
             path.chmod(0o644)
-        written.append(path)
-    return tuple(written)
+            written = True
+    return written
 
 
-def cron_line(command: tuple[str, ...], home: str | None) -> str:
+def stem(places: Places) -> str:
+    """Give what the units' names begin with; each home of Oven has its own."""
+    return autostart.unit_name(places).removesuffix(".service").replace("oven", "oven-snapshot", 1)
+
+
+def cron_line(places: Places) -> str:
     """Give what does the same on a host without systemd, as a line of crontab(5)."""
-    environment = f"OVEN_HOME={shlex.quote(home)} " if home else ""
-    line = f"{environment}{shlex.join((*command, 'snapshot', 'due'))}"
+    home = os.environ.get("OVEN_HOME")
+    environment = f"OVEN_HOME={shlex.quote(str(places.data))} " if home else ""
+    line = f"{environment}{autostart.program()} snapshot due"
     # In a crontab an unescaped % ends the command.
     return f"*/{SHORTEST // 60} * * * * {line}".replace("%", r"\%")
 
@@ -146,12 +175,6 @@ def _own(places: Places, name: str) -> list[tuple[str, float]]:
     return [(key, one.created) for key, one in known.items() if one.kind == "scheduled"]
 
 
-def _quoted(word: str) -> str:
-    """Write a word of a unit's command line (systemd.service(5), "Command lines")."""
-    plain: Callable[[str], bool] = lambda char: char.isalnum() or char in "/_-.+=:,@"  # noqa: E731
-    text = _escaped(word).replace("$", "$$")
-    return text if word and all(map(plain, word)) else f'"{text}"'
-
-
 def _escaped(text: str) -> str:
+    """Write a part of a quoted word of a unit (systemd.syntax(7), systemd.unit(5))."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")

@@ -214,6 +214,7 @@ def _put(tree: TreeIO, step: Write) -> None:
     owner = (status.st_uid, status.st_gid)
     if tree.is_dir(step.path.rpartition("/")[0]):
         tree.write_bytes(step.path, step.data, stat.S_IMODE(status.st_mode), owner)
+        tree.set_xattrs(step.path, step.attributes)
 
 
 def _undo(

@@ -228,17 +228,21 @@ def test_the_schedule_makes_what_is_due_and_keeps_no_more(stopped: Rig) -> None:
     assert dict(schedule.due(stopped.places, now + 1e6)) == {}
 
 
-def test_units_are_written_once(tmp_path: Path) -> None:
-    command = ("/opt/a b/oven",)
-    service, timer = schedule.write_units(tmp_path, command, "/srv/100%")
-    assert 'ExecStart="/opt/a b/oven" snapshot due\n' in service.read_text()
-    assert 'Environment="OVEN_HOME=/srv/100%%"\n' in service.read_text()
-    assert "Persistent=true" in timer.read_text()
-    before = service.stat().st_ino
-    schedule.write_units(tmp_path, command, "/srv/100%")
-    assert service.stat().st_ino == before
-    line = schedule.cron_line(command, "/srv/100%")
-    assert line == r"*/5 * * * * OVEN_HOME=/srv/100\% '/opt/a b/oven' snapshot due"
+def test_units_are_written_once(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OVEN_HOME", "/srv/100% of it")
+    assert schedule.write_units(rig.places, tmp_path)
+    assert not schedule.write_units(rig.places, tmp_path)
+    stem = schedule.stem(rig.places)
+    assert stem.startswith("oven-snapshot-"), "each home has its own"
+    service = (tmp_path / f"{stem}.service").read_text()
+    assert 'Environment="OVEN_HOME=/srv/100%% of it"\n' in service
+    assert service.endswith(" snapshot due\n")
+    timer = (tmp_path / f"{stem}.timer").read_text()
+    assert f"Unit={stem}.service\n" in timer
+    assert "OnCalendar=*:0/5\n" in timer
+    note = schedule.settle(rig.places, tmp_path, booted=tmp_path / "none")
+    assert note is not None
+    assert "crontab does what a timer would: */5 * * * * OVEN_HOME=" in note
 
 
 VERBS = {
