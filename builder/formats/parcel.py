@@ -58,7 +58,7 @@ class Writer:
     def layer(self, folder: Path, name: bytes) -> None:
         """Write a folder with all that overlayfs keeps in it; nobody changes it meanwhile."""
         top = os.fsencode(folder)
-        for seen in look(folder):
+        for seen in _listed(folder):
             member = _member(top, seen, name)
             if member is None:
                 continue
@@ -215,6 +215,15 @@ def _checked(member: Member, names: frozenset[bytes], count: int) -> Parts:
 
 def _layer_of(parts: Parts) -> bytes:
     return b"/".join(parts[:2]) if parts[:1] == (b"layers",) else b"/".join(parts[:1])
+
+
+def _listed(folder: Path) -> list[Seen]:
+    try:
+        return look(folder)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise StageError("folders are nested too deeply to be written to a file") from error
 
 
 def _plain(name: bytes, size: int) -> Member:

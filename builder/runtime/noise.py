@@ -65,17 +65,21 @@ NOISE: tuple[Noise, ...] = (
 
 def is_noise(path: str) -> bool:
     """Tell whether a path, relative to the root, is one of those."""
-    return any(pattern.fullmatch(path) for pattern in _patterns(tuple(n.path for n in NOISE)))
+    return matches(path, _PATHS)
 
 
 def matches(path: str, patterns: tuple[str, ...]) -> bool:
     """Tell whether a path is one that some patterns of this kind mean."""
-    return any(pattern.fullmatch(path) for pattern in _patterns(patterns))
+    return _compiled(patterns).fullmatch(path) is not None
+
+
+_PATHS = tuple(noise.path for noise in NOISE)
 
 
 @cache
-def _patterns(paths: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(_expression(path)) for path in paths)
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Make one expression of all; a container may have very many files to be looked at."""
+    return re.compile("|".join(map(_expression, patterns)), re.DOTALL)
 
 
 def _expression(path: str) -> str:

@@ -9,7 +9,7 @@ from builder.host.layered import Found
 from builder.model.errors import ConflictError
 from builder.model.value import Value
 from builder.runtime import merging, packages
-from builder.runtime.difference import TEXT_LIMIT, differences, layers_on, same
+from builder.runtime.difference import TEXT_LIMIT, Difference, differences, layers_on, same
 from builder.runtime.merging import BESIDE, Three, rule_of
 from builder.runtime.noise import is_noise
 
@@ -93,12 +93,11 @@ def make(trees: Trees, *, reinstall: bool) -> Plan:
     if changed and not reinstall:
         raise _packages_differ(changed)
     owned = _plan_packages(trees, changed, plan)
-    by_container = {d.row.path: d for d in differences(trees.on_old, everything=True)}
-    from_new = {d.row.path: d for d in differences(trees.on_new, everything=True)}
+    by_container, from_new = _both(trees, owned, plan)
     merger = _Merger(trees, plan)
     for path in sorted(by_container.keys() | from_new.keys()):
         seen = (by_container.get(path) or from_new[path]).pair.seen
-        if path in owned or rule_of(path) == "packages":
+        if path in owned or _is_dpkgs(path):
             if path in from_new:
                 merger.take(path, seen, "belongs to a package")
         elif path not in from_new:
@@ -108,10 +107,41 @@ def make(trees: Trees, *, reinstall: bool) -> Plan:
         else:
             merger.decide(path, seen)
     _add_updated(trees, plan)
-    plan.lines = [line for line in plan.lines if not is_noise(line.path)]
+    plan.lines = sorted(
+        (line for line in plan.lines if not is_noise(line.path)), key=lambda line: line.path
+    )
     plan.libraries = any(step.path == "etc/ld.so.cache" for step in plan.steps)
     merger.refuse()
     return plan
+
+
+def _both(
+    trees: Trees, owned: set[str], plan: Plan
+) -> tuple[dict[str, Difference], dict[str, Difference]]:
+    """Give what differs from the old template, and from the new one.
+
+    What neither has, which may be millions of files, is noted as kept and given no more.
+    """
+    by_container: dict[str, Difference] = {}
+    for one in differences(trees.on_old, everything=True):
+        path = one.row.path
+        own = one.row.what == "added" and trees.on_new.below(path) is None
+        if own and path not in owned and not _is_dpkgs(path):
+            plan.lines.append(Line(path=path, verdict="kept"))
+        else:
+            by_container[path] = one
+    from_new = {
+        one.row.path: one
+        for one in differences(trees.on_new, everything=True)
+        if one.row.what != "added"
+        or one.row.path in by_container
+        or trees.on_old.below(one.row.path) is not None
+    }
+    return by_container, from_new
+
+
+def _is_dpkgs(path: str) -> bool:
+    return path.startswith("var/lib/") and rule_of(path) == "packages"
 
 
 class _Merger:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from builder.model.errors import ConflictError
+from builder.model.errors import ConflictError, StageError
 from builder.model.progress import Silent
-from builder.runtime import as_overlay, difference, lifecycle, snapshots
+from builder.runtime import as_overlay, clone, difference, lifecycle, snapshots, storage
+from builder.runtime.container import load
 from builder.runtime.exec import capture
 from builder.runtime.noise import is_noise
+from builder.stages.clean import forget_identity
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -117,7 +119,6 @@ def test_it_is_what_the_kernel_shows(rig: Rig, tree: Path, tmp_path: Path) -> No
             (top / "tmp/new").write_text("")
         snapshots.create(rig.places, "test", f"s{number}")
     from builder.runtime.clone import merged
-    from builder.runtime.container import load
 
     area = rig.places.data / "containers/test"
     with merged(rig.places, load(rig.places, "test"), area) as view:
@@ -130,6 +131,24 @@ def test_it_is_what_the_kernel_shows(rig: Rig, tree: Path, tmp_path: Path) -> No
     assert "etc/app/f0" not in pairs, "neither the template has it nor is it seen"
     assert pairs["etc/app/one"].seen is None
     assert {"etc/app/f2", "tmp/new"} <= shown
+
+
+def test_links_are_never_entered(rig: Rig, tmp_path: Path) -> None:
+    """A link in place of a folder leads into the host for whoever follows it."""
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host/secret").write_text("secret")
+    for path in ("etc", "var"):
+        (upper(rig) / path).symlink_to(tmp_path / "host")
+    assert told(rig) == {"etc": "changed kind", "var": "changed kind"}
+    with difference.opened(rig.places, "test") as (container, layers):
+        assert layers.find("etc/secret") is None
+        written = as_overlay.write(layers, container, tmp_path / "out")
+    assert sorted(written.files) == ["etc", "var"]
+    fresh = clone.describe(load(rig.places, "test"), "new")
+    with pytest.raises(StageError, match="cannot be given an identity"):
+        clone.clone(rig.places, "test", fresh, forget_identity)
+    assert storage.names(rig.places) == ["test"]
+    assert [path.name for path in (tmp_path / "host").iterdir()] == ["secret"]
 
 
 @pytest.mark.parametrize(
