@@ -180,29 +180,11 @@ def _parcel(data: bytes, source: Path) -> Parcel:
 
 
 def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
-    """Look at every field of a record that somebody else has written."""
-    given = parcel.container
-    kept = parcel.snapshots.values()
-    digests = [given.template, *(one.template for one in kept)]
-    addresses = [port.address for port in given.ports]
-    for one in given.interfaces:
-        addresses += [one.address or "", one.address6 or ""]
-    named = _layers_of(parcel)
-    checks = {
-        "template": all(_DIGEST.fullmatch(digest) for digest in digests),
-        "layers": all(_LAYER.fullmatch(layer) for layer in named) and len(named) < _MOST_LAYERS,
-        "snapshots": all(NAME.fullmatch(key) for key in parcel.snapshots),
-        "uuid": bool(_UUID.fullmatch(given.uuid)),
-        "hostname": bool(_HOST.fullmatch(given.hostname)),
-        "name": bool(NAME.fullmatch(given.name)),
-        "networks": all(NAME.fullmatch(one.network) for one in given.interfaces),
-        # These become part of the firewall's rules.
-        "addresses": all(map(_is_address, addresses)),
-        "times": all(0 <= time <= _LAST for time in (given.created, *(s.created for s in kept))),
-    }
-    for what, fine in checks.items():
+    """Give the record as it may be kept here, after a look at every field of it."""
+    for what, fine in _checks(parcel):
         if not fine:
             raise TrustError(f"the record of the container has a wrong `{what}`", at=source)
+    given = parcel.container
     chosen = check_name(name or given.name)
     taken = Taken(
         msgspec.structs.replace(
@@ -221,6 +203,27 @@ def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
     if given.autostart is not None:
         taken.notes.append("it is not started with this host; `oven set` changes that")
     return taken
+
+
+def _checks(parcel: Parcel) -> Iterator[tuple[str, bool]]:
+    """Name what could do harm in a record, and tell whether it is as it must be."""
+    given, kept = parcel.container, parcel.snapshots.values()
+    addresses = [port.address for port in given.ports]
+    for one in given.interfaces:
+        addresses += [one.address or "", one.address6 or ""]
+    named = _layers_of(parcel)
+    digests = [given.template, *(one.template for one in kept)]
+    times = (given.created, *(one.created for one in kept))
+    yield "template", all(_DIGEST.fullmatch(digest) for digest in digests)
+    yield "layers", all(map(_LAYER.fullmatch, named)) and len(named) < _MOST_LAYERS
+    yield "snapshots", all(map(NAME.fullmatch, parcel.snapshots))
+    yield "uuid", bool(_UUID.fullmatch(given.uuid))
+    yield "hostname", bool(_HOST.fullmatch(given.hostname))
+    yield "name", bool(NAME.fullmatch(given.name))
+    yield "networks", all(NAME.fullmatch(one.network) for one in given.interfaces)
+    # These become part of the firewall's rules.
+    yield "addresses", all(map(_is_address, addresses))
+    yield "times", all(0 <= time <= _LAST for time in times)
 
 
 def _is_address(text: str) -> bool:
