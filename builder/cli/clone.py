@@ -2,9 +2,8 @@
 
 import click
 
+from builder.cli.commands import places_of
 from builder.cli.verbose import verbose
-from builder.host.places import Places
-from builder.host.privilege import require_root
 
 
 @click.command()
@@ -24,13 +23,12 @@ def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -
 
     It has a machine-id, an address, ssh host keys and a name of its own.
     """
-    require_root("oven clone")
     from builder.model.network import parse_port
     from builder.runtime import clone as cloning
     from builder.runtime.container import load
     from builder.stages.clean import forget_identity
 
-    places = Places.of_user()
+    places = places_of(name)
     ports = tuple(parse_port(one) for one in publish)
     fresh = cloning.describe(load(places, name), new, ports)
     made = cloning.clone(places, name, fresh, forget_identity, snapshot=snapshot)
@@ -43,8 +41,7 @@ def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -
 @verbose
 def rename(name: str, new: str) -> None:
     """Call a stopped container something else."""
-    require_root("oven rename")
     from builder.runtime.clone import rename as give_name
 
-    give_name(Places.of_user(), name, new)
+    give_name(places_of(name), name, new)
     click.echo(new)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.commands import places_of
 from builder.cli.verbose import verbose
 from builder.host.places import Places
-from builder.host.privilege import require_root
 from builder.model.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -45,10 +45,9 @@ def diff(
     as_overlay: Path | None,
 ) -> None:
     """Show what was changed in a container against its template, or between two templates."""
-    require_root("oven diff")
     from builder.runtime import difference
 
-    places = Places.of_user()
+    places = places_of(name if other is None else "")
     if other is not None:
         if as_overlay is not None:
             raise click.UsageError("--as-overlay takes one container")

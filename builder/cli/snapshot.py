@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.commands import places_of
 from builder.cli.durations import read_duration
 from builder.cli.verbose import verbose
 from builder.host.places import Places
-from builder.host.privilege import require_root
 
 if TYPE_CHECKING:
     from builder.runtime.changes import Snapshot
@@ -29,10 +29,9 @@ def snapshot() -> None:
 @verbose
 def create(name: str, snapshot: str | None) -> None:
     """Keep what a container is now, running or not, and print the snapshot's name."""
-    require_root("oven snapshot")
     from builder.runtime import snapshots
 
-    click.echo(snapshots.create(Places.of_user(), name, snapshot))
+    click.echo(snapshots.create(places_of(name), name, snapshot))
 
 
 @snapshot.command(name="list")
@@ -40,10 +39,9 @@ def create(name: str, snapshot: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     """List the snapshots of a container, the oldest first."""
-    require_root("oven snapshot")
     from builder.runtime import snapshots
 
-    rows = [_row(key, one) for key, one in snapshots.listed(Places.of_user(), name).items()]
+    rows = [_row(key, one) for key, one in snapshots.listed(places_of(name), name).items()]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -68,11 +66,10 @@ def restore(
     discard: bool,  # noqa: FBT001
 ) -> None:
     """Make a container what it was; what it is now becomes a snapshot, whose name is printed."""
-    require_root("oven snapshot")
     from builder.cli.lifecycle import start_and_tell
     from builder.runtime import snapshots
 
-    places = Places.of_user()
+    places = places_of(name)
     snapshots.find(places, name, snapshot)  # refused before anything is stopped
     was_up = stop_if_asked(places, name, stop=stop)
     before = snapshots.restore(places, name, snapshot, discard=discard)
@@ -88,10 +85,9 @@ def restore(
 @verbose
 def rm(name: str, snapshots: tuple[str, ...]) -> None:
     """Remove snapshots."""
-    require_root("oven snapshot")
     from builder.runtime.snapshots import remove
 
-    remove(Places.of_user(), name, snapshots)
+    remove(places_of(name), name, snapshots)
 
 
 @snapshot.command()
@@ -102,10 +98,9 @@ def rm(name: str, snapshots: tuple[str, ...]) -> None:
 @verbose
 def schedule(name: str, every: int | None, keep: int, off: bool) -> None:  # noqa: FBT001
     """Have snapshots made as time goes by, and the oldest of these removed."""
-    require_root("oven snapshot")
     from builder.runtime import schedule as scheduling
 
-    places = Places.of_user()
+    places = places_of(name)
     if off:
         scheduling.write(places, name, None)
         return
@@ -123,13 +118,12 @@ def schedule(name: str, every: int | None, keep: int, off: bool) -> None:  # noq
 @snapshot.command()
 def due() -> int:
     """Make the snapshots of all containers that are due; a timer runs this."""
-    require_root("oven snapshot")
     from builder.cli.report import show
     from builder.model.errors import OvenError
     from builder.runtime import schedule as scheduling
 
     code = 0
-    for name, made in scheduling.due(Places.of_user()):
+    for name, made in scheduling.due(places_of()):
         if isinstance(made, OvenError):
             show(made)
             code = code or made.exit_code

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
+from builder.cli.commands import places_of
 from builder.cli.verbose import verbose
-from builder.host.places import Places
-from builder.host.privilege import require_root
 
 
 @click.command()
@@ -29,11 +28,10 @@ def export(
     no_snapshots: bool,  # noqa: FBT001
 ) -> None:
     """Write a whole container, running or not, to one file, and print the path."""
-    require_root("oven export")
     from builder.host.files import disk_errors, draft_of
     from builder.stages.transfer import Packing, export_container
 
-    places = Places.of_user()
+    places = places_of(name)
     packing = Packing(snapshots=not no_snapshots, template=with_template)
     if output == Path("-"):
         if sys.stdout.isatty():
@@ -55,10 +53,9 @@ def export(
 @verbose
 def import_(file: Path, name: str | None) -> None:
     """Make a container of a file that `oven export` wrote; it is stopped. Prints its name."""
-    require_root("oven import")
     from builder.stages.transfer import import_container
 
-    taken = import_container(Places.of_user(), file, name)
+    taken = import_container(places_of(), file, name)
     for note in taken.notes:
         click.echo(note, err=True)
     click.echo(taken.container.name)

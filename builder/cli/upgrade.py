@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.commands import places_of
 from builder.cli.diff import printable
 from builder.cli.snapshot import stop_if_asked
 from builder.cli.verbose import verbose
 from builder.host.places import Places
-from builder.host.privilege import require_root
 
 if TYPE_CHECKING:
     from builder.runtime.plan import Plan
@@ -42,11 +42,10 @@ def upgrade(
 
     It is stopped, changed and started; if it does not work as before, all is as it was.
     """
-    require_root("oven upgrade")
     from builder.cli.lines import reporter
     from builder.runtime import upgrade as upgrading
 
-    places = Places.of_user()
+    places = places_of(name)
     template = _template(places, name, wanted)
     if template is None:
         click.echo(json.dumps({"upgraded": False}) if as_json else f"{name} is up to date")
@@ -66,11 +65,10 @@ def upgrade(
 @verbose
 def rollback(name: str, stop: bool) -> None:  # noqa: FBT001  # click's way
     """Make a container what it was before its last upgrade; what it is now becomes a snapshot."""
-    require_root("oven rollback")
     from builder.cli.lifecycle import start_and_tell
     from builder.runtime import upgrade as upgrading
 
-    places = Places.of_user()
+    places = places_of(name)
     was_up = stop_if_asked(places, name, stop=stop)
     click.echo(upgrading.rollback(places, name))
     if was_up:

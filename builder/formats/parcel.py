@@ -23,6 +23,7 @@ from builder.formats.policy import Parts, RefusedError, check, parts_of, shown
 from builder.formats.tarstream import TarStream
 from builder.formats.unpack import Draft
 from builder.host.files import disk_errors
+from builder.host.layered import opaque
 from builder.model.errors import RecipeError, StageError, TrustError
 from builder.store.manifest import Seen, look
 
@@ -30,6 +31,7 @@ RECORD, TEMPLATE = b"oven.json", b"template.tar.zst"
 MOST_RECORD = 64 << 20
 MOST_ENTRIES = 50_000_000
 OPAQUE = "trusted.overlay.opaque"
+"""As it is called in a parcel, whoever wrote that."""
 
 _PIECE = 1 << 20
 _LAST_TIME = 0o77777777777
@@ -170,7 +172,7 @@ class Reader:
                 try:
                     parts = _checked(member, names, count)
                     found.add(_layer_of(parts))
-                    tree.place(member, parts, self._stream.data)
+                    tree.place(_noted(member), parts, self._stream.data)
                 except RefusedError as why:
                     problem = f"the archive is refused: `{shown(member.name)}` {why}"
                     raise TrustError(problem, at=self._source) from why
@@ -211,6 +213,14 @@ def _checked(member: Member, names: frozenset[bytes], count: int) -> Parts:
     if member.kind == headers.LINK and _layer_of(parts_of(member.link)) not in names:
         raise RefusedError("is a hard link to what is in no layer")
     return parts
+
+
+def _noted(member: Member) -> Member:
+    """Give an entry with the note of overlayfs under the name that it has for this process."""
+    if OPAQUE not in member.xattrs:
+        return member
+    rest = {key: value for key, value in member.xattrs.items() if key != OPAQUE}
+    return replace(member, xattrs={**rest, opaque(): b"y"})
 
 
 def _layer_of(parts: Parts) -> bytes:
@@ -263,12 +273,14 @@ def _member(top: bytes, seen: Seen, name: bytes) -> Member | None:
 
 def _xattrs(path: bytes) -> Iterator[tuple[str, bytes]]:
     for name in os.listxattr(path, follow_symlinks=False):
-        if name == OPAQUE or headers.of_template(name):
+        if name == opaque():
+            if os.getxattr(path, name, follow_symlinks=False) == b"y":
+                yield OPAQUE, b"y"
+        elif headers.of_template(name):
             value = os.getxattr(path, name, follow_symlinks=False)
             if name == headers.CAPABILITY:
                 value = headers.plain_capability(value) or value
-            if name != OPAQUE or value == b"y":
-                yield name, value
+            yield name, value
 
 
 def _runs(fd: int, size: int) -> Iterator[Run]:

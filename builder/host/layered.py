@@ -5,6 +5,7 @@ never outside of the layers.
 """
 
 import contextlib
+import functools
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from builder.host.privilege import current
 from builder.host.treeio import TREES_FAULT, TreeIO
 
-_OPAQUE = "trusted.overlay.opaque"
-_NOTES = "trusted.overlay."
 _PIECE = 1 << 20
+
+
+@functools.cache
+def notes() -> str:
+    """Give what the attributes begin with in which overlayfs keeps its books, for this process.
+
+    Root of a user namespace mounts with `userxattr`; to everybody else those are plain attributes.
+    """
+    return "user.overlay." if current().unprivileged else "trusted.overlay."
+
+
+def opaque() -> str:
+    """Name the attribute of a folder that hides what is below it."""
+    return notes() + "opaque"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +68,7 @@ class Found:
     def attributes(self) -> dict[str, bytes]:
         """Give the extended attributes, without those by which overlayfs keeps its books."""
         found = self.tree.xattrs(self.path)
-        return {name: value for name, value in found.items() if not name.startswith(_NOTES)}
+        return {name: value for name, value in found.items() if not name.startswith(notes())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,5 +207,5 @@ def _look(folder: _Folder, path: str) -> tuple[Pair, _Folder | None]:
 
 def _is_opaque(tree: TreeIO, path: str) -> bool:
     with contextlib.suppress(OSError):
-        return tree.xattrs(path).get(_OPAQUE) == b"y"
+        return tree.xattrs(path).get(opaque()) == b"y"
     return False

@@ -179,8 +179,8 @@ def mount_overlay(overlay: Overlay, target: Path, owner: int) -> None:
     Overlayfs keeps the credentials of the mounting process for all that it does to the upper
     layer; with plain root's it could not make files in a layer where root has no id.
     """
-    lowers = ":".join(map(str, overlay.lowers))
-    options = f"lowerdir={lowers},upperdir={overlay.upper},workdir={overlay.work}"
+    options = "lowerdir=" + ":".join(map(escaped, overlay.lowers))
+    options += f",upperdir={escaped(overlay.upper)},workdir={escaped(overlay.work)}"
     # Every file and folder of a layer is whole, so that layers can be kept, merged and moved
     # (overlayfs.rst, "Changes to underlying filesystems").
     options += ",index=off,redirect_dir=nofollow,metacopy=off"
@@ -190,6 +190,12 @@ def mount_overlay(overlay: Overlay, target: Path, owner: int) -> None:
         options += ",userxattr"
     with file_owner(owner):
         _mount("overlay", target, "overlay", 0, options)
+
+
+def escaped(path: Path) -> str:
+    """Write a path as a mount option: a colon parts lower folders, a comma options."""
+    text = str(path.absolute()).replace("\\", "\\\\")
+    return text.replace(":", "\\:").replace(",", "\\,")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from builder.host.mounts import escaped
 from builder.host.privilege import current, mount
 from builder.model.errors import HostError
 
@@ -41,9 +42,9 @@ def overlay(
     lowers = [path for path in (over, lower) if path]
     # Without redirects and metacopy, each folder and file in `upper` is whole.
     options = [
-        "lowerdir=" + ":".join(_escaped(path) for path in lowers),
-        f"upperdir={_escaped(upper)}",
-        f"workdir={_escaped(work)}",
+        "lowerdir=" + ":".join(escaped(path) for path in lowers),
+        f"upperdir={escaped(upper)}",
+        f"workdir={escaped(work)}",
         "index=off,redirect_dir=nofollow,metacopy=off",
     ]
     if current().unprivileged:
@@ -196,12 +197,6 @@ def _strip_notes(path: bytes) -> None:
     for name in os.listxattr(path, follow_symlinks=False):
         if name.startswith(_NOTES):
             os.removexattr(path, name, follow_symlinks=False)
-
-
-def _escaped(path: Path) -> str:
-    """Write a path as a mount option: a colon parts lower folders, a comma options."""
-    text = str(path.absolute()).replace("\\", "\\\\")
-    return text.replace(":", "\\:").replace(",", "\\,")
 
 
 def _mount_error(error: OSError, target: Path) -> HostError:

@@ -14,20 +14,18 @@ from builder.model.errors import HostError
 # descriptor of the mount. So the mount is in nobody's list and goes when the descriptor is closed,
 # however this process ends.
 
-_POINT = Path("/run/oven/mnt")
-
-
 Seen = contextlib.AbstractContextManager[TreeIO]
 """A tree for as long as a block lasts."""
 
 
 @contextlib.contextmanager
-def overlaid(overlay: mounts.Overlay) -> Iterator[TreeIO]:
+def overlaid(overlay: mounts.Overlay, point: Path) -> Iterator[TreeIO]:
     """See layers as one tree with on-disk owners; what is changed lands in the upper one.
 
-    Nobody else may have the upper layer mounted meanwhile (overlayfs.rst).
+    `point` is a folder that may be made, to mount on where nobody sees it. Nobody else may have
+    the upper layer mounted meanwhile (overlayfs.rst).
     """
-    fd = _mounted(overlay)
+    fd = _mounted(overlay, point)
     try:
         with TreeIO(Path(f"/proc/self/fd/{fd}")) as tree:
             yield tree
@@ -35,14 +33,14 @@ def overlaid(overlay: mounts.Overlay) -> Iterator[TreeIO]:
         os.close(fd)
 
 
-def _mounted(overlay: mounts.Overlay) -> int:
+def _mounted(overlay: mounts.Overlay, point: Path) -> int:
     said, tell = os.pipe()
     parent = os.getpid()
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
             os.close(said)
-            os.write(tell, _mount(overlay, parent))
+            os.write(tell, _mount(overlay, point, parent))
             while os.getppid() == parent:
                 signal.pause()
         os._exit(0)
@@ -56,24 +54,24 @@ def _mounted(overlay: mounts.Overlay) -> int:
                 f"cannot mount layers as one: {reason}",
                 hint="see `dmesg` for the reason; keep containers on ext4, xfs or btrfs",
             )
-        there = f"/proc/{child}/root{_POINT}/view"
+        there = f"/proc/{child}/root{point}/view"
         return os.open(there, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
 
-def _mount(overlay: mounts.Overlay, parent: int) -> bytes:
+def _mount(overlay: mounts.Overlay, point: Path, parent: int) -> bytes:
     """Do it in the child; give what went wrong, or `ok`."""
     try:
         mounts.die_with_parent()
         if os.getppid() != parent:
             os._exit(0)
-        _POINT.mkdir(mode=0o711, parents=True, exist_ok=True)
+        point.mkdir(mode=0o711, parents=True, exist_ok=True)
         mounts.private_namespace()
-        mounts.mount_tmpfs(_POINT, "mode=700")
-        (_POINT / "view").mkdir()
-        mounts.mount_overlay(overlay, _POINT / "view", 0)
+        mounts.mount_tmpfs(point, "mode=700")
+        (point / "view").mkdir()
+        mounts.mount_overlay(overlay, point / "view", 0)
     except OSError as error:
         return str(error).encode(errors="replace")[:4096]
     return b"ok"

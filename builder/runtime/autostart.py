@@ -66,6 +66,13 @@ def settle(places: Places, units: Path = UNITS, booted: Path = _BOOTED) -> str |
     """
     path = units / unit_name(places)
     wanted = any(True for _ in groups(places))
+    if places.ordinary:
+        line = f"@reboot {program()} start --autostart"
+        return (
+            f"no unit is made for an ordinary user; put into your crontab: {line}"
+            if wanted
+            else None
+        )
     if wanted == path.exists() and (not wanted or path.read_text("utf-8") == unit(places)):
         return None
     if not wanted:

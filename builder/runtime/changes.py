@@ -21,8 +21,9 @@ from builder.model.errors import HostError
 from builder.model.value import Digest, Value, canonical
 from builder.runtime import own
 from builder.runtime.container import Container, Limits, cgroup_of, encode, folder_of, load
+from builder.runtime.journal import CHANGE
 
-CHANGE, RECORD, SNAPSHOTS = "change.json", "container.json", "snapshots"
+RECORD, SNAPSHOTS = "container.json", "snapshots"
 UPPER, LAYERS, DRAFTS = "upper", "layers", "drafts"
 
 Kind = Literal["asked", "scheduled", "restore", "upgrade", "rollback"]

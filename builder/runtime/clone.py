@@ -14,7 +14,7 @@ from builder.model.errors import ConflictError
 from builder.model.network import PortMapping
 from builder.model.value import canonical
 from builder.runtime import changes, journal, layers, own, snapshots, state, storage
-from builder.runtime.changes import CHANGE, LAYERS, RECORD, UPPER, Change
+from builder.runtime.changes import LAYERS, RECORD, UPPER, Change
 from builder.runtime.container import (
     Container,
     cgroup_of,
@@ -23,6 +23,7 @@ from builder.runtime.container import (
     folder_of,
     rootfs_of,
 )
+from builder.runtime.journal import CHANGE
 
 Forget = Callable[[TreeIO], None]
 """Takes from a tree what two containers must not share."""
@@ -95,7 +96,8 @@ def rename(places: Places, name: str, new: str) -> None:
 def merged(places: Places, container: Container, area: Path) -> view.Seen:
     """See what a stopped container sees as its root, with on-disk owners; changes stay."""
     lowers = (*(area / LAYERS / layer for layer in container.layers), rootfs_of(places, container))
-    return view.overlaid(mounts.Overlay(lowers, area / UPPER, area / "work"))
+    every = mounts.Overlay(lowers, area / UPPER, area / "work", of_user=places.ordinary)
+    return view.overlaid(every, places.point)
 
 
 def drop_name(tree: TreeIO, hostname: str) -> None:

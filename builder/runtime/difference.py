@@ -193,7 +193,8 @@ def _is_ovens(pair: Pair, container: Container | None) -> bool:
     if pair.path in {"etc/hosts", "etc/resolv.conf"}:
         return MARK in pair.seen.read(TEXT_LIMIT)
     if pair.path == "etc/hostname":
-        return pair.seen.read(TEXT_LIMIT).strip() == container.hostname.encode()
+        # Empty it is after a change of name, until the next start.
+        return pair.seen.read(TEXT_LIMIT).strip() in (b"", container.hostname.encode())
     return False
 
 

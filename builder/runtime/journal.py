@@ -11,7 +11,7 @@ from builder.host import cgroups, files, hierarchies, processes
 from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import NotFoundError
-from builder.runtime import changes, state
+from builder.runtime import state
 from builder.runtime.container import Container, cgroup_of, folder_of, load, volatile_of
 
 # Whoever changes a container holds the lock of its folder, which the kernel frees when the process
@@ -28,7 +28,7 @@ from builder.runtime.container import Container, cgroup_of, folder_of, load, vol
 # Names of containers hold no dot, so these four never meet one.
 
 DEAD_WITHOUT_LOCK = ("new.", "old.", "run.")
-SETTING, WISH = "setting", "wish.json"
+CHANGE, SETTING, WISH = "change.json", "setting", "wish.json"
 
 HANDLED = 30.0
 """Seconds that what follows the end of a container's first process is waited for."""
@@ -48,7 +48,7 @@ def holding(places: Places, name: str) -> Iterator[Container]:
     patience = HANDLED
     while True:
         with locked(places, name):
-            container = changes.settled(places, name)
+            container = _loaded(places, name)
             current = state.read(places, name)
             handler = _handler(current) if patience else None
             if handler is None:
@@ -66,6 +66,16 @@ def locked(places: Places, name: str) -> Iterator[None]:
     """Hold a container's lock and repair nothing."""
     with _locked_folder(folder_of(places, name), name):
         yield
+
+
+def _loaded(places: Places, name: str) -> Container:
+    """Give a container's record, once what moves layers is finished or undone."""
+    folder = folder_of(places, name)
+    if not any((folder / note).exists() for note in (CHANGE, f".{CHANGE}.new")):
+        return load(places, name)
+    from builder.runtime import changes
+
+    return changes.settled(places, name)
 
 
 def _handler(current: state.State | None) -> int | None:

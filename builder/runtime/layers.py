@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from builder.host import cgroups, launch
+from builder.host.layered import notes, opaque
 from builder.host.process import NO_SPACE, find_program, missing_program
 from builder.host.removal import remove_tree
 from builder.model.errors import HostError
@@ -16,7 +17,6 @@ from builder.runtime.container import Container
 MOST = 20
 """Layers that a container may stand on; the kernel takes more, but looks through each."""
 
-_OPAQUE = "trusted.overlay.opaque"
 _OUTPUT = 1 << 16
 
 Moves = tuple[tuple[str, str], ...]
@@ -124,9 +124,9 @@ def merge_folders(sources: list[bytes], target: bytes) -> None:
         folders, there, hides = todo.pop()
         os.mkdir(there, 0o700)  # noqa: PTH102  # paths are bytes: names need not be UTF-8
         # What lies below an opaque folder is hidden, in these layers and in those further down.
-        opaque = [depth for depth, folder in enumerate(folders) if _is_opaque(folder)]
-        if opaque:
-            folders, hides = folders[: opaque[0] + 1], True
+        cuts = [depth for depth, folder in enumerate(folders) if _is_opaque(folder)]
+        if cuts:
+            folders, hides = folders[: cuts[0] + 1], True
         made.append((folders[0], there, hides))
         for name in {entry for folder in folders for entry in os.listdir(folder)}:
             found = [path for folder in folders if os.path.lexists(path := folder + b"/" + name)]
@@ -140,7 +140,7 @@ def merge_folders(sources: list[bytes], target: bytes) -> None:
     for source, there, hides in reversed(made):
         copy_status(Path(os.fsdecode(source)), Path(os.fsdecode(there)))
         if hides:
-            os.setxattr(there, _OPAQUE, b"y")
+            os.setxattr(there, opaque(), b"y")
 
 
 def copy_status(source: Path, target: Path) -> None:
@@ -168,13 +168,13 @@ def _attributes(folder: Path) -> dict[str, bytes]:
     return {
         name: os.getxattr(folder, name, follow_symlinks=False)
         for name in names
-        if not name.startswith("trusted.overlay.")
+        if not name.startswith(notes())
     }
 
 
 def _is_opaque(folder: bytes) -> bool:
     with contextlib.suppress(OSError):
-        return os.getxattr(folder, _OPAQUE, follow_symlinks=False) == b"y"
+        return os.getxattr(folder, opaque(), follow_symlinks=False) == b"y"
     return False
 
 

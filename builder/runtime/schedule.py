@@ -112,11 +112,13 @@ def due(places: Places, now: float | None = None) -> Iterator[tuple[str, str | O
 
 def settle(places: Places, units: Path = UNITS, booted: Path = BOOTED) -> str | None:
     """Have the timer there; gives a sentence for the user where there is something to know."""
-    if not booted.is_dir():
-        return (
-            "this host is not run by systemd; this line in root's crontab does what a timer would: "
-            + cron_line(places)
+    if places.ordinary or not booted.is_dir():
+        why = (
+            "no timer is made for an ordinary user"
+            if places.ordinary
+            else ("this host is not run by systemd")
         )
+        return f"{why}; this line in your crontab does what one would: {cron_line(places)}"
     if not write_units(places, units):
         return None
     timer = f"{stem(places)}.timer"

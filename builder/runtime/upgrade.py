@@ -144,7 +144,7 @@ def _swap(places: Places, container: Container, order: Order) -> Outcome:
             kept = (fresh, *container.layers)
             moves = ((UPPER, f"{LAYERS}/{fresh}"),)
         moves += layers.fresh_upper(draft, draft.area / UPPER)
-        _apply(draft, container, made, order.template.rootfs)
+        _apply(places, draft, container, made, order.template.rootfs)
         draft.sync()
         record = msgspec.structs.replace(
             container,
@@ -157,13 +157,14 @@ def _swap(places: Places, container: Container, order: Order) -> Outcome:
     return Outcome(made, name)
 
 
-def _apply(draft: Draft, container: Container, made: Plan, rootfs: Path) -> None:
+def _apply(places: Places, draft: Draft, container: Container, made: Plan, rootfs: Path) -> None:
     """Do all steps in a new upper layer, through the very view that the container will have."""
     work = draft.drafts / "work"
     work.mkdir(mode=0o755)
     below = (draft.area / LAYERS / layer for layer in container.layers)
     lowers = (draft.area / UPPER, *below, rootfs)
-    with overlaid(mounts.Overlay(lowers, draft.drafts / UPPER, work)) as tree:
+    seen = mounts.Overlay(lowers, draft.drafts / UPPER, work, of_user=places.ordinary)
+    with overlaid(seen, places.point) as tree:
         for step in made.steps:
             try:
                 if not isinstance(step, Take):

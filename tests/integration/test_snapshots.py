@@ -242,7 +242,7 @@ def test_units_are_written_once(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "OnCalendar=*:0/5\n" in timer
     note = schedule.settle(rig.places, tmp_path, booted=tmp_path / "none")
     assert note is not None
-    assert "crontab does what a timer would: */5 * * * * OVEN_HOME=" in note
+    assert "crontab does what one would: */5 * * * * OVEN_HOME=" in note
 
 
 VERBS = {

@@ -15,6 +15,7 @@ import pytest
 from tests.support.needs import needs
 from tests.support.ordinary_user import ENOUGH, Account, account, run_by
 from tests.support.oven import Oven, text
+from tests.support.projects import project
 from tests.system.conftest import Built
 
 pytestmark = needs(
@@ -23,6 +24,13 @@ pytestmark = needs(
 )  # fmt: skip
 
 PATIENCE = 30.0
+NEWER = """\
+from = "debian-bookworm"
+
+[template]
+name = "newer"
+summary = "With one file more"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +134,48 @@ def test_a_whole_life(delegated: Oven) -> None:
     assert "Reached target" in text(delegated("logs", "mine").stdout)
     delegated("stop", "mine")
     delegated("destroy", "mine")
+
+
+def test_time_travels(delegated: Oven, oven: Oven, tmp_path: Path) -> None:
+    def inside(name: str, script: str) -> str:
+        return text(delegated("exec", name, "--", "sh", "-ec", script).stdout)
+
+    delegated("run", "--name", "year", "--network", "none", "debian-bookworm")
+    inside("year", "rm -r /etc/apt; mkdir /etc/apt; echo mine >/etc/apt/x; rm /etc/motd")
+    delegated("snapshot", "create", "year", "one")
+    inside("year", "rm /etc/apt/x")
+    delegated("clone", "year", "copy", "--snapshot", "one")
+    delegated("snapshot", "restore", "--stop", "year", "one")
+    assert inside("year", "cat /etc/apt/*; test ! -e /etc/motd") == "mine\n"
+    changes = text(delegated("diff", "copy").stdout).splitlines()
+    assert "A /etc/apt/x" in changes
+    assert "D /etc/apt/keyrings/" in changes
+    assert "D /etc/motd" in changes
+
+    delegated("upgrade", "year", "--to", a_newer_template(oven, delegated, tmp_path))
+    assert inside("year", "cat /etc/apt/* /usr/share/newer; test ! -e /etc/motd") == "mine\nyes\n"
+    delegated("rollback", "--stop", "year")
+    assert inside("year", "cat /etc/apt/*; test ! -e /usr/share/newer") == "mine\n"
+
+    parcel = delegated.home / "year.oven.tar.zst"
+    delegated("export", "year", "-o", parcel)
+    delegated("import", parcel, "taken")
+    delegated("rename", "taken", "other")
+    assert text(delegated("diff", "other").stdout) == text(delegated("diff", "year").stdout)
+    for name in ("year", "copy", "other"):
+        delegated("destroy", "--force", name)
+
+
+def a_newer_template(oven: Oven, user: Oven, folder: Path) -> str:
+    recipe = project(folder, NEWER, name="newer")
+    file = recipe.parent / "newer/overlay/usr/share/newer"
+    file.parent.mkdir(parents=True)
+    file.write_text("yes\n")
+    oven("build", "--no-probe", recipe)
+    oven("template", "export", "newer", "-o", user.home)
+    [tarball] = user.home.glob("newer*.tar.zst")
+    user("template", "import", tarball)
+    return "newer"
 
 
 def test_a_reboot_from_inside(delegated: Oven) -> None:
