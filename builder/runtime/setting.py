@@ -44,6 +44,8 @@ def change(
         new = described(old)
         if new.limits != old.limits:
             limits.check(places, new)
+        if new.binds != old.binds and not dry:
+            storage.check_binds(places, new)
         changed = _compare(places, old, new)
         if changed.fields and not dry:
             _do(places, old, changed)

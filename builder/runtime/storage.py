@@ -38,7 +38,7 @@ def make(
     """Keep a new container, with ids of its own; it is there whole or not at all."""
     check_name(container.name)
     _check_template(places, container)
-    _check_binds(places, container)
+    check_binds(places, container)
     containers = places.data / "containers"
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
@@ -63,7 +63,7 @@ def make_filled(
     """
     check_name(container.name)
     _check_template(places, container)
-    _check_binds(places, container)
+    check_binds(places, container)
     containers = places.data / "containers"
     with files.disk_errors(containers):
         with files.locked(containers / ".lock"):
@@ -96,7 +96,7 @@ def make_filled(
 def make_ephemeral(places: Places, container: Container) -> tuple[Container, int]:
     """Make a folder that lasts as long as the lock whose descriptor is given along with it."""
     _check_template(places, container)
-    _check_binds(places, container)
+    check_binds(places, container)
     containers = places.data / "containers"
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
@@ -116,6 +116,15 @@ def change(places: Places, container: Container) -> None:
     """Keep another record of a container; the caller holds its lock."""
     with files.disk_errors(places.data):
         files.replace(folder_of(places, container.name) / "container.json", encode(container))
+
+
+def check_binds(places: Places, container: Container) -> None:
+    """Refuse binds that cannot be, and make the volumes that are missing."""
+    if container.binds:
+        from builder.runtime import volumes
+
+        volumes.check(places, container.binds)
+        volumes.make_missing(places, container.binds)
 
 
 def remove(places: Places, name: str) -> None:
@@ -163,14 +172,6 @@ def _check_template(places: Places, container: Container) -> None:
         raise NotFoundError(
             f"the tree of template `{container.template_name}` is not there", at=rootfs
         )
-
-
-def _check_binds(places: Places, container: Container) -> None:
-    if container.binds:
-        from builder.runtime import volumes
-
-        volumes.check(places, container.binds)
-        volumes.make_missing(places, container.binds)
 
 
 def _free_ids(places: Places) -> int:

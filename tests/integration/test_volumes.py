@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builder.cli.options import describe_change
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, volumes
-from builder.runtime.container import Bind, Container
+from builder.runtime import lifecycle, setting, volumes
+from builder.runtime.container import Bind, Container, load
 from builder.runtime.exec import capture
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -144,6 +145,26 @@ def test_odd_targets_are_refused(rig: Rig, folder: Path, target: str) -> None:
 def test_what_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(RecipeError):
         volumes.parse(text, volume=False)
+
+
+def test_others_can_be_shown_later(rig: Rig, folder: Path) -> None:
+    def set_to(**given: tuple[str, ...]) -> tuple[str, ...]:
+        done = setting.change(rig.places, "test", lambda one: describe_change(one, given))
+        return done.at_start
+
+    make(rig, volumes.parse("pool:/srv/pool", volume=True))
+    assert set_to(bind=(f"{folder}:/srv/data", "/etc:/srv/etc:ro")) == ()
+    lifecycle.start(rig.places, "test", Silent())
+    assert sh(rig, "cat /srv/data/hello; test -d /srv/pool")[1] == "hello\n"
+    assert set_to(bind=(f"{folder}:/srv/etc",), volume=("none", "other:/srv/data")) == ("binds",)
+    shown = [(one.source, one.target) for one in load(rig.places, "test").binds]
+    assert shown == [(str(folder), "/srv/etc"), ("other", "/srv/data")]
+    assert [volume.name for volume in volumes.every(rig.places)] == ["other", "pool"]
+    with pytest.raises(RecipeError, match="cannot be shown"):
+        set_to(bind=("/proc:/srv/data",))
+    lifecycle.stop(rig.places, "test")
+    lifecycle.start(rig.places, "test", Silent())
+    assert sh(rig, "cat /srv/etc/hello; ls /srv/data")[1] == "hello\n"
 
 
 def test_a_volume_is_shared_and_outlives_containers(rig: Rig) -> None:

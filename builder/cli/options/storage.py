@@ -17,13 +17,13 @@ def options() -> "tuple[Decorator, ...]":
             "--bind",
             multiple=True,
             metavar="/FOLDER:/INSIDE[:ro]",
-            help="Show a folder or file of the host inside, with the same owners.",
+            help="Show a folder or file of the host inside, with the same owners; `none`: no more.",
         ),
         click.option(
             "--volume",
             multiple=True,
             metavar="NAME:/INSIDE[:ro]",
-            help="Show a volume inside; it is made if there is none, and outlives the container.",
+            help="Show a volume inside, which is made if missing and outlives it; `none`: no more.",
         ),
     )
 
@@ -39,8 +39,13 @@ def describe(container: "Container", given: Mapping[str, object]) -> "Container"
 
     assert isinstance(binds, tuple)  # as click gives them
     assert isinstance(named, tuple)
-    found = (
-        *(parse(text, volume=False) for text in binds),
-        *(parse(text, volume=True) for text in named),
-    )
-    return msgspec.structs.replace(container, binds=found)
+    there = [
+        one
+        for one in container.binds
+        if "none" not in (binds if one.source.startswith("/") else named)
+    ]
+    asked = [parse(text, volume=False) for text in binds if text != "none"]
+    asked += [parse(text, volume=True) for text in named if text != "none"]
+    targets = {one.target for one in asked}
+    kept = (one for one in there if one.target not in targets)
+    return msgspec.structs.replace(container, binds=(*kept, *asked))
