@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollback": ("builder.cli.upgrade:rollback", "Go back to what was before an upgrade."),
     "export": ("builder.cli.transfer:export", "Write a whole container to one file."),
     "import": ("builder.cli.transfer:import_", "Take in a container that was exported."),
+    "events": ("builder.cli.events", "Show what happened to containers, and what happens."),
     "template": ("builder.cli.template", "List, show, import, export and remove templates."),
     "cache": ("builder.cli.cache", "Show and prune what builds have remembered."),
     "doctor": ("builder.cli.doctor", "Check what this machine lacks, and say how to mend it."),
