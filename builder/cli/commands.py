@@ -92,8 +92,12 @@ class _Manner(TypedDict):
 
 
 def _manner(given: Mapping[str, object]) -> _Manner:
-    env = given.get("env") or ()
+    env, file = given.get("env") or (), given.get("env_file")
     assert isinstance(env, tuple)  # as both ways give it
+    if env or file:
+        from builder.cli.environment import variables
+
+        env = variables(env, str(file) if file else None)
     return {
         "user": str(given.get("user") or "root"),
         "cwd": str(given.get("workdir") or "/"),

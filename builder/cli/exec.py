@@ -13,6 +13,7 @@ from builder.cli.verbose import verbose
 @click.option("-u", "--user", default="root", help="Run CMD as this user (name, or uid:gid).")
 @click.option("-w", "--workdir", default="/", help="Run CMD in this folder.")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for CMD.")
+@click.option("--env-file", metavar="FILE", help="Set the variables that FILE has, one a line.")
 @verbose
 def exec_(
     name: str,
@@ -21,9 +22,11 @@ def exec_(
     user: str,
     workdir: str,
     env: tuple[str, ...],
+    env_file: str | None,
 ) -> int:
     """Run a command in a running container; its input, output and exit status are passed on."""
-    return exec_one(name, command, {"user": user, "workdir": workdir, "env": env, "tty": tty})
+    given = {"user": user, "workdir": workdir, "env": env, "env_file": env_file, "tty": tty}
+    return exec_one(name, command, given)
 
 
 @click.command()

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from builder.host import mounts, process
+from builder.host.guard import end_command
 from builder.host.process import CLEAN_ENVIRONMENT, Command, missing_program
 from builder.model.errors import HostError, OvenError
 
@@ -39,6 +40,8 @@ class Program(msgspec.Struct, frozen=True):
     """What becomes its stdin, stdout and stderr."""
     keep: tuple[int, ...] = ()
     """Other descriptors that it inherits."""
+    guarded: bool = False
+    """Whether a guard ends it, so that the kernel need not when this process dies."""
 
 
 def launch(
@@ -154,7 +157,7 @@ def _fork(
 
 def _kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
-        os.kill(pid, signal.SIGKILL)
+        end_command(pid)
         os.waitpid(pid, 0)
 
 
@@ -231,6 +234,8 @@ def _exec(program: Program) -> None:
     mounts.close_on_exec(3)
     for fd in program.keep:
         os.set_inheritable(fd, True)
+    if program.guarded:
+        mounts.live_on()
     os.chdir("/")
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         # Python ignores these two; a program must not inherit that (signal(7)).

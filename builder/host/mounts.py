@@ -253,6 +253,11 @@ def die_with_parent() -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
 
 
+def live_on() -> None:
+    """Take back `die_with_parent`."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+
+
 def close_on_exec(first: int) -> None:
     """Let no descriptor from `first` on reach the program that this process becomes."""
     flags = ctypes.c_uint(_CLOSE_RANGE_CLOEXEC)

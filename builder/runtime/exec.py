@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 
 from builder.host import launch
+from builder.host.guard import Guard, Settings
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
-from builder.model.errors import ConflictError, HostError
+from builder.model.errors import ConflictError, HostError, OvenError, RecipeError
 from builder.runtime import engine, inside, room, spec, state
 from builder.runtime.container import check_name, load, volatile_of
 from builder.runtime.state import State
@@ -41,11 +42,21 @@ class BootReport(msgspec.Struct, frozen=True):
 
 
 def exec_command(places: Places, name: str, call: Call) -> int:
-    """Run a command with our stdin, stdout and stderr; give its exit status."""
+    """Run a command with our stdin, stdout and stderr; give its exit status.
+
+    When this process is killed, the command and all of its session end.
+    """
     current = _running(places, name)
-    with _program(places, name, _resolve(current, call)) as program:
-        pid = launch.launch(program, lambda: room.enter_again(places, name, current.monitor))
-        return launch.attend(pid, lambda: None, _forward_to(pid))
+    terminal = _terminal() if call.tty else None
+    try:
+        with _program(places, name, _resolve(current, call), terminal) as (program, guard):
+            pid = launch.launch(program, _way_in(places, name, current), guard.over)
+            return launch.attend(pid, lambda: None, _forward_to(pid))
+    finally:
+        if terminal is not None:
+            import termios
+
+            termios.tcsetattr(0, termios.TCSADRAIN, terminal)
 
 
 def enter(places: Places, name: str, user: str = "root") -> int:
@@ -72,10 +83,10 @@ def capture(
     reading, writing = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with _program(places, name, _resolve(current, Call(tuple(argv)))) as program:
+        with _program(places, name, _resolve(current, Call(tuple(argv)))) as (program, guard):
             silent = msgspec.structs.replace(program, streams=(null, writing, writing))
             try:
-                pid = launch.launch(silent, lambda: room.enter_again(places, name, current.monitor))
+                pid = launch.launch(silent, _way_in(places, name, current), guard.over)
             finally:
                 os.close(writing)
                 os.close(null)
@@ -103,6 +114,23 @@ def _running(places: Places, name: str) -> State:
     return current
 
 
+def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:
+    return lambda: room.enter_again(places, name, current.monitor)
+
+
+def _terminal() -> Settings:
+    """Give how the terminal is set; the runtime makes it raw, and may be killed."""
+    import termios
+
+    try:
+        return termios.tcgetattr(0)
+    except termios.error:
+        raise RecipeError(
+            "there is no terminal to give to the command",
+            hint="leave out `-t` where input comes from a pipe or a file",
+        ) from None
+
+
 def _root_of(current: State) -> Path:
     return Path(f"/proc/{current.pid}/root")
 
@@ -122,21 +150,30 @@ def _resolve(current: State, call: Call) -> spec.Process:
 
 
 @contextlib.contextmanager
-def _program(places: Places, name: str, process: spec.Process) -> Iterator[launch.Program]:
-    """Give the call of the runtime; its two files last as long as it may use them."""
+def _program(
+    places: Places, name: str, process: spec.Process, terminal: Settings | None = None
+) -> Iterator[tuple[launch.Program, Guard]]:
+    """Give the call of the runtime, and its guard; two files last as long as it may use them."""
     unique = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
     file = volatile_of(places, name) / f"{unique}.json"
     log = file.with_suffix(".log")
     try:
         file.write_bytes(msgspec.json.encode(spec.process_part(process, room.open_files())))
-        begin = engine.command(places, name, log)
-        yield launch.Program((*begin, "exec", "--process", str(file), name))
+        argv = (*engine.command(places, name, log), "exec", "--process", str(file), name)
+        with Guard((file, log), terminal) as guard:
+            yield launch.Program(argv, guarded=True), guard
         complaint = engine.complaint(log)
         if complaint is not None:
-            raise HostError(f"cannot run a command in container `{name}`: {complaint}")
+            raise _refused(name, complaint)
     finally:
         file.unlink(missing_ok=True)
         log.unlink(missing_ok=True)
+
+
+def _refused(name: str, complaint: str) -> OvenError:
+    if "paused" in complaint:
+        return ConflictError(f"container `{name}` is frozen", hint=f"`oven thaw {name}` first")
+    return HostError(f"cannot run a command in container `{name}`: {complaint}")
 
 
 def _forward_to(pid: int) -> Callable[[int, launch.Sender], None]:

@@ -44,22 +44,22 @@ class User(msgspec.Struct, frozen=True):
 
 
 def find_user(tree: TreeIO, wanted: str) -> User:
-    """Look up `NAME`, `UID` or `UID:GID`; a number needs no entry in the user table."""
-    uid, _, gid = wanted.partition(":")
+    """Look up a user or `USER:GROUP`, each by name or number; a number needs no entry."""
+    uid, _, group = wanted.partition(":")
+    gid = _group(tree, group) if group else None
     for fields in _table(tree, "etc/passwd", 7):
-        if (fields[0] == wanted or fields[2] == uid) and _are_ids(fields[2], fields[3]):
-            groups = _groups_of(tree, fields[0])
+        if uid in {fields[0], fields[2]} and _are_ids(fields[2], fields[3]):
             return User(
                 uid=int(fields[2]),
-                gid=_id(gid) if gid else int(fields[3]),
-                groups=() if gid else groups,
+                gid=int(fields[3]) if gid is None else gid,
+                groups=_groups_of(tree, fields[0]) if gid is None else (),
                 home=fields[5] if fields[5].startswith("/") else "/",
                 shell=fields[6] if fields[6].startswith("/") else "/bin/sh",
                 name=fields[0],
             )
     if uid.isdigit():
-        return User(uid=_id(uid), gid=_id(gid) if gid else 0)
-    raise NotFoundError(f"there is no user `{wanted}` in the container")
+        return User(uid=_id(uid), gid=gid or 0)
+    raise NotFoundError(f"there is no user `{uid}` in the container")
 
 
 def check_program(tree: TreeIO, program: str, path: str = PATH) -> None:
@@ -99,6 +99,15 @@ def _is_executable(tree: TreeIO, path: str) -> bool:
         folder = path.rpartition("/")[0]
         path = target if target.startswith("/") else f"{folder}/{target}"
     return False
+
+
+def _group(tree: TreeIO, wanted: str) -> int:
+    for fields in _table(tree, "etc/group", 4):
+        if wanted == fields[0] and _are_ids(fields[2]):
+            return int(fields[2])
+    if wanted.isdigit():
+        return _id(wanted)
+    raise NotFoundError(f"there is no group `{wanted}` in the container")
 
 
 def _groups_of(tree: TreeIO, name: str) -> tuple[int, ...]:

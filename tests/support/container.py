@@ -124,18 +124,23 @@ def tiny_tree(root: Path) -> Path:
     (root / "lib64").symlink_to("usr/lib64")
     (root / "usr/lib64").mkdir()
     for program in PROGRAMS:
-        path = shutil.which(program, path="/usr/bin:/bin")
-        assert path, program
-        shutil.copy(path, root / "usr/bin" / program)
-        listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
-        for library in re.findall(r"(/\S+)", listed):
-            target = root / library.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                shutil.copy(library, target)
+        add_program(root, program)
     (root / "usr/bin/sh").symlink_to("dash")
     (root / "usr/sbin/init").write_text(INIT)
     (root / "usr/sbin/init").chmod(0o755)
     (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nann:x:1000:1000::/:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nstaff:x:50:ann\n")
     return root
+
+
+def add_program(root: Path, program: str) -> None:
+    """Copy a program of this machine, and what it loads, into a tree."""
+    path = shutil.which(program, path="/usr/bin:/bin")
+    assert path, program
+    shutil.copy(path, root / "usr/bin" / program)
+    listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+    for library in re.findall(r"(/\S+)", listed):
+        target = root / library.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            shutil.copy(library, target)
