@@ -182,7 +182,10 @@ def test_kill_9_ends_the_command_and_its_children(rig: Rig, begin: Running, tty:
     doomed = living(rig, "7772") + living(rig, "7773")
     daemon = living(rig, "7771")
     assert (len(doomed), len(daemon)) == (2, 1)
-    process.kill()
+    if terminal:
+        terminal.signal(signal.SIGKILL)
+    else:
+        process.kill()
     ended(doomed)
     assert living(rig, "7771") == daemon, "what went to a session of its own stays"
     os.kill(daemon[0], signal.SIGKILL)
@@ -253,7 +256,7 @@ def test_keys_of_job_control_go_inside(shell: Terminal) -> None:
 def test_the_terminal_is_restored_after_kill_9(shell: Terminal) -> None:
     shell.until(b"# ")
     assert not shell.restored()
-    shell.process.kill()
+    shell.signal(signal.SIGKILL)
     shell.process.wait()
     for _ in range(1000):
         if shell.restored():

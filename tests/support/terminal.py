@@ -15,7 +15,7 @@ PATIENCE = 20.0
 
 
 class Terminal:
-    """Starts a command as the leader of a session that has this terminal."""
+    """Starts a command in the foreground of this terminal."""
 
     def __init__(
         self,
@@ -28,9 +28,9 @@ class Terminal:
         self.ours, self.theirs = os.openpty()
         self.resize(*size)
         self.before = termios.tcgetattr(self.theirs)
-        # setsid(1) becomes the command itself, since it leads no process group.
+        # As with a person, a shell leads the session: the end of its leader hangs a terminal up.
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", *argv],
+            ["setsid", "--ctty", "sh", "-c", '"$@"; exit $?', "sh", *argv],
             stdin=self.theirs,
             stdout=self.theirs,
             stderr=self.theirs,
@@ -56,6 +56,11 @@ class Terminal:
         head, _, self.said = self.said.partition(word)
         return head + word
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the command."""
+        pid = self.process.pid
+        os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text()), number)
+
     def restored(self) -> bool:
         """Tell whether the terminal is set as it was before."""
         return termios.tcgetattr(self.theirs) == self.before
@@ -73,7 +78,7 @@ class Terminal:
 
     def close(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()
+            self.signal(9)
             self.process.wait()
         os.close(self.ours)
         os.close(self.theirs)

@@ -1,0 +1,27 @@
+"""The console of a container that runs: what its first process has as its terminal."""
+
+from builder.host import console
+from builder.host.places import Places
+from builder.model.errors import ConflictError, HostError
+from builder.runtime import state
+from builder.runtime.container import check_name, load, volatile_of
+
+
+def attach(places: Places, name: str) -> bool:
+    """Join our terminal to the console; give True when it was left, False when it has ended."""
+    check_name(name)
+    load(places, name)
+    if not state.alive(state.read(places, name)):
+        raise ConflictError(
+            f"container `{name}` is not running",
+            hint=f"`oven start {name}` first; `oven logs {name}` has what it said",
+        )
+    try:
+        return console.attach(volatile_of(places, name) / "bundle") is console.Ending.LEFT
+    except (ConnectionError, FileNotFoundError) as error:
+        if not state.alive(state.read(places, name)):
+            return False
+        raise HostError(
+            f"the monitor of container `{name}` does not answer: {error}",
+            hint=f"`oven enter {name}` works without it; a restart of the container begins another",
+        ) from error
