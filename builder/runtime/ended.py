@@ -9,7 +9,7 @@ import traceback
 from builder.host import cgroups, processes
 from builder.host.places import Places
 from builder.model.errors import NotFoundError, OvenError
-from builder.runtime import journal, lifecycle, room, state, storage
+from builder.runtime import events, journal, lifecycle, room, state, storage
 from builder.runtime.container import Container, folder_of, load, volatile_of
 from builder.runtime.state import End, State
 
@@ -55,10 +55,12 @@ def handle(places: Places, name: str) -> None:
         code = state.exit_code(places, name)
         if code is not None and current.phase != "stopping":
             state.write_end(places, name, End(code=code, time=int(time.time())))
+            events.record(places, name, "ended", code=code)
         journal.clean(places, name, networked=bool(container.interfaces))
         if current.phase == "stopping" or not _wanted(container, code):
             if container.remove and code != _REBOOT:
                 storage.remove(places, name)
+                events.record(places, name, "destroyed")
             return
         again = 0 if code == _REBOOT or _was_steady(current) else current.again + 1
         waiting = _pause(places, name, again)

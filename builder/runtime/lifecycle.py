@@ -12,7 +12,7 @@ from builder.host.notify import Listener
 from builder.host.places import Places
 from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
-from builder.runtime import boot, inits, journal, limits, state, storage
+from builder.runtime import boot, events, inits, journal, limits, state, storage
 from builder.runtime.container import Container, cgroup_of, check_name
 from builder.runtime.state import State
 
@@ -28,7 +28,9 @@ def create(
     `extras` are more files for its folder, by name; only root can read them.
     """
     limits.check(places, container)
-    return storage.make(places, container, extras)
+    made = storage.make(places, container, extras)
+    events.record(places, made.name, "created", template=made.template_name)
+    return made
 
 
 def start(places: Places, name: str, report: Reporter, *, timeout: float = READY_TIMEOUT) -> State:
@@ -72,6 +74,7 @@ def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
         by_itself = _stop(places, container, timeout)
         if container.remove:
             storage.remove(places, name)
+            events.record(places, name, "destroyed")
     return by_itself
 
 
@@ -99,6 +102,7 @@ def destroy(places: Places, name: str, *, force: bool = False) -> None:
                 )
             journal.clean(places, name, networked=bool(container.interfaces))
         storage.remove(places, name)
+        events.record(places, name, "destroyed")
 
 
 def freeze(places: Places, name: str) -> None:
@@ -138,10 +142,13 @@ def _boot(
     state.forget_end(places, container.name)
     try:
         listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))
-        return Started(container, boot.boot(places, container, again=again), listener)
-    except BaseException:
+        begun = Started(container, boot.boot(places, container, again=again), listener)
+    except BaseException as error:
         journal.clean(places, container.name, networked=bool(container.interfaces))
+        events.record(places, container.name, "failed", reason=str(error) or type(error).__name__)
         raise
+    events.record(places, container.name, "started", pid=begun.state.pid)
+    return begun
 
 
 def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
@@ -164,6 +171,7 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
         raise
     if current is None or not same:
         raise _ended_early(name, _console(places, name))
+    events.record(places, name, verdict)
     if verdict == "late":
         raise StageError(
             f"container `{name}` is not ready after {timeout:g} seconds, and goes on running",
@@ -225,6 +233,8 @@ def _stop(places: Places, container: Container, timeout: float) -> bool:
         os.close(pidfd)
     journal.clean(places, name, networked=bool(container.interfaces))
     state.forget_end(places, name)
+    if pidfd is not None:
+        events.record(places, name, "stopped", killed=not by_itself)
     return by_itself
 
 
@@ -254,6 +264,7 @@ def _set_frozen(places: Places, name: str, *, frozen: bool) -> None:
         state.write(places, name, noted)
         cgroups.freeze(cgroup_of(places, name), frozen=frozen)
         state.write(places, name, msgspec.structs.replace(noted, frozen=frozen))
+    events.record(places, name, "frozen" if frozen else "thawed")
 
 
 def _console(places: Places, name: str) -> str:
