@@ -111,6 +111,8 @@ def _running(places: Places, name: str) -> State:
     current = state.read(places, name)
     if current is None or not state.alive(current):
         raise ConflictError(f"container `{name}` is not running", hint=f"`oven start {name}` first")
+    if current.frozen:
+        raise _is_frozen(name)
     return current
 
 
@@ -172,8 +174,12 @@ def _program(
 
 def _refused(name: str, complaint: str) -> OvenError:
     if "paused" in complaint:
-        return ConflictError(f"container `{name}` is frozen", hint=f"`oven thaw {name}` first")
+        return _is_frozen(name)
     return HostError(f"cannot run a command in container `{name}`: {complaint}")
+
+
+def _is_frozen(name: str) -> ConflictError:
+    return ConflictError(f"container `{name}` is frozen", hint=f"`oven thaw {name}` first")
 
 
 def _forward_to(pid: int) -> Callable[[int, launch.Sender], None]:

@@ -266,14 +266,13 @@ def test_the_terminal_is_restored_after_kill_9(shell: Terminal) -> None:
 
 
 def test_a_frozen_container_takes_no_command(rig: Rig) -> None:
-    root = rig.places.runtime / "containers/test/oci"
-    subprocess.run(["runc", "--root", root, "pause", "test"], check=True)
+    lifecycle.freeze(rig.places, "test")
     try:
         with pytest.raises(ConflictError, match="is frozen") as caught:
             exec_command(rig.places, "test", Call(("true",)))
         assert "oven thaw test" in str(caught.value.hint)
     finally:
-        subprocess.run(["runc", "--root", root, "resume", "test"], check=True)
+        lifecycle.thaw(rig.places, "test")
     assert exec_command(rig.places, "test", Call(("true",))) == 0
 
 
