@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.commands import described, places_of, run_one, unpack
-from builder.cli.options import container_options
+from builder.cli.options import container_options, first_boot, with_options
 from builder.cli.verbose import verbose
 from builder.host.places import Places
 from builder.model.errors import StageError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("-w", "--workdir", default="/", help="Run CMD in this folder.")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for CMD.")
 @container_options
+@with_options(first_boot)
 @verbose
 def run(
     template: str,
@@ -43,6 +44,7 @@ def run(
     address are printed.
     """
     if command:
+        first_boot.refuse(options)
         manner = {"user": user, "workdir": workdir, "env": env, "tty": tty}
         return run_one(template, command, {**options, **manner})
     places = places_of()
@@ -68,6 +70,7 @@ def run(
 @click.argument("name")
 @click.argument("template")
 @container_options
+@with_options(first_boot)
 @verbose
 def create(name: str, template: str, **options: object) -> None:
     """Make a container without starting it."""
@@ -86,14 +89,15 @@ def _create(
     """Keep a new container; its template cannot be removed meanwhile."""
     import msgspec
 
-    from builder.runtime import lifecycle
+    from builder.runtime import firstboot, lifecycle
     from builder.runtime.templates import Templates
 
+    data = first_boot.data_of(options)
     unpack(places, template)
     with Templates(places.data).lock():
-        container = _describe(places, template, name, options)
+        container = _describe(places, template, name, {**options, "hostname": data.hostname})
         container = msgspec.structs.replace(container, remove=remove)
-        made = lifecycle.create(places, container)
+        made = lifecycle.create(places, container, firstboot.extras(data))
     if made.autostart is not None:
         from builder.cli.lifecycle import settle_autostart
 

@@ -12,7 +12,7 @@ from builder.host import cgroups, hierarchies, launch, processes
 from builder.host.places import PACKAGE, Places
 from builder.host.process import Command, find_program, missing_program, on_host
 from builder.model.errors import HostError
-from builder.runtime import engine, inits, limits, room, spec, state
+from builder.runtime import engine, firstboot, inits, limits, room, spec, state
 from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
 from builder.runtime.state import State
 
@@ -34,6 +34,8 @@ def prepare(places: Places, container: Container) -> Path:
     intent = State(phase="starting", boot=processes.boot_id(), since=int(time.time()))
     state.write(places, container.name, intent)
     _prepare_shared(volatile / "host", container)
+    if firstboot.waits(places, container.name):
+        firstboot.show(places, container, volatile / "host/credentials")
     return volatile / "host"
 
 
@@ -135,7 +137,7 @@ def _create(places: Places, container: Container) -> int:
     try:
         monitor = launch.launch(
             launch.Program(argv, environment, (null, null, null), (tell,)),
-            lambda: room.enter(here),
+            lambda: _enter(places, here),
             lambda child: limits.join(places, container, child),
         )
     finally:
@@ -152,6 +154,11 @@ def _check_cgroup(places: Places, container: Container) -> None:
             hint="log in so that systemd runs your session (`loginctl` shows it), or run it as"
             " root; single commands (`oven run TEMPLATE -- CMD`) and other inits need none",
         )
+
+
+def _enter(places: Places, here: room.Room) -> None:
+    room.enter(here)
+    firstboot.apply(places, here.container)
 
 
 def _after(places: Places, name: str) -> tuple[str, ...]:

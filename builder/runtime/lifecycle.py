@@ -12,7 +12,7 @@ from builder.host.notify import Listener
 from builder.host.places import Places
 from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
-from builder.runtime import boot, events, inits, journal, limits, state, storage
+from builder.runtime import boot, events, firstboot, inits, journal, limits, state, storage
 from builder.runtime.container import Container, cgroup_of, check_name
 from builder.runtime.state import State
 
@@ -164,6 +164,7 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
                     current, phase="running", ready=verdict == "ready", starter=0
                 )
                 state.write(places, name, current)
+                firstboot.forget(places, name)
     except NotFoundError:
         raise _ended_early(name, "") from None
     except BaseException:

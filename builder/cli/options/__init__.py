@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from builder.cli.options import life, limits, network, storage
 
@@ -20,14 +20,33 @@ _CHANGEABLE = (limits, storage, life)
 """What `set` can change later."""
 
 
+class Group(Protocol):
+    """A module with options."""
+
+    def options(self) -> tuple[Decorator, ...]:
+        """Give what click needs to know of them."""
+
+
+def with_options(*groups: Group) -> Decorator:
+    """Add the options of these groups to a command."""
+
+    def add(command: Callable[..., object]) -> Callable[..., object]:
+        for group in reversed(groups):
+            for option in reversed(group.options()):
+                command = option(command)
+        return command
+
+    return add
+
+
 def container_options(command: Callable[..., object]) -> Callable[..., object]:
     """Add all options that describe a container."""
-    return _add(command, _GROUPS)
+    return with_options(*_GROUPS)(command)
 
 
 def changing_options(command: Callable[..., object]) -> Callable[..., object]:
     """Add those that can be changed later."""
-    return _add(command, _CHANGEABLE)
+    return with_options(*_CHANGEABLE)(command)
 
 
 def describe(container: "Container", given: Mapping[str, object]) -> "Container":
@@ -38,13 +57,6 @@ def describe(container: "Container", given: Mapping[str, object]) -> "Container"
 def describe_change(container: "Container", given: Mapping[str, object]) -> "Container":
     """Lay over a container's record what was typed to change it."""
     return _lay(container, given, _CHANGEABLE)
-
-
-def _add(command: Callable[..., object], groups: tuple[ModuleType, ...]) -> Callable[..., object]:
-    for group in reversed(groups):
-        for option in reversed(group.options()):
-            command = option(command)
-    return command
 
 
 def _lay(
