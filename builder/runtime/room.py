@@ -39,6 +39,24 @@ class Room(msgspec.Struct, frozen=True):
 def enter(room: Room) -> None:
     """Move this process into a new room; `cgroups.join` is the caller's part."""
     container, places = room.container, room.places
+    look_into(room)
+    if room.shared is not None:
+        mounts.bind(room.shared, places.shared)
+    with TreeIO(places.rootfs) as tree:
+        _check(tree)
+        # Only ids of the container exist in its layer; files of plain root could not be made.
+        with mounts.file_owner(container.first_id):
+            _write_names(tree, room)
+    if hierarchies.layout() is hierarchies.Layout.LEGACY:
+        cgroups.show_legacy_only(_lower(places))
+
+
+def look_into(room: Room) -> None:
+    """Mount the root of a container that does not run, for this process alone.
+
+    The caller holds the container's lock, since an overlay has one user at a time.
+    """
+    places = room.places
     places.point.mkdir(mode=0o711, parents=True, exist_ok=True)
     mounts.private_namespace()
     # The container's root walks this path without any rights on the host.
@@ -47,17 +65,10 @@ def enter(room: Room) -> None:
         folder.mkdir()
     places.temporary.mkdir(mode=0o700)
     _mount_root(room)
-    if room.shared is not None:
-        mounts.bind(room.shared, places.shared)
-    with TreeIO(places.rootfs) as tree:
-        _check(tree)
-        if container.binds:
+    if room.container.binds:
+        with TreeIO(places.rootfs) as tree:
+            _check(tree)
             _mount_binds(room, tree)
-        # Only ids of the container exist in its layer; files of plain root could not be made.
-        with mounts.file_owner(container.first_id):
-            _write_names(tree, room)
-    if hierarchies.layout() is hierarchies.Layout.LEGACY:
-        cgroups.show_legacy_only(_lower(places))
 
 
 def enter_again(places: Places, name: str, monitor: int) -> None:
