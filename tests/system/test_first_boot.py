@@ -44,8 +44,7 @@ class Guest:
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("key") / "id"
-    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path]
-    subprocess.run(argv, check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
     return path
 
 
