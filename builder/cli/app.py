@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "exec": ("builder.cli.exec:exec_", "Run a command in a running container."),
     "enter": ("builder.cli.exec:enter", "Open a shell in a running container."),
     "console": ("builder.cli.console", "Join the console of a running container."),
+    "cp": ("builder.cli.cp", "Copy files into containers, out of them, and between them."),
     "list": ("builder.cli.show:list_", "List the containers."),
     "show": ("builder.cli.show:show", "Show one container."),
     "set": ("builder.cli.set:set_", "Change what a container may use, and what it is to do."),

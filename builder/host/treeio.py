@@ -245,6 +245,20 @@ class TreeIO:
         with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as handle:
             os.chown(_of(handle), *owner)
 
+    # Lending
+
+    @contextlib.contextmanager
+    def folder(self, path: str) -> Iterator[int]:
+        """Lend a descriptor of a folder, through links inside the tree."""
+        with self._opened(path, os.O_RDONLY | os.O_DIRECTORY) as folder:
+            yield folder
+
+    @contextlib.contextmanager
+    def entry(self, path: str) -> Iterator[tuple[int, str]]:
+        """Lend a descriptor of the folder that holds an entry, and give the entry's name."""
+        with self._parent(path) as found:
+            yield found
+
     # Resolving
 
     @contextlib.contextmanager

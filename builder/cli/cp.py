@@ -1,0 +1,51 @@
+"""`oven cp`: files and folders into containers, out of them, and between them."""
+
+import sys
+
+import click
+
+from builder.cli.verbose import verbose
+from builder.host.places import Places
+from builder.host.privilege import require_root
+
+_SHOWN = 20
+"""Names of what was left out that are told; then only how many more."""
+
+
+@click.command()
+@click.argument("source", metavar="SOURCE")
+@click.argument("target", metavar="TARGET")
+@click.option(
+    "-a", "--archive", is_flag=True, help="Keep owners by number, set-id bits and devices too."
+)
+@click.option("--owner", metavar="USER[:GROUP]", help="Whose the copies inside become.")
+@verbose
+def cp(source: str, target: str, archive: bool, owner: str | None) -> None:  # noqa: FBT001  # click's way
+    """Copy a file or folder, as `cp -r` does; one that is in a container is NAME:PATH.
+
+    With `-` in place of a path of the host a tar stream is read from stdin or written to stdout.
+    """
+    require_root("oven cp")
+    from builder.cli.lines import reporter
+    from builder.model.progress import Silent
+    from builder.runtime import copying
+
+    left_out: list[str] = []
+    quiet = not sys.stderr.isatty()
+    with reporter() as report:
+        task = (Silent() if quiet else report).begin(f"copying {source}", unit="B")
+        wish = copying.Wish(archive, owner, left_out.append, task.advance)
+        try:
+            copying.copy(Places.of_user(), copying.parse(source), copying.parse(target), wish)
+        finally:
+            task.close()
+    _tell(left_out)
+
+
+def _tell(left_out: list[str]) -> None:
+    """Name what was not copied: sockets, fifos and devices, and what changed meanwhile."""
+    for name in left_out[:_SHOWN]:
+        plain = "".join(char for char in name if char.isprintable())
+        click.echo(f"left out `{plain}`: not a file, a folder or a link", err=True)
+    if len(left_out) > _SHOWN:
+        click.echo(f"left out {len(left_out) - _SHOWN} more", err=True)
