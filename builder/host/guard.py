@@ -31,7 +31,7 @@ class Guard:
         `litter` are files to remove afterwards; `terminal` is what tcgetattr(3) said of stdin, to
         be restored.
         """
-        reading, self._writing = os.pipe()
+        reading, self._writing = map(_above_streams, os.pipe())
         self._pid = os.fork()
         if self._pid == 0:
             with contextlib.suppress(BaseException):
@@ -82,6 +82,17 @@ def end_command(runtime: int) -> None:
         time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError):
         os.kill(runtime, signal.SIGKILL)
+
+
+def _above_streams(fd: int) -> int:
+    """Move a descriptor out of the way where a stream was closed, which the command inherits."""
+    if fd > 2:
+        return fd
+    import fcntl
+
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return moved
 
 
 def _stand_by(reading: int, litter: Sequence[Path], terminal: Settings | None) -> None:
