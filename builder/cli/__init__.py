@@ -8,6 +8,10 @@ import sys
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # It was closed, as by `>&-`; else the next file that is opened would be in its place.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  # kept
     if sys.argv[1:] == ["--version"]:
         # Answered before click is imported, which would triple the time that this takes.
         from builder import __version__
