@@ -10,7 +10,16 @@ from pathlib import Path
 import msgspec
 
 from builder.host import mounts
-from builder.host.hierarchies import ROOT, Layout, available, delegated, layout, legacy, limiting
+from builder.host.hierarchies import (
+    ROOT,
+    Layout,
+    available,
+    delegated,
+    layout,
+    legacy,
+    limiting,
+    whole,
+)
 from builder.host.privilege import current
 from builder.model.errors import HostError
 
@@ -295,7 +304,9 @@ def show_legacy_only(target: Path) -> None:
 def _unified() -> Iterator[int]:
     """Give a descriptor of the root of the version 2 hierarchy, or of the part that is a user's."""
     try:
-        root = mounts.detached("cgroup2")
+        root = whole()
+        if root is None:
+            root = mounts.detached("cgroup2")
     except PermissionError as error:
         part = delegated()
         if part is None:
