@@ -41,6 +41,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollback": ("builder.cli.upgrade:rollback", "Go back to what was before an upgrade."),
     "export": ("builder.cli.transfer:export", "Write a whole container to one file."),
     "import": ("builder.cli.transfer:import_", "Take in a container that was exported."),
+    "volume": ("builder.cli.volume", "Keep data that outlives containers."),
+    "logs": ("builder.cli.logs", "Show what a container wrote to its console and journal."),
     "events": ("builder.cli.events", "Show what happened to containers, and what happens."),
     "template": ("builder.cli.template", "List, show, import, export and remove templates."),
     "cache": ("builder.cli.cache", "Show and prune what builds have remembered."),

@@ -1,4 +1,4 @@
-"""`oven list`, `show` and `logs`: what there is, and what it says."""
+"""`oven list` and `oven show`: what there is."""
 
 import re
 import time
@@ -66,18 +66,6 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
         record = folder_of(places, name) / "container.json"
         problem = f"{record} cannot be read: {row.problem}"
         _print_lines([("name", name), ("status", "damaged"), ("problem", problem)])
-
-
-@click.command()
-@click.argument("name")
-@click.option("-f", "--follow", is_flag=True, help="Go on as new lines come.")
-def logs(name: str, follow: bool) -> None:  # noqa: FBT001  # click's way
-    """Show what a container wrote to its console."""
-    from builder.runtime import logs as runtime_logs
-
-    read = runtime_logs.follow if follow else runtime_logs.console
-    for line in read(Places.of_user(), name):
-        click.echo(line)
 
 
 def _show(places: Places, summary: "Summary", *, as_json: bool) -> None:

@@ -136,11 +136,18 @@ class Inside:
         argv += [*more, "--clearenv", "--hostname", box.hostname]
         argv += [] if box.network else ["--unshare-net"]
         if box.from_host:
-            argv += [*_programs(), *_kernel(""), "--tmpfs", "/tmp", "--tmpfs", "/run"]
-            argv += ["--bind", str(box.root), str(box.root), *_kernel(str(box.root))]
+            argv += [
+                *programs_of_host(),
+                *views_of_kernel(""),
+                "--tmpfs",
+                "/tmp",
+                "--tmpfs",
+                "/run",
+            ]
+            argv += ["--bind", str(box.root), str(box.root), *views_of_kernel(str(box.root))]
             argv += ["--tmpfs", f"{box.root}/run"]
         else:
-            argv += ["--bind", str(box.root), "/", *_kernel("")]
+            argv += ["--bind", str(box.root), "/", *views_of_kernel("")]
         for bind in box.binds:
             argv += ["--bind" if bind.writable else "--ro-bind", str(bind.source), bind.inside]
         argv += last
@@ -150,7 +157,7 @@ class Inside:
         return tuple(argv)
 
 
-def _programs() -> list[str]:
+def programs_of_host() -> list[str]:
     """Show the host's programs and what they cannot do without, and none of its data."""
     argv = []
     for path in ("/usr", "/etc/alternatives", "/etc/ld.so.cache", "/etc/passwd", "/etc/group"):
@@ -163,7 +170,7 @@ def _programs() -> list[str]:
     return argv
 
 
-def _kernel(root: str) -> list[str]:
+def views_of_kernel(root: str) -> list[str]:
     """Mount what is the kernel's below a root."""
     argv = ["--proc", f"{root}/proc", "--dev", f"{root}/dev"]
     for path in _OF_THE_KERNEL:

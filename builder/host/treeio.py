@@ -254,6 +254,12 @@ class TreeIO:
             yield folder
 
     @contextlib.contextmanager
+    def by_descriptor(self, path: str) -> Iterator[Path]:
+        """Lend a name of this process for a folder, for system calls that take no descriptor."""
+        with self._opened(path, os.O_PATH | os.O_DIRECTORY) as folder:
+            yield Path(_of(folder))
+
+    @contextlib.contextmanager
     def entry(self, path: str) -> Iterator[tuple[int, str]]:
         """Lend a descriptor of the folder that holds an entry, and give the entry's name."""
         with self._parent(path) as found:

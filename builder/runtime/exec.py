@@ -96,6 +96,28 @@ def capture(
     return code, output.decode(errors="replace")
 
 
+def output(places: Places, name: str, argv: Sequence[str]) -> Iterator[bytes]:
+    """Run a command as root without stdin, and give its lines as they come.
+
+    It ends when nobody wants more of them.
+    """
+    current = _running(places, name)
+    reading, writing = os.pipe()
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    with (
+        open(reading, "rb") as file,  # noqa: PTH123  # opened by descriptor
+        _program(places, name, _resolve(current, Call(tuple(argv)))) as (program, guard),
+    ):
+        silent = msgspec.structs.replace(program, streams=(null, writing, writing))
+        try:
+            pid = launch.launch(silent, _way_in(places, name, current), guard.over)
+        finally:
+            os.close(writing)
+            os.close(null)
+        yield from file
+        launch.wait(pid)
+
+
 def boot_report(places: Places, name: str, *, timeout: float = 120) -> BootReport:
     """Ask systemd, once it has nothing left to start, how the boot went."""
     wait = ("systemctl", "is-system-running", "--wait")

@@ -1,0 +1,57 @@
+"""The journal of a container: read by its own program where it runs, else in a sandbox."""
+
+import contextlib
+from collections.abc import Iterator
+
+from builder.host import journalreader, mounts
+from builder.host.places import Places
+from builder.host.treeio import TreeIO
+from builder.model.errors import ConflictError, NotFoundError
+from builder.runtime import inside, journal, logs, room, state
+from builder.runtime.container import load
+from builder.runtime.logs import Wanted
+
+# A journal is a binary file that a hostile container wrote. Where the container runs, its own
+# journalctl reads it, inside. Where it does not, the host's reads it, with no rights and nothing of
+# the host in view but programs: see `host/journalreader.py`.
+
+_FOLDER = "var/log/journal"
+
+
+def read(places: Places, name: str, wanted: Wanted, unit: str | None = None) -> Iterator[str]:
+    """Give the lines of the journal, the oldest first, without what would steer a terminal."""
+    load(places, name)
+    options = journalreader.options(wanted.since, wanted.count, unit)
+    current = state.read(places, name)
+    if current is not None and state.alive(current):
+        from builder.runtime.exec import output
+
+        follow = ("--follow",) if wanted.follow else ()
+        try:
+            lines = output(places, name, ("journalctl", *options, *follow))
+            yield from map(logs.plain, lines)
+        except inside.NoProgramError:
+            raise NotFoundError(
+                f"container `{name}` has no journalctl",
+                hint=f"`oven logs {name}` shows its console",
+            ) from None
+        return
+    yield from map(logs.plain, _of_stopped(places, name, options))
+
+
+def _of_stopped(places: Places, name: str, options: tuple[str, ...]) -> Iterator[bytes]:
+    """Mounts the container's root for the rest of this process."""
+    with contextlib.ExitStack() as stack:
+        container = stack.enter_context(journal.holding(places, name))
+        if state.alive(state.read(places, name)):
+            raise ConflictError(f"container `{name}` was started meanwhile")
+        room.look_into(room.Room(places, container))
+        tree = stack.enter_context(TreeIO(room.ROOTFS))
+        if not tree.is_dir(_FOLDER):
+            raise NotFoundError(
+                f"container `{name}` keeps no journal on its disk",
+                hint=f"it has the folder /{_FOLDER} where one is kept; `oven logs {name}` shows "
+                "its console",
+            )
+        mounts.bind(stack.enter_context(tree.by_descriptor(_FOLDER)), room.SHARED)
+        yield from journalreader.lines(room.SHARED, options)
