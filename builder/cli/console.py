@@ -4,8 +4,7 @@ import os
 
 import click
 
-from builder.host.places import Places
-from builder.host.privilege import require_root
+from builder.cli.commands import places_of
 
 
 @click.command()
@@ -15,12 +14,11 @@ def console(name: str) -> None:
 
     Where input is no terminal the console is only shown. Several people may be there at once.
     """
-    require_root("oven console")
     from builder.runtime.console import attach
 
     if os.isatty(0):
         click.echo(f"the console of {name}; Enter shows a prompt, Ctrl-] leaves", err=True)
-    if attach(Places.of_user(), name):
+    if attach(places_of(name), name):
         click.echo(f"\nleft the console of {name}; it goes on", err=True)
     else:
         click.echo(f"\ncontainer {name} has ended", err=True)

@@ -4,9 +4,8 @@ import sys
 
 import click
 
+from builder.cli.commands import places_of
 from builder.cli.verbose import verbose
-from builder.host.places import Places
-from builder.host.privilege import require_root
 
 _SHOWN = 20
 """Names of what was left out that are told; then only how many more."""
@@ -25,7 +24,6 @@ def cp(source: str, target: str, archive: bool, owner: str | None) -> None:  # n
 
     With `-` in place of a path of the host a tar stream is read from stdin or written to stdout.
     """
-    require_root("oven cp")
     from builder.cli.lines import reporter
     from builder.model.progress import Silent
     from builder.runtime import copying
@@ -36,7 +34,7 @@ def cp(source: str, target: str, archive: bool, owner: str | None) -> None:  # n
         task = (Silent() if quiet else report).begin(f"copying {source}", unit="B")
         wish = copying.Wish(archive, owner, left_out.append, task.advance)
         try:
-            copying.copy(Places.of_user(), copying.parse(source), copying.parse(target), wish)
+            copying.copy(places_of(), copying.parse(source), copying.parse(target), wish)
         finally:
             task.close()
     _tell(left_out)

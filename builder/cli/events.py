@@ -8,7 +8,6 @@ import click
 
 from builder.cli.moments import SINCE
 from builder.host.places import Places
-from builder.host.privilege import require_root
 
 if TYPE_CHECKING:
     from builder.runtime.events import Event
@@ -26,7 +25,6 @@ def events(
     since: float | None,
 ) -> None:
     """Show what happened to containers: to all, or to those named; they may be gone."""
-    require_root("oven events")
     from builder.runtime import events as runtime_events
 
     places = Places.of_user()

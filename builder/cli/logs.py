@@ -2,10 +2,9 @@
 
 import click
 
+from builder.cli.commands import places_of
 from builder.cli.moments import SINCE
 from builder.cli.verbose import verbose
-from builder.host.places import Places
-from builder.host.privilege import require_root
 
 
 @click.command()
@@ -25,11 +24,10 @@ def logs(
     unit: str | None,
 ) -> None:
     """Show what a container wrote to its console, or its journal."""
-    require_root("oven logs")
     from builder.runtime import logs as runtime_logs
 
     wanted = runtime_logs.Wanted(since=since or 0, count=count, follow=follow)
-    places = Places.of_user()
+    places = places_of(name)
     if journal or unit:
         from builder.runtime import journals
 

@@ -13,7 +13,7 @@ from builder.host.treeio import TreeIO
 from builder.model.errors import ConflictError
 from builder.model.network import PortMapping
 from builder.model.value import canonical
-from builder.runtime import changes, journal, layers, own, snapshots, state, storage
+from builder.runtime import changes, events, journal, layers, own, snapshots, state, storage
 from builder.runtime.changes import LAYERS, RECORD, UPPER, Change
 from builder.runtime.container import (
     Container,
@@ -57,7 +57,9 @@ def clone(
                 forget(tree)
                 drop_name(tree, source.hostname)
 
-        return storage.make_filled(places, fresh, fill)
+        made = storage.make_filled(places, fresh, fill)
+    events.record(places, made.name, "created", template=made.template_name, source=name)
+    return made
 
 
 def describe(source: Container, name: str, ports: tuple[PortMapping, ...] = ()) -> Container:
@@ -91,6 +93,7 @@ def rename(places: Places, name: str, new: str) -> None:
             if target.exists():
                 raise ConflictError(f"there is a container `{new}` already")
             _rename(places, container, target)
+        events.record(places, new, "renamed", before=name)
 
 
 def merged(places: Places, container: Container, area: Path) -> view.Seen:

@@ -106,7 +106,7 @@ def _opened(places: Places, name: str | None, stack: contextlib.ExitStack) -> _O
     if state.alive(state.read(places, name)):
         raise ConflictError(f"container `{name}` was started meanwhile")
     room.look_into(room.Room(places, container))
-    return _Opened(end, stack.enter_context(TreeIO(room.ROOTFS)), container.first_id)
+    return _Opened(end, stack.enter_context(TreeIO(places.rootfs)), container.first_id)
 
 
 def _copy(origin: _Opened, goal: _Opened, wish: Wish) -> None:

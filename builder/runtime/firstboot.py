@@ -13,7 +13,6 @@ from builder.host.treeio import TreeIO
 from builder.model.errors import HostError, RecipeError
 from builder.model.first_boot import FirstBoot, Root
 from builder.model.value import canonical
-from builder.runtime import room
 from builder.runtime.accounts import Accounts
 from builder.runtime.container import Container, folder_of, volatile_of
 
@@ -48,7 +47,7 @@ def apply(places: Places, container: Container) -> None:
     data = _read(folder / PENDING)
     if data is None:
         return
-    with TreeIO(room.ROOTFS) as tree, mounts.file_owner(container.first_id):
+    with TreeIO(places.rootfs) as tree, mounts.file_owner(container.first_id):
         try:
             write(tree, data, container.first_id)
         except OSError as error:
@@ -57,7 +56,7 @@ def apply(places: Places, container: Container) -> None:
                 hint="its template may have a link where a file or folder should be",
             ) from error
     disk = files.Disk()
-    disk.sync_filesystem(room.ROOTFS)
+    disk.sync_filesystem(places.rootfs)
     disk.rename(folder / PENDING, folder / _WRITTEN)
     disk.sync(folder)
 

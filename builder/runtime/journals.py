@@ -46,12 +46,12 @@ def _of_stopped(places: Places, name: str, options: tuple[str, ...]) -> Iterator
         if state.alive(state.read(places, name)):
             raise ConflictError(f"container `{name}` was started meanwhile")
         room.look_into(room.Room(places, container))
-        tree = stack.enter_context(TreeIO(room.ROOTFS))
+        tree = stack.enter_context(TreeIO(places.rootfs))
         if not tree.is_dir(_FOLDER):
             raise NotFoundError(
                 f"container `{name}` keeps no journal on its disk",
                 hint=f"it has the folder /{_FOLDER} where one is kept; `oven logs {name}` shows "
                 "its console",
             )
-        mounts.bind(stack.enter_context(tree.by_descriptor(_FOLDER)), room.SHARED)
-        yield from journalreader.lines(room.SHARED, options)
+        mounts.bind(stack.enter_context(tree.by_descriptor(_FOLDER)), places.shared)
+        yield from journalreader.lines(places.shared, options)

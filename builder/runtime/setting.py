@@ -9,7 +9,7 @@ import msgspec
 from builder.host import files
 from builder.host.places import Places
 from builder.model.errors import OvenError
-from builder.runtime import journal, limits, own, state, storage
+from builder.runtime import events, journal, limits, own, state, storage
 from builder.runtime.container import Container, check_name, encode, folder_of, volatile_of
 
 _AT_START = ("hostname", "interfaces", "ports", "binds", "init")
@@ -49,6 +49,7 @@ def change(
         changed = _compare(places, old, new)
         if changed.fields and not dry:
             _do(places, old, changed)
+            events.record(places, name, "set", fields=", ".join(changed.fields))
     return changed
 
 

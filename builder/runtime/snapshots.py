@@ -9,7 +9,7 @@ import msgspec
 from builder.host import files
 from builder.host.places import Places
 from builder.model.errors import ConflictError, NotFoundError
-from builder.runtime import changes, journal, layers, state
+from builder.runtime import changes, events, journal, layers, state
 from builder.runtime.changes import DRAFTS, LAYERS, UPPER, Change, Draft, Kind, Snapshot
 from builder.runtime.container import (
     Container,
@@ -46,6 +46,7 @@ def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = 
                 record = msgspec.structs.replace(container, layers=kept)
             put = {snapshot: describe(container, kept, kind, running=running)}
             draft.commit(Change(moves=moves, record=record, put=put))
+        events.record(places, name, "snapshot", snapshot=snapshot, reason=kind)
         if not running:
             compact(places, name)
     return snapshot
@@ -100,6 +101,7 @@ def go_back(
             moves = ((UPPER, f"{LAYERS}/{fresh}"),)
         moves += layers.fresh_upper(draft, top_of(draft, wanted.layers))
         draft.commit(Change(moves=moves, record=record, put=put))
+    events.record(places, name, "restored", reason=kind, template=wanted.template_name)
     return before
 
 

@@ -13,7 +13,17 @@ from builder.host.treeio import TreeIO
 from builder.host.view import overlaid
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
-from builder.runtime import changes, health, journal, layers, lifecycle, own, plan, snapshots
+from builder.runtime import (
+    changes,
+    events,
+    health,
+    journal,
+    layers,
+    lifecycle,
+    own,
+    plan,
+    snapshots,
+)
 from builder.runtime.changes import DRAFTS, LAYERS, UPPER, Change, Draft
 from builder.runtime.container import Container, check_name, folder_of, load, rootfs_of
 from builder.runtime.plan import Plan, Take, Trees, Write
@@ -69,6 +79,7 @@ def upgrade(places: Places, name: str, order: Order, report: Reporter) -> Outcom
         # Nobody removes the template before the record names it.
         with Templates(places.data).lock():
             outcome = _swap(places, container, order)
+        events.record(places, name, "upgraded", template=order.template.name)
         snapshots.compact(places, name)
     if not order.start:
         return outcome

@@ -19,7 +19,7 @@ from builder.host.places import Places
 from builder.model.errors import NotFoundError, RecipeError, TrustError
 from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical
-from builder.runtime import changes, journal, layers, state, storage
+from builder.runtime import changes, events, journal, layers, state, storage
 from builder.runtime.changes import DRAFTS, LAYERS, SNAPSHOTS, UPPER, Snapshot
 from builder.runtime.clone import drop_name, merged
 from builder.runtime.container import NAME, Container, cgroup_of, check_name, folder_of
@@ -121,6 +121,7 @@ def import_container(places: Places, source: Path, name: str | None) -> Taken:
 
         with templates.held(stands_on):
             taken.container = storage.make_filled(places, taken.container, fill)
+    events.record(places, taken.container.name, "imported")
     return taken
 
 
