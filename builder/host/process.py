@@ -3,7 +3,8 @@
 import contextlib
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -94,6 +95,90 @@ def on_host(command: Command) -> Done:
             process.kill()
             raise
     return Done(process.returncode, stdout, stderr)
+
+
+def side_by_side(
+    commands: Sequence[Command], meanwhile: Callable[[], None] | None = None
+) -> list[Done]:
+    """Run commands on this machine at the same time, and do something else beside them.
+
+    Waits for all; kills them on Ctrl-C. They take no folder and no descriptors. The network of a
+    container hangs on this, so it does without `subprocess`, which is slow to import.
+    """
+    running: list[_Running] = []
+    try:
+        for command in commands:
+            announce(command)
+            running.append(_spawn(command))
+        if meanwhile is not None:
+            meanwhile()
+        return [_ended(one) for one in running]
+    except BaseException:
+        for one in running:
+            if not one.ended:
+                os.kill(one.pid, signal.SIGKILL)
+                _ended(one)
+        raise
+
+
+class _Running:
+    """A program under way; all that it reads and prints is in memory, so that it never waits."""
+
+    def __init__(self, pid: int, stdout: IO[bytes], stderr: IO[bytes]) -> None:
+        self.pid = pid
+        self.stdout = stdout
+        self.stderr = stderr
+        self.ended = False
+
+
+def _spawn(command: Command) -> _Running:
+    program = find_program(command.argv[0])
+    if program is None:
+        raise missing_program(command.argv[0])
+    files = (memory_file(), memory_file(), memory_file())
+    files[0].write(command.stdin)
+    files[0].seek(0)
+    actions = [(os.POSIX_SPAWN_DUP2, file.fileno(), fd) for fd, file in enumerate(files)]
+    environment = {**CLEAN_ENVIRONMENT, **command.env}
+    with files[0]:
+        # Python ignores these two; a program must not inherit that (signal(7)).
+        usual = (signal.SIGPIPE, signal.SIGXFSZ)
+        pid = os.posix_spawn(
+            program, command.argv, environment, file_actions=actions, setsigdef=usual
+        )
+    return _Running(pid, *files[1:])
+
+
+def _ended(one: _Running) -> Done:
+    _, status = os.waitpid(one.pid, 0)
+    one.ended = True
+    with one.stdout, one.stderr:
+        return Done(os.waitstatus_to_exitcode(status), all_of(one.stdout), all_of(one.stderr))
+
+
+def aside(work: Callable[[], None], *, holding: int) -> None:
+    """Have something done by a process of its own, and do not wait for it.
+
+    Of open files it has only `holding`, such as a lock that it lets go of when it ends. What it
+    raises is lost.
+    """
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            os.setsid()
+            # Twice, so that the first one can be waited for and nobody has to wait for this one.
+            if os.fork() == 0:
+                null = os.open(os.devnull, os.O_RDWR)
+                for fd in range(3):
+                    os.dup2(null, fd)
+                os.closerange(3, holding)
+                os.closerange(holding + 1, _MOST_FILES)
+                work()
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+_MOST_FILES = 1 << 16
 
 
 def start(
@@ -216,6 +301,7 @@ PACKAGE_OF: Mapping[str, str] = {
     "conmon": "conmon",
     "crun": "crun",
     "debootstrap": "debootstrap",
+    "dnsmasq": "dnsmasq-base",
     "dnf": "dnf",
     "dpkg-deb": "dpkg",
     "gpg": "gnupg",
@@ -229,6 +315,7 @@ PACKAGE_OF: Mapping[str, str] = {
     "rpmkeys": "rpm",
     "runc": "runc",
     "tar": "tar",
+    "tc": "iproute2",
     "unshare": "util-linux",
 }
 """Which Debian package holds a program that Oven calls."""
