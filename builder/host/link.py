@@ -1,56 +1,41 @@
-"""Network links: interfaces, addresses, firewall rules and who holds a port, on the host.
+"""Network links: interfaces, addresses and firewall rules of the host.
 
-Nothing else calls `ip`, `nft` or `ss`, and each is given many commands at once.
+Nothing else calls `ip`, `nft` or `tc`. Each is given many commands at once, and those that need
+not wait for one another run side by side: most of their time the kernel waits, too.
 """
 
 import contextlib
-import errno
+import fcntl
 import socket
-from collections.abc import Iterable
-from dataclasses import dataclass
+import struct
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from builder.host.process import Command, Done, on_host
+from builder.host.process import Command, Done, on_host, side_by_side
 from builder.model.errors import HostError
 
 _SYSCTL = Path("/proc/sys/net")
+_TABLES = Path("/proc/self/net")
+_SIOCGIFMTU = 0x8921
+_GOING = 0x6F76656E
+"""The group that interfaces are put in to be removed together (ip-link(8)): `oven`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """Where the host sends packets for a network."""
 
     network: str
     """Such as `192.0.2.0/24`, or `default`."""
     interface: str
+    direct: bool = False
+    """Whether the host itself is in that network."""
 
 
 class _Route(msgspec.Struct):
     dst: str
     dev: str = ""
-
-
-class _Link(msgspec.Struct):
-    mtu: int
-
-
-class _Chain(msgspec.Struct):
-    family: str
-    table: str
-    name: str
-    hook: str = ""
-    policy: str = ""
-
-
-class _Ruled(msgspec.Struct):
-    chain: _Chain | None = None
-
-
-class _Ruleset(msgspec.Struct):
-    nftables: list[_Ruled]
 
 
 def interfaces() -> frozenset[str]:
@@ -65,41 +50,126 @@ def routes() -> tuple[Route, ...]:
     return tuple(Route(network=route.dst, interface=route.dev) for route in found)
 
 
-def mtu(interface: str) -> int:
-    """Tell how large a packet an interface carries."""
-    output = _ask("ip", "-j", "link", "show", "dev", interface)
-    return msgspec.json.decode(output, type=list[_Link])[0].mtu
+def connected() -> tuple[Route, ...]:
+    """List the IPv4 networks that the host has routes for, the default aside; runs no program.
+
+    Routes of other tables than the main one, as some VPNs have them, are not among them.
+    """
+    return tuple(route for route in _main_routes() if route.network != "default")
 
 
-def configure(commands: Iterable[str], *, inside: int | None = None) -> None:
+def outer_mtu() -> int:
+    """Tell how large packets to the outside may be: less than 1500 in many clouds and VPNs."""
+    ways = {route.interface for route in _main_routes() if route.network == "default"}
+    with contextlib.suppress(FileNotFoundError):
+        for line in (_TABLES / "ipv6_route").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words[1] == "00" and words[9] != "lo":
+                ways.add(words[9])
+    return min((_mtu(interface) for interface in ways & interfaces()), default=1500)
+
+
+def _main_routes() -> Iterable[Route]:
+    for line in (_TABLES / "route").read_text(encoding="ascii").splitlines()[1:]:
+        words = line.split()
+        # Numbers are in the order of this machine, as they are in packets (proc_net(5)).
+        network, mask = (struct.pack("=I", int(words[index], 16)) for index in (1, 7))
+        bits = int.from_bytes(mask, "big").bit_count()
+        name = f"{socket.inet_ntoa(network)}/{bits}" if bits else "default"
+        yield Route(network=name, interface=words[0], direct=words[2] == "00000000")
+
+
+def _mtu(interface: str) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        asked = struct.pack("16sI12x", interface.encode(), 0)
+        answer: bytes = fcntl.ioctl(probe, _SIOCGIFMTU, asked)
+    return int(struct.unpack("16sI12x", answer)[1])
+
+
+class RulesError(HostError):
+    """The kernel did not take rules, or does not have what they are to change."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """Commands for one program, which it takes all at once."""
+
+    program: str
+    command: Command
+
+
+def ip(commands: Iterable[str], *, inside: int | None = None) -> Job:
     """Have `ip` do these commands, on the host or in the network namespace of a process.
 
     Only that one namespace is entered: `ip` stays a program of the host, which the guest can
     neither see nor trace.
     """
     enter = () if inside is None else ("nsenter", f"--net=/proc/{inside}/ns/net")
-    batch = "\n".join(commands) + "\n"
-    command = Command((*enter, "ip", "-batch", "-"), stdin=batch.encode())
-    done = on_host(command)
-    if done.code != 0:
-        raise _refused("ip", done)
+    return Job("ip", _batch(*enter, "ip", "-batch", "-", lines=commands))
 
 
-def remove(interface: str) -> None:
-    """Remove an interface, and the other end of its cable; one that is gone is no error."""
-    if interface not in interfaces():
-        return
-    done = on_host(Command(("ip", "link", "delete", "dev", interface)))
-    # The kernel may have removed it meanwhile, when the last process of the namespace ended.
-    if done.code != 0 and interface in interfaces():
-        raise _refused("ip", done)
+def tc(commands: Iterable[str]) -> Job:
+    """Have `tc` do these commands on the host."""
+    return Job("tc", _batch("tc", "-batch", "-", lines=commands))
+
+
+def nft(rules: str) -> Job:
+    """Have the kernel take all these nftables commands, or none of them."""
+    return Job("nft", Command(("nft", "-f", "-"), stdin=rules.encode()))
+
+
+def removal(names: Iterable[str]) -> Job:
+    """Remove interfaces, and the other ends of their cables; one that is gone is no error.
+
+    The kernel waits some 20 ms for each that is removed by itself, and once for a group.
+    """
+    lines = [f"link set dev {name} group {_GOING}" for name in names]
+    lines.append(f"link delete group {_GOING}")
+    return Job("", _batch("ip", "-force", "-batch", "-", lines=lines))
+
+
+def perform(*jobs: Job, meanwhile: Callable[[], None] | None = None) -> None:
+    """Do jobs side by side; raises HostError when one fails, after all have ended.
+
+    It is a RulesError only when all but rules went well.
+    """
+    ended = zip(jobs, side_by_side([job.command for job in jobs], meanwhile), strict=True)
+    for job, done in sorted(ended, key=lambda one: one[0].program == "nft"):
+        # Without a program nothing was asked for that can fail: the kernel removes a cable by
+        # itself, at a time of its choice, when the last process of the container has ended.
+        if done.code != 0 and job.program:
+            raise _refused(job.program, done)
+
+
+def configure(commands: Iterable[str], *, inside: int | None = None) -> None:
+    """Have `ip` do these commands; raises HostError when it refuses one."""
+    perform(ip(commands, inside=inside))
+
+
+def remove(names: Iterable[str]) -> None:
+    """Remove those of these interfaces that are there."""
+    if found := sorted(interfaces() & set(names)):
+        perform(removal(found))
 
 
 def apply_rules(rules: str) -> None:
     """Have the kernel take all these nftables commands, or none of them."""
-    done = on_host(Command(("nft", "-f", "-"), stdin=rules.encode()))
-    if done.code != 0:
-        raise _refused("nft", done)
+    perform(nft(rules))
+
+
+def _batch(*argv: str, lines: Iterable[str]) -> Command:
+    return Command(argv, stdin=("\n".join(lines) + "\n").encode())
+
+
+def filters_bridged_ipv6() -> bool:
+    """Tell whether rules see what passes bridges (br_netfilter), as Docker has it."""
+    path = _SYSCTL / "bridge/bridge-nf-call-ip6tables"
+    return path.exists() and path.read_text(encoding="ascii").strip() == "1"
+
+
+def has_ipv6() -> bool:
+    """Tell whether this host uses IPv6 at all."""
+    path = _SYSCTL / "ipv6/conf/all/disable_ipv6"
+    return path.exists() and path.read_text(encoding="ascii").strip() == "0"
 
 
 def check_rules(rules: str) -> None:
@@ -107,17 +177,6 @@ def check_rules(rules: str) -> None:
     done = on_host(Command(("nft", "--check", "-f", "-"), stdin=rules.encode()))
     if done.code != 0:
         raise _refused("nft", done)
-
-
-def blocked_by() -> tuple[str, ...]:
-    """Name the chains, other than ours, that drop forwarded packets by default."""
-    output = _ask("nft", "-j", "list", "chains")
-    chains = [ruled.chain for ruled in msgspec.json.decode(output, type=_Ruleset).nftables]
-    return tuple(
-        f"{chain.family} {chain.table} {chain.name}"
-        for chain in chains
-        if chain and (chain.hook, chain.policy) == ("forward", "drop") and chain.table != "oven"
-    )
 
 
 def set_sysctl(name: str, value: str) -> None:
@@ -133,36 +192,6 @@ def set_sysctl(name: str, value: str) -> None:
                 f"cannot set `{path}` to {value}: {error.strerror}",
                 hint="networks for containers need root, and /proc/sys must not be read-only",
             ) from error
-
-
-def port_is_free(protocol: Literal["tcp", "udp"], address: str, port: int) -> bool:
-    """Tell whether a program could listen there; an empty address means every one."""
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as probe:
-        if protocol == "tcp":
-            # Closed connections of a server that has ended do not count; a listener still does.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise HostError(
-                f"cannot publish port {port} on `{address or 'every address'}`: {error.strerror}",
-                hint="`ip address` lists the addresses of this host",
-            ) from error
-    return True
-
-
-def holder_of(protocol: Literal["tcp", "udp"], port: int) -> str:
-    """Name the program that listens on a port, as `nginx (pid 42)`, as well as can be known."""
-    flags = "-Hlnpt" if protocol == "tcp" else "-Hlnpu"
-    with contextlib.suppress(HostError):
-        users = on_host(Command(("ss", flags, f"sport = :{port}"))).output.partition('users:(("')[2]
-        if users:
-            program, _, rest = users.partition('",pid=')
-            return f"`{program}` (pid {rest.partition(',')[0]})"
-    return "a program of the host"
 
 
 def _ask(*argv: str) -> bytes:
@@ -181,8 +210,14 @@ def _refused(program: str, done: Done) -> HostError:
         hint = "networks for containers need root: run the same command with sudo"
     elif program == "nft":
         hint = "the kernel needs nf_tables with nat and bridge support; `oven doctor` checks it"
+    elif program == "tc" or "type ifb" in said:
+        hint = (
+            "to limit rates the kernel needs the modules `sch_tbf`, `sch_ingress`, `cls_u32`,"
+            " `act_mirred` and `ifb`"
+        )
     elif "Unknown device type" in said or "not supported" in said:
-        hint = "the kernel needs the modules `bridge` and `veth`; `oven doctor` checks them"
+        hint = "the kernel needs the modules `bridge` and `veth`, and `ifb` to limit rates"
     else:
         hint = None
-    return HostError(f"`{program}` cannot set up the network: {reason}", hint=hint)
+    kind = RulesError if program == "nft" else HostError
+    return kind(f"`{program}` cannot set up the network: {reason}", hint=hint)

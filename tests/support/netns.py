@@ -16,7 +16,11 @@ name, address, ports = sys.argv[1], sys.argv[2], map(int, sys.argv[3:])
 sockets = []
 for port in ports:
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        s = socket.socket(socket.AF_INET, kind)
+        s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+        if ":" in address:
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind((address, port))
         if kind == socket.SOCK_STREAM:
             s.listen(64)
@@ -36,9 +40,13 @@ while True:
 CLIENT = """
 import socket, sys
 protocol, address, port, timeout, source = sys.argv[1:]
-s = socket.socket(type=socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+s = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
 s.settimeout(float(timeout))
-s.bind((source, 0))
+if source:
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    address_, _, port_ = source.partition("#")
+    s.bind((address_, int(port_ or 0)))
 try:
     s.connect((address, int(port)))
     if protocol == "udp":
@@ -76,8 +84,12 @@ class Namespace:
 
     def serve(self, name: str, *ports: int, address: str = "0.0.0.0") -> None:
         """Answer on TCP and UDP ports with this name and the address of who asks."""
-        script = [sys.executable, "-IS", "-c", SERVER, name, address, *map(str, ports)]
-        server = subprocess.Popen(self.argv(*script), stdout=subprocess.PIPE)
+        self.start(SERVER, name, address, *map(str, ports))
+
+    def start(self, script: str, *arguments: str) -> None:
+        """Start a server that says `ready` when it is."""
+        argv = self.argv(sys.executable, "-IS", "-c", script, *arguments)
+        server = subprocess.Popen(argv, stdout=subprocess.PIPE)
         self._servers.append(server)
         assert server.stdout
         assert server.stdout.readline() == b"ready\n"
@@ -89,9 +101,9 @@ class Namespace:
         port: int,
         *,
         timeout: float = 5,
-        source: str = "0.0.0.0",
+        source: str = "",
     ) -> str:
-        """Give what a server answers, or the name of the error."""
+        """Give what a server answers, or the name of the error; a source is `ADDRESS[#PORT]`."""
         script = [sys.executable, "-IS", "-c", CLIENT, protocol, address]
         return self.run(*script, str(port), str(timeout), source)
 
@@ -115,7 +127,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def world() -> Iterator[tuple[Namespace, Namespace]]:
     """Play a host, which this process is in until the end, and a machine on its LAN.
 
-    The host is 198.51.100.1 and the other 198.51.100.2, its default route.
+    The host is 198.51.100.1 and 2001:db8::1, the other 198.51.100.2 and 2001:db8::2, which is the
+    host's default route.
     """
     with ExitStack() as stack:
         host, outside = Namespace(), Namespace()
@@ -125,9 +138,11 @@ def world() -> Iterator[tuple[Namespace, Namespace]]:
         host.run("ip", *link.split())
         for namespace, device, address in ((host, "lan0", "1"), (outside, "eth0", "2")):
             namespace.run("ip", "address", "add", f"198.51.100.{address}/24", "dev", device)
+            namespace.run("ip", "address", "add", f"2001:db8::{address}/64", "dev", device, "nodad")
             for name in ("lo", device):
                 namespace.run("ip", "link", "set", name, "up")
-        host.run("ip", "route", "add", "default", "via", "198.51.100.2")
+        for gateway in ("198.51.100.2", "2001:db8::2"):
+            host.run("ip", "route", "add", "default", "via", gateway)
         before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         stack.callback(os.close, before)
         _enter(Path(f"/proc/{host.pid}/ns/net"))

@@ -1,17 +1,15 @@
 """Options for a container's networks and ports."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from builder.model.errors import RecipeError
-from builder.model.network import PortMapping, parse_port
+from builder.model.network import DEFAULT, NONE, PortMapping, parse_ports
 
 if TYPE_CHECKING:
     from builder.cli.options import Decorator
-    from builder.runtime.container import Container
-
-NETWORK = "oven"
-"""The network that a container is on unless it is said otherwise."""
+    from builder.runtime.container import Container, Interface
 
 
 def options() -> "tuple[Decorator, ...]":
@@ -24,29 +22,108 @@ def options() -> "tuple[Decorator, ...]":
             "--publish",
             multiple=True,
             metavar="[ADDRESS:]HOST:PORT[/udp]",
-            help="Lead a port of the host to a port of the container.",
+            help="Lead a port of the host, or a range, to a port of the container.",
         ),
         click.option(
-            "--network", default=NETWORK, show_default=True, help="`none` for loopback only."
+            "--network",
+            "networks",
+            multiple=True,
+            metavar="NAME[,address=A][,address6=A][,rate=R]",
+            help=f"Put it on a network, also several times; `{DEFAULT}` by default, `{NONE}` for"
+            " loopback only.",
         ),
     )
 
 
 def describe(container: "Container", given: Mapping[str, object]) -> "Container":
-    """Lay networks and ports over a record."""
+    """Lay networks and ports over a record; `none` takes either away."""
     import msgspec
 
+    networks, publish = given.get("networks") or (), given.get("publish") or ()
+    assert isinstance(networks, tuple)
+    assert isinstance(publish, tuple)
+    interfaces, ports = container.interfaces, container.ports
+    if networks:
+        interfaces = () if networks == (NONE,) else _interfaces(networks)
+    if publish:
+        ports = () if publish == (NONE,) else _ports(publish)
+    if ports and not interfaces:
+        raise RecipeError("a container without a network cannot publish ports")
+    return msgspec.structs.replace(container, interfaces=interfaces, ports=ports)
+
+
+def _ports(given: tuple[str, ...]) -> tuple[PortMapping, ...]:
+    return tuple(mapping for text in given for mapping in parse_ports(text))
+
+
+def _interfaces(given: tuple[str, ...]) -> "tuple[Interface, ...]":
+    found = tuple(_interface(text) for text in given)
+    names = [one.network for one in found]
+    for name in names:
+        if name == NONE:
+            raise RecipeError(f"`--network {NONE}` goes with no other network")
+        if names.count(name) > 1:
+            raise RecipeError(f"the network `{name}` is named twice")
+    _check(found)
+    return found
+
+
+def _interface(text: str) -> "Interface":
+    """Read `NAME,key=value,…`."""
     from builder.runtime.container import Interface
 
-    network = str(given.get("network") or NETWORK)
-    if network not in {NETWORK, "none"}:
+    name, *words = text.split(",")
+    values = dict(word.partition("=")[::2] for word in words)
+    unknown = [key for key in values if key not in {"address", "address6", "rate"}]
+    if unknown or len(values) < len(words) or not (name and all(values.values())):
         raise RecipeError(
-            f"there is no network `{network}`", hint=f"there are: `{NETWORK}` and `none`"
+            f"`{text}` does not name a network",
+            hint="write `NAME`, or `NAME,address=10.86.0.5,address6=fd12::5,rate=10M`",
         )
-    publish = given.get("publish", ())
-    assert isinstance(publish, tuple)  # as click and the quick way give it
-    ports: tuple[PortMapping, ...] = tuple(parse_port(one) for one in publish)
-    if ports and network == "none":
-        raise RecipeError("a container without a network cannot publish ports")
-    interfaces = () if network == "none" else (Interface(network=network),)
-    return msgspec.structs.replace(container, interfaces=interfaces, ports=ports)
+    return Interface(
+        network=name,
+        address=values.get("address"),
+        address6=values.get("address6"),
+        rate=parse_rate(values["rate"]) if "rate" in values else None,
+    )
+
+
+def _check(interfaces: "tuple[Interface, ...]") -> None:
+    """Refuse networks that there are not, and addresses that are none of theirs."""
+    plain = [one for one in interfaces if one.network == DEFAULT and not _asks(one)]
+    if len(plain) == len(interfaces):
+        return
+    from builder.host.places import Places
+    from builder.runtime.network import definitions
+
+    places = Places.of_user()
+    for one in interfaces:
+        definitions.check_addresses(places, one.network, one.address, one.address6)
+
+
+def _asks(interface: "Interface") -> bool:
+    return bool(interface.address or interface.address6)
+
+
+_RATE = r"(\d{1,9}(?:\.\d{1,3})?)(?:([KMG]?)(?:i?B)?|([kmg]?)bit)"
+_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_BITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+_SLOWEST = 1024
+"""Slower, and connections time out before their first packet has passed."""
+_FASTEST = 1 << 40
+
+
+def parse_rate(text: str) -> int:
+    """Read how many bytes a second: `10M` (powers of 1024), or `100Mbit` (powers of 1000)."""
+    found = re.fullmatch(_RATE, text, re.IGNORECASE | re.ASCII)
+    rate = 0
+    if found and found[3] is not None:
+        rate = int(float(found[1]) * _BITS[found[3].upper()]) // 8
+    elif found:
+        rate = int(float(found[1]) * _BYTES[found[2].upper()])
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise RecipeError(
+            f"`{text}` is not a rate of at least 1K",
+            hint="write bytes a second as `10M`, or bits as `100Mbit`",
+        )
+    return rate

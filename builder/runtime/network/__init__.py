@@ -1,0 +1,84 @@
+"""The networks of containers: on and off their bridges, and the name servers to ask."""
+
+from builder.host.places import Places
+from builder.model.network import Lease
+from builder.runtime.container import Container, folder_of
+from builder.runtime.network import definitions
+from builder.runtime.network.servers import resolvers
+from builder.runtime.network.switch import Member, Switch, Wish, begin
+
+__all__ = ["attach", "detach", "let_go", "resolvers", "resolvers_for", "set_rate"]
+
+
+def attach(places: Places, container: Container, pid: int) -> tuple[Lease, ...]:
+    """Give a container its interfaces, in the order of its record; it has not been started.
+
+    The process is its first. Raises ConflictError when one of its ports or addresses is taken,
+    NotFoundError when a network is not there any more. An ordinary user's container leases nothing:
+    it has the host's address.
+    """
+    if places.ordinary:
+        from builder.runtime import userspace
+
+        userspace.attach(places, container, pid)
+        return ()
+    switch = Switch()
+    active = {segment.key for segment in switch.state().segments}
+    wishes = []
+    for one in container.interfaces:
+        key = definitions.key_of(places, one.network)
+        look = definitions.find if key in active else definitions.ready
+        wishes.append(Wish(key, look(places, one.network), one.address, one.address6, one.rate))
+    member = Member(_key(places, container.name), container.name, pid, container.ports)
+    return switch.attach(member, wishes)
+
+
+def detach(places: Places, name: str) -> None:
+    """Take a container off its networks; one that is on none is no error."""
+    if places.ordinary:
+        from builder.runtime import userspace
+
+        userspace.detach(places, name)
+        return
+    Switch().detach(_key(places, name))
+
+
+def let_go(places: Places, name: str) -> None:
+    """Do the same, but do not wait until the kernel has done it, which takes it 50 ms.
+
+    Whoever changes networks next waits for that.
+    """
+    if places.ordinary:
+        detach(places, name)
+        return
+    Switch().let_go(_key(places, name))
+
+
+def set_rate(places: Places, container: Container) -> None:
+    """Hold a running container to the rates of its record."""
+    Switch().change_rates(_key(places, container.name), [one.rate for one in container.interfaces])
+
+
+def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
+    """List the name servers that a container is told of, before it is attached.
+
+    That is its first network's own, which knows the other members, or else those of the host.
+    """
+    if not container.interfaces:
+        return ()
+    if places.ordinary:
+        from builder.runtime import userspace
+
+        return resolvers() or (userspace.DNS,)
+    name = container.interfaces[0].network
+    key = definitions.key_of(places, name)
+    segment = Switch().state().segment(key)
+    if segment is None:
+        segment = begin(Wish(key, definitions.ready(places, name)))
+    if not segment.named:
+        return resolvers()
+    return tuple(one for one in (segment.gateway, segment.gateway6) if one)
+
+
+def _key(places: Places, name: str) -> str:
+    return str(folder_of(places, name))
