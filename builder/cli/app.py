@@ -42,6 +42,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollback": ("builder.cli.upgrade:rollback", "Go back to what was before an upgrade."),
     "export": ("builder.cli.transfer:export", "Write a whole container to one file."),
     "import": ("builder.cli.transfer:import_", "Take in a container that was exported."),
+    "logs": ("builder.cli.show:logs", "Show what a container wrote to its console and journal."),
+    "network": ("builder.cli.network", "Create, list, show and remove networks."),
     "template": ("builder.cli.template", "List, show, import, export and remove templates."),
     "cache": ("builder.cli.cache", "Show and prune what builds have remembered."),
     "doctor": ("builder.cli.doctor", "Check what this machine lacks, and say how to mend it."),

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
+import msgspec
+
 from builder.cli.options import describe
 from builder.cli.quick import wants_terminal
 from builder.host.places import Places
 from builder.model.errors import OvenError
+from builder.model.network import DEFAULT
 
 if TYPE_CHECKING:
     from builder.runtime.container import Container
@@ -24,7 +27,12 @@ def run_one(template: str, command: tuple[str, ...], given: Mapping[str, object]
         places = places_of()
         unpack(places, template)
         container = described(places, template, "", given)
-        return run_command(places, container, Order(argv=command, **_manner(given)))
+        code = run_command(places, container, Order(argv=command, **_manner(given)))
+        if code and container.interfaces:
+            from builder.cli.network import tell_notices
+
+            tell_notices(places, container)
+        return code
 
     return passing_status(work)
 
@@ -65,11 +73,13 @@ def passing_status(work: Callable[[], int]) -> int:
 
 def described(places: Places, template: str, name: str, given: Mapping[str, object]) -> "Container":
     """Turn what was typed into a container's record; a name is chosen where none is given."""
-    from builder.runtime.container import new_container
+    from builder.runtime.container import Interface, new_container
     from builder.runtime.templates import Templates
 
     found = Templates(places.data).find(template)
-    return describe(new_container(name, found.digest, found.name), given)
+    fresh = new_container(name, found.digest, found.name)
+    usual = (Interface(network=DEFAULT),)
+    return describe(msgspec.structs.replace(fresh, interfaces=usual), given)
 
 
 def unpack(places: Places, template: str) -> None:

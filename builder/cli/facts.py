@@ -26,6 +26,7 @@ def facts(summary: "Summary", usage: "Usage | None") -> dict[str, object]:
         "status": summary.status,
         "ready": summary.ready,
         "address": summary.address,
+        "addresses": list(summary.addresses),
         "template": container.template_name,
         "digest": hex_of(container.template),
         "hostname": container.hostname,

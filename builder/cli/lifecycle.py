@@ -141,6 +141,11 @@ def start_and_tell(places: Places, name: str) -> None:
     else:
         state = lifecycle.start(places, name, Silent())
     click.echo(f"{name}\t{state.address}" if state.address else name)
+    if state.address:
+        from builder.cli.network import tell_notices
+        from builder.runtime.container import load
+
+        tell_notices(places, load(places, name))
 
 
 def settle_autostart(places: Places) -> None:

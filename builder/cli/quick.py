@@ -16,7 +16,7 @@ _SHARED = {
 }  # fmt: skip
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     "exec": _SHARED,
-    "run": {**_SHARED, "--rm": "remove!", "--network": "network"},
+    "run": {**_SHARED, "--rm": "remove!", "--network": "networks+"},
 }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from builder.host import cgroups, hierarchies, launch, link, mounts
+from builder.host.barriers import barriers
 from builder.host.overlay import overlay
 from builder.host.privilege import IDS, current, enter_namespace
 from builder.host.process import Command, find_program, missing_program
@@ -202,24 +203,30 @@ def firewall(rules: str) -> Check:
 
 
 def forwarding() -> Check:
-    """Look for rules of others that keep containers from the network."""
+    """Look for rules of others that keep containers from the network, or from asking for names."""
     try:
-        chains = link.blocked_by()
+        found = barriers()
     except HostError as error:
         return Check(name="forwarding", state="fail", found=error.problem, fix=error.hint or "")
-    if not chains:
+    if not found:
         return Check(name="forwarding", state="ok", found="no other firewall drops it")
-    # A drop is final whatever our own table says (nft(8)), so the other one has to let it pass.
-    rules = [
-        f"insert rule {chain} {direction} oven0 accept"
-        for chain in chains
-        for direction in ("iifname", "oifname")
-    ]
     return Check(
         name="forwarding",
         state="warn",
-        found=f"dropped by default in the chain `{'`, `'.join(chains)}`",
-        fix=f"nft '{'; '.join(rules)}'",
+        found=f"dropped by default in the chain `{'`, `'.join(one.chain for one in found)}`",
+        fix=" && ".join(one.fix for one in found),
+    )
+
+
+def name_server(path: Path | None) -> Check:
+    """Look for the program that knows containers by name."""
+    if path is not None:
+        return Check(name="dnsmasq", state="ok", found=str(path))
+    return Check(
+        name="dnsmasq",
+        state="warn",
+        found="not installed: containers do not find one another by name",
+        fix="apt-get install dnsmasq-base",
     )
 
 

@@ -52,12 +52,7 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
     monitor = int((volatile_of(places, name) / "conmon.pid").read_text(encoding="ascii"))
     cgroups.set_apart(cgroup_of(places, name), monitor)
     cgroups.delegate(cgroup_of(places, name), container.first_id)
-    address = None
-    if container.interfaces:
-        from builder.runtime import network
-
-        lease = network.attach(places, container, pid)
-        address = lease.address if lease else None
+    addresses = _connect(places, container, pid)
     current = State(
         phase="booting",
         boot=processes.boot_id(),
@@ -68,12 +63,23 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
         starter=os.getpid(),
         starter_started=processes.start_time(os.getpid()),
         since=int(time.time()),
-        address=address,
+        address=next(iter(addresses), None),
+        addresses=addresses,
         again=again,
     )
     state.write(places, name, current)
     _run_engine(places, name, "start", name)
     return current
+
+
+def _connect(places: Places, container: Container, pid: int) -> tuple[str, ...]:
+    """Put a container that is not yet started on its networks; give its addresses."""
+    if not container.interfaces:
+        return ()
+    from builder.runtime import network
+
+    leases = network.attach(places, container, pid)
+    return tuple(address for lease in leases for address in lease.addresses)
 
 
 def _prepare_shared(shared: Path, container: Container) -> None:

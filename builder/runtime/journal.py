@@ -148,7 +148,8 @@ def _clean(places: Places, name: str, *, networked: bool) -> None:
     cgroups.kill(cgroup_of(places, name))
     if current is not None and not hierarchies.available():
         _kill(current)
-    if networked:
+    # Its record may have lost the networks that it was started with.
+    if networked or (current and current.addresses):
         from builder.runtime import network
 
         network.detach(places, name)

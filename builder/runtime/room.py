@@ -199,7 +199,7 @@ def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
         return ()
     from builder.runtime import network
 
-    return network.name_servers(places)
+    return network.resolvers_for(places, container)
 
 
 def open_files() -> int:

@@ -44,9 +44,12 @@ def run_command(places: Places, container: Container, order: Order) -> int:
         with _terminal_kept(order.tty):
             return _run(places, container, order)
     finally:
-        journal.clean(places, container.name, networked=bool(container.interfaces))
-        remove_tree(folder_of(places, container.name))
-        os.close(lock)
+        try:
+            _disconnect(places, container)
+        finally:
+            journal.clean(places, container.name, networked=False)
+            remove_tree(folder_of(places, container.name))
+            os.close(lock)
 
 
 def _run(places: Places, container: Container, order: Order) -> int:
@@ -90,6 +93,14 @@ def _run(places: Places, container: Container, order: Order) -> int:
     if complaint is not None:
         raise HostError(f"cannot run the command: {complaint}")
     return code
+
+
+def _disconnect(places: Places, container: Container) -> None:
+    """Take the container off its networks; whoever comes next waits for the kernel's part."""
+    if container.interfaces:
+        from builder.runtime import network
+
+        network.let_go(places, container.name)
 
 
 def _process(tree: TreeIO, order: Order) -> spec.Process:

@@ -41,6 +41,8 @@ class Summary(Value, frozen=True, kw_only=True):
     """Seconds since 1970 when it was started."""
     address: str | None = None
     """Where it is reached."""
+    addresses: tuple[str, ...] = ()
+    """All of its addresses: `eth0` first, IPv4 before IPv6."""
     exit_code: int | None = None
     """How its first process ended, where that happened by itself in this boot of the host.
 
@@ -102,6 +104,7 @@ def show(places: Places, name: str) -> Summary:
         pid=current.pid or None,
         since=current.since,
         address=current.address,
+        addresses=current.addresses,
     )
 
 

@@ -37,7 +37,9 @@ class State(Value, frozen=True, kw_only=True):
     """Whether its init has said that all is up."""
     frozen: bool = False
     address: str | None = None
-    """The address that the network gave it."""
+    """Where it is reached: the first of its addresses."""
+    addresses: tuple[str, ...] = ()
+    """What its networks gave it, in the order of its interfaces, IPv4 before IPv6."""
     again: int = 0
     """How often in a row it was started anew because it had failed."""
 

@@ -46,8 +46,10 @@ def _of_the_rpm_family() -> Iterator[Check]:
 
 
 def _running(places: Places) -> Iterator[Check]:
-    from builder.runtime import engine, firewall
-    from builder.runtime.network import resolvers
+    from builder.host.process import find_program
+    from builder.model.network import NetworkState
+    from builder.runtime import engine
+    from builder.runtime.network import firewall, names, resolvers
 
     programs = {name: doctor.program(name) for name in RUNNING}
     yield from programs.values()
@@ -57,10 +59,11 @@ def _running(places: Places) -> Iterator[Check]:
         yield doctor.open_files()
         yield doctor.container_disk(places.data)
         if programs["nft"].state == "ok":
-            yield doctor.firewall(firewall.ruleset("10.213.0.0/24", ()))
+            yield doctor.firewall(firewall.ruleset(NetworkState()))
             yield doctor.forwarding()
     else:
         yield doctor.needs_root("containers")
+    yield doctor.name_server(find_program(names.PROGRAM))
     yield _name_servers(resolvers())
 
 
