@@ -23,13 +23,13 @@ def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -
 
     It has a machine-id, an address, ssh host keys and a name of its own.
     """
-    from builder.model.network import parse_port
+    from builder.model.network import parse_ports
     from builder.runtime import clone as cloning
     from builder.runtime.container import load
     from builder.stages.clean import forget_identity
 
     places = places_of(name)
-    ports = tuple(parse_port(one) for one in publish)
+    ports = tuple(port for text in publish for port in parse_ports(text))
     fresh = cloning.describe(load(places, name), new, ports)
     made = cloning.clone(places, name, fresh, forget_identity, snapshot=snapshot)
     click.echo(made.name)

@@ -7,6 +7,7 @@ import click
 
 from builder.cli.verbose import verbose
 from builder.host.places import Places
+from builder.model.errors import HostError
 
 if TYPE_CHECKING:
     from builder.runtime.container import Container
@@ -19,6 +20,11 @@ _AUTO = "auto"
 @click.group()
 def network() -> None:
     """Create, list, show and remove networks for containers."""
+    if Places.of_user().ordinary:
+        raise HostError(
+            "an ordinary user's containers are on no network of their own: they use the host's",
+            hint="run the same command as root, for containers of root",
+        )
 
 
 @network.command()

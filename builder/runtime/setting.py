@@ -27,6 +27,8 @@ class Changed:
     """What is written to the kernel, in this order; nothing for a stopped container."""
     disk: bool
     """Whether its disk gets another size."""
+    rates: bool
+    """Whether the rates of its networks change at once."""
     at_start: tuple[str, ...]
     """Those that count from the next start on."""
 
@@ -46,6 +48,8 @@ def change(
             limits.check(places, new)
         if new.binds != old.binds and not dry:
             storage.check_binds(places, new)
+        if (new.interfaces, new.ports) != (old.interfaces, old.ports):
+            _check_network(places, new)
         changed = _compare(places, old, new)
         if changed.fields and not dry:
             _do(places, old, changed)
@@ -79,6 +83,7 @@ def _restore(places: Places, container: Container) -> None:
     """
     with contextlib.suppress(OvenError):
         limits.apply(container, limits.changes(places, container))
+        _set_rates(places, container)
         (volatile_of(places, container.name) / journal.SETTING).unlink(missing_ok=True)
 
 
@@ -87,32 +92,64 @@ def _compare(places: Places, old: Container, new: Container) -> Changed:
     fields = tuple(
         field for field in Container.__struct_fields__ if getattr(old, field) != getattr(new, field)
     )
+    rates = running and _differ_in_rates(old, new)
+    late = tuple(field for field in fields if field in _AT_START) if running else ()
     return Changed(
         container=new,
         fields=fields,
         writes=limits.changes(places, new, old.limits) if running else (),
         disk=(old.limits.disk, old.limits.inodes) != (new.limits.disk, new.limits.inodes),
-        at_start=tuple(field for field in fields if field in _AT_START) if running else (),
+        rates=rates,
+        at_start=tuple(field for field in late if not (rates and field == "interfaces")),
     )
 
 
 def _do(places: Places, old: Container, changed: Changed) -> None:
     new = changed.container
     note = volatile_of(places, old.name) / journal.SETTING
-    if changed.writes:
+    noted = bool(changed.writes or changed.rates)
+    if noted:
         note.write_bytes(b"")  # in memory, as what it is about is
     try:
         limits.apply(new, changed.writes)
+        if changed.rates:
+            _set_rates(places, new)
         if changed.disk:
             _change_disk(places, old, new)
         else:
             storage.change(places, new)
     except BaseException:
-        if changed.writes:
+        if noted:
             _restore(places, old)
         raise
-    if changed.writes:
+    if noted:
         note.unlink()
+
+
+def _differ_in_rates(old: Container, new: Container) -> bool:
+    """Tell whether the interfaces are the same but for their rates."""
+    if old.interfaces == new.interfaces:
+        return False
+    without = [
+        [msgspec.structs.replace(interface, rate=None) for interface in one.interfaces]
+        for one in (old, new)
+    ]
+    return without[0] == without[1]
+
+
+def _set_rates(places: Places, container: Container) -> None:
+    if container.interfaces and not places.ordinary:
+        from builder.runtime import network  # slow to import
+
+        network.set_rate(places, container)
+
+
+def _check_network(places: Places, container: Container) -> None:
+    """Refuse what an ordinary user's container cannot have; the others' is checked when typed."""
+    if places.ordinary and container.interfaces:
+        from builder.runtime import userspace
+
+        userspace.check(container)
 
 
 def _change_disk(places: Places, old: Container, new: Container) -> None:

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from builder.host import link, processes, watch
+from builder.host import ports, processes, watch
 from builder.host.places import Places
 from builder.host.process import Command, start_apart
 from builder.model.errors import ConflictError, HostError, RecipeError
@@ -24,7 +24,7 @@ _PRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 def attach(places: Places, container: Container, pid: int) -> None:
     """Give a container that has been created, and not been started, its `eth0`."""
-    _check(container)
+    check(container)
     folder = volatile_of(places, container.name)
     log = folder / "pasta.log"
     argv = [
@@ -62,7 +62,8 @@ def detach(places: Places, name: str) -> None:
         os.close(pidfd)
 
 
-def _check(container: Container) -> None:
+def check(container: Container) -> None:
+    """Raise what keeps a container from being given the network that its record asks for."""
     first, *others = container.interfaces
     if others or first.address or first.address6 or first.rate:
         raise RecipeError(
@@ -82,8 +83,9 @@ def _check(container: Container) -> None:
                 hint=f"choose one from {lowest} on, or as root:"
                 f" sysctl net.ipv4.ip_unprivileged_port_start={mapping.host}",
             )
-        if not link.port_is_free(mapping.protocol, mapping.address, mapping.host):
-            holder = link.holder_of(mapping.protocol, mapping.host)
+        address = mapping.address or "0.0.0.0"  # only looked at
+        if not ports.is_free(mapping.protocol, address, mapping.host):
+            holder = ports.holder_of(mapping.protocol, mapping.host)
             raise ConflictError(
                 f"port {mapping.host}/{mapping.protocol} of this host is in use by {holder}",
                 hint="publish another one with `-p`",

@@ -12,9 +12,9 @@ from builder.host import cgroups
 from builder.model.errors import ConflictError, NotFoundError
 from builder.model.progress import Silent
 from builder.runtime import clone, lifecycle, snapshots, storage
-from builder.runtime.addresses import mac_of
 from builder.runtime.container import Container, cgroup_of, load
 from builder.runtime.exec import capture
+from builder.runtime.network.addresses import mac_of
 from builder.stages.clean import forget_identity
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree

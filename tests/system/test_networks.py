@@ -54,7 +54,15 @@ def test_day_of_a_network(bookworm: Oven, network: str) -> None:
         found = bookworm("exec", one, "--", "getent", "ahostsv6", two).stdout
         assert text(found).split()[0] == addresses[3]
 
+        change = ("set", one, "--network", f"{network},address=10.199.7.9,rate=10M")
+        assert "started again" not in bookworm.said(*change)
         members = shown(bookworm, "network", "show", network)["members"]
+        assert isinstance(members, list)
+        assert {member["container"]: member["rate"] for member in members} == {
+            one: 10 << 20,
+            two: None,
+        }
+        assert f"`{two}` is started again" in bookworm.said("set", two, "-p", "18081:80")
         assert isinstance(members, list)
         assert {member["container"]: member["device"] for member in members} == {
             one: "eth0",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
 
 _GROUPS = (network, limits, storage, life)
-_CHANGEABLE = (limits, storage, life)
+_CHANGEABLE = (network, limits, storage, life)
 """What `set` can change later."""
 
 

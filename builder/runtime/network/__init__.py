@@ -56,7 +56,8 @@ def let_go(places: Places, name: str) -> None:
 
 def set_rate(places: Places, container: Container) -> None:
     """Hold a running container to the rates of its record."""
-    Switch().change_rates(_key(places, container.name), [one.rate for one in container.interfaces])
+    rates = {definitions.key_of(places, one.network): one.rate for one in container.interfaces}
+    Switch().change_rates(_key(places, container.name), rates)
 
 
 def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The switch: the bridges of this host, and the cables from them to running containers."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -97,15 +97,18 @@ class Switch:
         with self._ledger.locked() as lock:
             aside(lambda: self._detach(key), holding=lock)
 
-    def change_rates(self, key: str, wanted: Sequence[int | None]) -> None:
-        """Hold the interfaces of a running container to other rates, in their order."""
+    def change_rates(self, key: str, wanted: Mapping[str, int | None]) -> None:
+        """Hold the interfaces of a running container to other rates, by the keys of their networks.
+
+        Networks that it is not on yet are left to its next start.
+        """
         with self._ledger.locked():
             state = self._ledger.load()
-            own = [lease for lease in state.leases if lease.key == key]
+            own = (lease for lease in state.leases if lease.key == key)
             changed = {
-                lease.interface: msgspec.structs.replace(lease, rate=rate)
-                for lease, rate in zip(own, wanted, strict=True)
-                if lease.rate != rate
+                lease.interface: msgspec.structs.replace(lease, rate=wanted[lease.segment])
+                for lease in own
+                if lease.rate != wanted.get(lease.segment, lease.rate)
             }
             if not changed:
                 return

@@ -9,8 +9,7 @@ from builder.host import link
 from builder.host.places import Places
 from builder.model.network import DEFAULT
 from builder.model.value import Digest
-from builder.runtime.container import Interface
-from builder.runtime.lifecycle import new_container
+from builder.runtime.container import Interface, new_container
 from builder.runtime.network import definitions, names, view
 from builder.runtime.network.switch import Wish
 from tests.support.needs import needs

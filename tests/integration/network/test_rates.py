@@ -69,10 +69,11 @@ def test_rate_is_changed_while_the_container_runs(rig: Rig) -> None:
     guest = rig.container()
     leases = rig.connect(guest, "guest", wish(OVEN, rate=RATE), wish(WEB))
     assert _queues(rig).count("rate 4194Kbit") == 2
-    rig.switch.change_rates("guest", [2 * RATE, RATE])
+    first, second = (lease.segment for lease in leases)
+    rig.switch.change_rates("guest", {first: 2 * RATE, second: RATE, "of the next start": RATE})
     assert _queues(rig).count("rate 8388Kbit") == 2
     assert _queues(rig).count("rate 4194Kbit") == 2
-    rig.switch.change_rates("guest", [None, RATE])
+    rig.switch.change_rates("guest", {first: None})
     assert _queues(rig).count("tbf") == 2
     assert _queues(rig).count("ingress") == 1
     assert addresses.meter_of(leases[0].interface) not in cables()
