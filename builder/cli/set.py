@@ -18,7 +18,7 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
 
     What is not given stays as it is; `none` takes a limit away.
     """
-    if all(value is None for value in options.values()):
+    if all(value in (None, ()) for value in options.values()):
         raise RecipeError("nothing to change", hint="`oven set --help` lists what can be")
     from builder.runtime.container import folder_of
     from builder.runtime.setting import change
