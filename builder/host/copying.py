@@ -102,6 +102,17 @@ def put_link(target: Place, to: str, owner: tuple[int, int]) -> None:
         os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
+def put_name(target: Place, handle: int) -> None:
+    """Give an open file one more name, in place of what has it; the descriptor may be O_PATH."""
+    folder, name = target
+    with _draft(target) as draft:
+        os.link(f"/proc/self/fd/{handle}", draft, dst_dir_fd=folder, follow_symlinks=True)
+        os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+        with contextlib.suppress(FileNotFoundError):
+            # rename(2) does nothing where both are the same file already.
+            os.unlink(draft, dir_fd=folder)
+
+
 def open_file(place: Place) -> int:
     """Open a regular file for reading; nothing else is ever opened, since that may set it off."""
     folder, name = place
@@ -181,12 +192,7 @@ def _make_folder(target: Place) -> bool:
 def _copy_file(source: Place, target: Place, status: os.stat_result, manner: Manner) -> None:
     known = manner.links.get((status.st_dev, status.st_ino))
     if known is not None:
-        with _draft(target) as draft:
-            os.link(f"/proc/self/fd/{known}", draft, dst_dir_fd=target[0], follow_symlinks=True)
-            os.rename(draft, target[1], src_dir_fd=target[0], dst_dir_fd=target[0])
-            with contextlib.suppress(FileNotFoundError):
-                # rename(2) does nothing where both are the same file already.
-                os.unlink(draft, dir_fd=target[0])
+        put_name(target, known)
         return
     opened = open_file(source)
     try:

@@ -118,7 +118,7 @@ def _link(tree: TreeIO, original: str, place: Place) -> None:
     with tree.entry(original) as (folder, name):
         handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
-        os.link(f"/proc/self/fd/{handle}", place[1], dst_dir_fd=place[0], follow_symlinks=True)
+        copying.put_name(place, handle)
     finally:
         os.close(handle)
 

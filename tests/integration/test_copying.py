@@ -158,6 +158,14 @@ def tarball(*members: tuple[str, bytes, str]) -> bytes:
     return made.getvalue()
 
 
+def test_a_second_name_in_a_stream_replaces_what_is_there(both: Rig, oven: Oven) -> None:
+    data = tarball(("file", tarfile.REGTYPE, ""), ("name", tarfile.LNKTYPE, "file"))
+    for _ in range(2):
+        oven("cp", "-", "test:/tmp", stdin=data)
+        assert upper(both, "tmp/name").samefile(upper(both, "tmp/file"))
+    assert sorted(path.name for path in upper(both, "tmp").iterdir()) == ["file", "name"]
+
+
 def test_hostile_tar_streams_stay_inside(both: Rig, oven: Oven, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
