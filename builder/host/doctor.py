@@ -115,7 +115,7 @@ def sandbox(cache: Path) -> Check:
     """Do what a build does: become root of a namespace, mount an overlay, run a program."""
 
     def work() -> str:
-        with _scratch(cache) as folder:
+        with scratch(cache) as folder:
             (folder / "lower").mkdir()
 
             def prepare() -> None:
@@ -127,7 +127,7 @@ def sandbox(cache: Path) -> Check:
                 if done.code != 0:
                     raise HostError(f"`bwrap` cannot make a sandbox: {done.output.strip()}")
 
-            _in_child(prepare)
+            in_child(prepare)
         return f"works in `{cache}`"
 
     return attempt("build sandbox", work)
@@ -137,7 +137,7 @@ def container_disk(data: Path) -> Check:
     """Do what starting a container does: shift owners, and lay a layer over a template."""
 
     def work() -> str:
-        with _scratch(data) as folder:
+        with scratch(data) as folder:
             for name in ("own", "own/lower", "own/upper", "own/work", "idmapped", "merged"):
                 (folder / name).mkdir()
 
@@ -152,7 +152,7 @@ def container_disk(data: Path) -> Check:
                 with mounts.file_owner(1 << 30):
                     (folder / "merged/file").touch()
 
-            _in_child(prepare)
+            in_child(prepare)
         return f"idmapped overlays work in `{data}`"
 
     return attempt("container disk", work)
@@ -241,19 +241,12 @@ def room(name: str, folder: Path) -> Check:
     return Check(name=name, state="fail" if free < SCARCE else "warn", found=found, fix=fix)
 
 
-def needs_root(name: str) -> Check:
-    """Say that a check was left out."""
-    return Check(
-        name=name, state="warn", found="not checked: containers need root", fix="sudo oven doctor"
-    )
-
-
 def is_root() -> bool:
-    """Tell whether containers can be run at all."""
+    """Tell whether this is root, whose containers have networks and ids of their own."""
     return os.geteuid() == 0
 
 
-def _in_child(prepare: Callable[[], None]) -> None:
+def in_child(prepare: Callable[[], None]) -> None:
     """Do something in a process of its own, whose mounts end with it; raises what it raises."""
 
     def work() -> None:
@@ -266,7 +259,7 @@ def _in_child(prepare: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def scratch(folder: Path) -> Iterator[Path]:
     """Make an empty folder on the same disk, and no other that was not there before."""
     where = _existing(folder)
     with tempfile.TemporaryDirectory(prefix=".oven-doctor-", dir=where) as made:

@@ -50,7 +50,7 @@ def kind_for(*, files: bool) -> Kind:
 
     btrfs grows and shrinks while it is in use; ext4 only grows, and that takes CAP_SYS_RESOURCE.
     """
-    if not files and find_program("mkfs.btrfs") and _known("btrfs"):
+    if not files and find_program("mkfs.btrfs") and known("btrfs"):
         return "btrfs"
     if find_program("mkfs.ext4") is None:
         raise missing_program("mkfs.ext4")
@@ -180,7 +180,7 @@ def _device(target: Path, namespace: int | None = None) -> str:
     raise HostError(f"`{target}` is not mounted")
 
 
-def _known(kind: Kind) -> bool:
+def known(kind: Kind) -> bool:
     """Tell whether the kernel has a kind of file system, or a module for it."""
     known = Path("/proc/filesystems").read_text(encoding="ascii").split()
     release = os.uname().release

@@ -35,6 +35,11 @@ def find(places: Places) -> Path:
     return runc
 
 
+def is_too_old(places: Places, path: Path) -> bool:
+    """Tell whether images can lead a runtime astray, which is used only where there is no other."""
+    return path.name == "crun" and _crun_version(places, path) < _CRUN_FLOOR
+
+
 def command(places: Places, name: str, log: Path) -> tuple[str, ...]:
     """Begin a command line; the runtime's own records go with the container's volatile folder."""
     root = volatile_of(places, name) / "oci"

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from builder.host import doctor
 from builder.host.doctor import Check
 from builder.host.places import Places
+from builder.model.errors import HostError
 
 FOR_RPM = ("dnf", "rpm", "gpg")
 BUILDING = ("bwrap", "apt-get", "dpkg-deb", "gpgv", "tar", "debootstrap")
 RUNNING = ("conmon", "ip", "nft", "nsenter")
+RUNNING_AS_USER = ("conmon",)
+"""Who is not root has pasta in place of bridges and rules."""
 
 
 def examine(places: Places) -> Iterator[Check]:
@@ -46,23 +49,45 @@ def _of_the_rpm_family() -> Iterator[Check]:
 
 
 def _running(places: Places) -> Iterator[Check]:
-    from builder.host.process import find_program
-    from builder.model.network import NetworkState
-    from builder.runtime import engine
-    from builder.runtime.network import firewall, names, resolvers
+    from builder.host import ability
 
-    programs = {name: doctor.program(name) for name in RUNNING}
-    yield from programs.values()
-    yield doctor.attempt("OCI runtime", lambda: str(engine.find(places)))
-    yield doctor.control_groups()
+    programs = RUNNING if doctor.is_root() else RUNNING_AS_USER
+    checks = {name: doctor.program(name) for name in programs}
+    yield from checks.values()
+    yield _oci_runtime(places)
+    yield ability.safe_paths()
     if doctor.is_root():
+        yield doctor.control_groups()
+        yield ability.pressure()
         yield doctor.open_files()
         yield doctor.container_disk(places.data)
-        if programs["nft"].state == "ok":
-            yield doctor.firewall(firewall.ruleset(NetworkState()))
-            yield doctor.forwarding()
+        yield ability.limited_disks()
+        yield from _networks(firewall_there=checks["nft"].state == "ok")
     else:
-        yield doctor.needs_root("containers")
+        yield ability.disk_of_user(places.data)
+        yield ability.cgroup_of_user()
+        yield ability.network_of_user()
+
+
+def _oci_runtime(places: Places) -> Check:
+    from builder.host import ability
+    from builder.runtime import engine
+
+    try:
+        path = engine.find(places)
+    except HostError as error:
+        return Check(name="OCI runtime", state="fail", found=error.problem, fix=error.hint or "")
+    return ability.runtime(path, too_old=engine.is_too_old(places, path))
+
+
+def _networks(*, firewall_there: bool) -> Iterator[Check]:
+    from builder.host.process import find_program
+    from builder.model.network import NetworkState
+    from builder.runtime.network import firewall, names, resolvers
+
+    if firewall_there:
+        yield doctor.firewall(firewall.ruleset(NetworkState()))
+        yield doctor.forwarding()
     yield doctor.name_server(find_program(names.PROGRAM))
     yield _name_servers(resolvers())
 
