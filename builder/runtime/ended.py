@@ -59,7 +59,7 @@ def handle(places: Places, name: str) -> None:
         journal.clean(places, name, networked=bool(container.interfaces))
         if current.phase == "stopping" or not _wanted(container, code):
             if container.remove and code != _REBOOT:
-                storage.remove(places, name)
+                storage.remove(places, container)
                 events.record(places, name, "destroyed")
             return
         again = 0 if code == _REBOOT or _was_steady(current) else current.again + 1

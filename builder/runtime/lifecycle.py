@@ -12,7 +12,7 @@ from builder.host.notify import Listener
 from builder.host.places import Places
 from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
-from builder.runtime import boot, events, firstboot, inits, journal, limits, state, storage
+from builder.runtime import boot, events, firstboot, ids, inits, journal, limits, state, storage
 from builder.runtime.container import Container, cgroup_of, check_name
 from builder.runtime.state import State
 
@@ -73,7 +73,7 @@ def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
     with journal.holding(places, name) as container:
         by_itself = _stop(places, container, timeout)
         if container.remove:
-            storage.remove(places, name)
+            storage.remove(places, container)
             events.record(places, name, "destroyed")
     return by_itself
 
@@ -101,7 +101,7 @@ def destroy(places: Places, name: str, *, force: bool = False) -> None:
                     hint=f"`oven stop {name}` first, or `oven destroy --force {name}`",
                 )
             journal.clean(places, name, networked=bool(container.interfaces))
-        storage.remove(places, name)
+        storage.remove(places, container)
         events.record(places, name, "destroyed")
 
 
@@ -139,6 +139,10 @@ def _boot(
     places: Places, container: Container, stack: contextlib.ExitStack, *, again: int = 0
 ) -> Started:
     limits.check(places, container)
+    held = ids.hold(places, container)
+    if held != container:
+        storage.change(places, held)
+        container = held
     state.forget_end(places, container.name)
     try:
         listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))

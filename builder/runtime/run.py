@@ -14,7 +14,7 @@ from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime import engine, inside, journal, limits, room, spec, storage
+from builder.runtime import engine, ids, inside, journal, limits, room, spec, storage
 from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
 
 # One call of the runtime, no monitor: our stdin, stdout and stderr are those of the command. The
@@ -49,6 +49,7 @@ def run_command(places: Places, container: Container, order: Order) -> int:
         finally:
             journal.clean(places, container.name, networked=False)
             remove_tree(folder_of(places, container.name))
+            ids.release(places, container)
             os.close(lock)
 
 

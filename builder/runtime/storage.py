@@ -1,7 +1,7 @@
 """Storage: the folder of a container, and the range of ids that is its own."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,25 +11,14 @@ from builder.host import files
 from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import ConflictError, HostError, NotFoundError
-from builder.runtime import journal, own
+from builder.runtime import ids, journal, own
 from builder.runtime.container import (
-    IDS,
     Container,
     check_name,
     encode,
     folder_of,
     rootfs_of,
 )
-
-_FIRST_ID = 524288
-_LAST_ID = (1 << 31) - 1
-"""Some programs keep ids in a signed 32-bit number."""
-
-
-class _OwnIds(msgspec.Struct, rename="kebab"):
-    """The one part of a record that choosing ids needs; damage elsewhere must not hide it."""
-
-    first_id: int
 
 
 def make(
@@ -43,7 +32,7 @@ def make(
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
         target = _refuse_taken(places, container.name)
-        container = msgspec.structs.replace(container, first_id=_free_ids(places))
+        container = msgspec.structs.replace(container, first_id=ids.claim(places, container.name))
         draft = containers / f"new.{container.name}"
         _fill(draft, container)
         for name, data in extras.items():
@@ -69,7 +58,9 @@ def make_filled(
         with files.locked(containers / ".lock"):
             journal.sweep(places)
             _refuse_taken(places, container.name)
-            container = msgspec.structs.replace(container, first_id=_free_ids(places))
+            container = msgspec.structs.replace(
+                container, first_id=ids.claim(places, container.name)
+            )
             draft = containers / f"new.{container.name}.{os.urandom(4).hex()}"
             _fill(draft, container)
             files.replace(draft / "container.json", encode(container))
@@ -101,7 +92,7 @@ def make_ephemeral(places: Places, container: Container) -> tuple[Container, int
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
         name = f"run.{os.urandom(4).hex()}"
-        container = msgspec.structs.replace(container, name=name, first_id=_free_ids(places))
+        container = msgspec.structs.replace(container, name=name, first_id=ids.claim(places, name))
         folder = folder_of(places, name)
         _fill(folder, container)
         # Not synced: after a crash of the host it is swept anyway.
@@ -127,12 +118,13 @@ def check_binds(places: Places, container: Container) -> None:
         volumes.make_missing(places, container.binds)
 
 
-def remove(places: Places, name: str) -> None:
+def remove(places: Places, container: Container) -> None:
     """Remove a container's folder; once this has begun, the container is gone for good."""
-    containers = places.data / "containers"
+    name, containers = container.name, places.data / "containers"
     grave = containers / f"old.{name}.{os.urandom(4).hex()}"
     folder_of(places, name).rename(grave)
     files.Disk().sync(containers)
+    ids.release(places, container)
     remove_tree(grave)
 
 
@@ -172,48 +164,3 @@ def _check_template(places: Places, container: Container) -> None:
         raise NotFoundError(
             f"the tree of template `{container.template_name}` is not there", at=rootfs
         )
-
-
-def _free_ids(places: Places) -> int:
-    """Find the first block that no container and no user of this host has.
-
-    An ordinary user has but one, which begins at 0 in the namespace that containers are made in.
-    """
-    if places.ordinary:
-        return 0
-    taken = [*_ids_of_containers(places.data / "containers"), *_ids_of_users()]
-    for first in range(_FIRST_ID, _LAST_ID - IDS, IDS):
-        if not any(first < start + count and start < first + IDS for start, count in taken):
-            return first
-    raise HostError("no range of 65536 ids is free", hint="destroy containers that are not needed")
-
-
-def _ids_of_containers(containers: Path) -> Iterator[tuple[int, int]]:
-    for name in os.listdir(containers):
-        record = containers / name / "container.json"
-        try:
-            data = record.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        try:
-            yield msgspec.json.decode(data, type=_OwnIds).first_id, IDS
-        except msgspec.MsgspecError as error:
-            # Its ids may be in use, and nobody can tell which they are.
-            raise HostError(
-                f"the record of container `{name}` is damaged: {error}",
-                at=record,
-                hint="restore it, or remove the container's folder",
-            ) from error
-
-
-def _ids_of_users() -> Iterator[tuple[int, int]]:
-    """Read which ids users may map (subuid(5)): `name:first:count`."""
-    for table in ("/etc/subuid", "/etc/subgid"):
-        try:
-            text = Path(table).read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            continue
-        for line in text.splitlines():
-            fields = line.strip().split(":")
-            if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
-                yield int(fields[1]), int(fields[2])

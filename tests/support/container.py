@@ -63,7 +63,9 @@ class Rig:
                   if "/oven" in line or str(self.places.data) in line]  # fmt: skip
         found += [f"process {pid}" for pid in processes_of(self)]
         home = cgroup_of(self.places, "")
-        found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/oven/*{home}")]
+        # Not `**`: others' cgroups come and go while it is walked.
+        for pattern in (f"oven/*{home}", f"*/oven/*{home}"):
+            found += [str(path) for path in Path("/sys/fs/cgroup").glob(pattern)]
         containers = self.places.data / "containers"
         found += [str(path) for path in containers.glob("*.*") if path.name != ".lock"]
         found += [str(path) for path in (self.places.runtime / "open").glob("*")]

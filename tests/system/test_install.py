@@ -52,7 +52,9 @@ def test_the_shipped_recipes_are_found_from_any_folder(installed: Oven) -> None:
     assert "did you mean `debian-bookworm`" in said
 
 
-def test_an_ordinary_user_builds_the_same_bytes_and_runs_them(as_user: Oven, built: Built, oven: Oven) -> None:
+def test_an_ordinary_user_builds_the_same_bytes_and_runs_them(
+    as_user: Oven, built: Built, oven: Oven
+) -> None:
     expected = built("debian-bookworm")
     locks = as_user.home / "cache/locks"
     owner = as_user.home.stat().st_uid

@@ -1,0 +1,114 @@
+"""Ranges of ids are one container's on the whole host, also where homes know nothing of another."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from builder.model.progress import Silent
+from builder.runtime import ids, lifecycle
+from builder.runtime.container import IDS, load
+from builder.runtime.exec import capture
+from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.needs import needs
+
+pytestmark = needs("root", "program:runc", "program:conmon")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+
+
+@pytest.fixture
+def homes(tmp_path: Path, tree: Path) -> Iterator[tuple[Rig, Rig]]:
+    with ExitStack() as stack:
+        one, two = (stack.enter_context(rig_in(tmp_path / name, tree)) for name in ("a", "b"))
+        yield one, two
+    assert [*one.leftovers(), *two.leftovers()] == []
+
+
+def first_of(rig: Rig) -> int:
+    return load(rig.places, "test").first_id
+
+
+def make(rig: Rig) -> int:
+    return lifecycle.create(rig.places, rig.container()).first_id
+
+
+def after_a_boot() -> None:
+    """Forget what all homes have claimed, as a boot of the host does."""
+    for claim in ids.CLAIMS.glob("[0-9]*"):
+        claim.unlink()
+
+
+def test_two_homes_have_different_ranges(homes: tuple[Rig, Rig]) -> None:
+    first, second = (make(rig) for rig in homes)
+    assert abs(first - second) >= IDS
+
+
+def test_who_starts_first_after_a_boot_keeps_its_range(homes: tuple[Rig, Rig]) -> None:
+    one, two = homes
+    make(one)
+    after_a_boot()
+    make(two)
+    assert first_of(one) == first_of(two), "neither knew of the other"
+    lifecycle.start(two.places, "test", Silent())
+    lifecycle.start(one.places, "test", Silent())
+    assert abs(first_of(one) - first_of(two)) >= IDS
+    for rig in homes:
+        said = capture(rig.places, "test", ("cat", "/proc/self/uid_map"))[1].split()
+        assert said == ["0", str(first_of(rig)), str(IDS)]
+
+
+def test_files_keep_their_owners_in_another_range(homes: tuple[Rig, Rig]) -> None:
+    one, two = homes
+    make(one)
+    lifecycle.start(one.places, "test", Silent())
+    capture(one.places, "test", ("sh", "-c", "echo x >/tmp/x; chown 1000:50 /tmp/x"))
+    lifecycle.stop(one.places, "test")
+    before = first_of(one)
+    after_a_boot()
+    make(two)
+    lifecycle.start(one.places, "test", Silent())
+    assert first_of(one) != before
+    said = capture(one.places, "test", ("stat", "-c", "%u:%g", "/tmp/x", "/etc/passwd"))[1]
+    assert said.split() == ["1000:50", "0:0"]
+
+
+def test_a_range_is_given_back(homes: tuple[Rig, Rig]) -> None:
+    one, two = homes
+    first = make(one)
+    lifecycle.destroy(one.places, "test")
+    assert not (ids.CLAIMS / str(first)).exists()
+    assert make(two) == first
+
+
+def test_a_claim_of_a_container_that_is_gone_is_taken_over(homes: tuple[Rig, Rig]) -> None:
+    one, two = homes
+    first = make(one)
+    claim = ids.CLAIMS / str(first)
+    lost = str(one.places.data / "containers/lost")
+    lifecycle.destroy(one.places, "test")
+    claim.write_text(lost)
+    assert make(two) != first, "it may be about to be made"
+    lifecycle.destroy(two.places, "test")
+    os.utime(claim, (0, 0))
+    assert make(two) == first
+    assert claim.read_text() == str(two.places.data / "containers/test")
+
+
+def test_a_damaged_record_elsewhere_keeps_its_range(homes: tuple[Rig, Rig]) -> None:
+    one, two = homes
+    first = make(one)
+    record = one.places.data / "containers/test/container.json"
+    whole = record.read_bytes()
+    record.write_text(json.dumps({"broken": True}))
+    os.utime(ids.CLAIMS / str(first), (0, 0))
+    try:
+        assert make(two) != first
+    finally:
+        record.write_bytes(whole)
