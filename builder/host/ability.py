@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from builder.host import hierarchies, images, mounts
+from builder.host import allowances, hierarchies, images, mounts
 from builder.host.doctor import Check, attempt, in_child, scratch
 from builder.host.privilege import enter_containers
 from builder.host.process import find_program, on_host, program_version
@@ -56,6 +56,19 @@ def pressure(folder: Path = Path("/proc/pressure")) -> Check:
             fix="boot with `psi=1`; the kernel needs CONFIG_PSI",
         )
     return Check(name=name, state="ok", found="told by the kernel")
+
+
+def inotify() -> Check:
+    """Look whether many systemds may watch files at once."""
+    small = allowances.too_small()
+    if not small:
+        return Check(name="inotify", state="ok", found="enough for many containers")
+    if allowances.may_raise():
+        found = "too few for many containers: raised when one is started"
+        return Check(name="inotify", state="ok", found=found)
+    found = "too few instances: some ten containers at once, and no more"
+    words = " ".join(f"{name}={wanted}" for name, wanted in small.items())
+    return Check(name="inotify", state="warn", found=found, fix=f"as root: sysctl -w {words}")
 
 
 def limited_disks(control: Path = Path("/dev/loop-control")) -> Check:

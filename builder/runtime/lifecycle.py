@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from builder.host import cgroups, processes
+from builder.host import allowances, cgroups, processes
 from builder.host.notify import Listener
 from builder.host.places import Places
 from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError
@@ -139,6 +139,7 @@ def _boot(
     places: Places, container: Container, stack: contextlib.ExitStack, *, again: int = 0
 ) -> Started:
     limits.check(places, container)
+    allowances.raise_all()
     held = ids.hold(places, container)
     if held != container:
         storage.change(places, held)

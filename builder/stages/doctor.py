@@ -56,6 +56,7 @@ def _running(places: Places) -> Iterator[Check]:
     yield from checks.values()
     yield _oci_runtime(places)
     yield ability.safe_paths()
+    yield ability.inotify()
     if doctor.is_root():
         yield doctor.control_groups()
         yield ability.pressure()
