@@ -107,8 +107,10 @@ def ip(commands: Iterable[str], *, inside: int | None = None) -> Job:
     return Job("ip", _batch(*enter, "ip", "-batch", "-", lines=commands))
 
 
-def tc(commands: Iterable[str]) -> Job:
-    """Have `tc` do these commands on the host."""
+def tc(commands: Iterable[str], *, tolerant: bool = False) -> Job:
+    """Have `tc` do these commands on the host; `tolerant` where one that fails is no error."""
+    if tolerant:
+        return Job("", _batch("tc", "-force", "-batch", "-", lines=commands))
     return Job("tc", _batch("tc", "-batch", "-", lines=commands))
 
 

@@ -27,10 +27,14 @@ def apply(leases: Iterable[Lease]) -> None:
     leases = tuple(leases)
     present = link.interfaces()
     free = [one for one in leases if not one.rate and meter_of(one.interface) in present]
-    link.remove(meter_of(one.interface) for one in free)
     if free:
-        link.perform(link.tc(f"qdisc del dev {one.interface} {kind}" for one in free
-                             for kind in ("root", "ingress")))  # fmt: skip
+        # First the redirection: what is sent to an interface that is gone is lost. A killed command
+        # may have made only some of it.
+        gone = (
+            f"qdisc del dev {one.interface} {kind}" for one in free for kind in ("root", "ingress")
+        )
+        link.perform(link.tc(gone, tolerant=True))
+    link.remove(meter_of(one.interface) for one in free)
     held = limited(leases)
     if held:
         link.configure(_meters(held, present))

@@ -104,17 +104,18 @@ class Switch:
         """
         with self._ledger.locked():
             state = self._ledger.load()
-            own = (lease for lease in state.leases if lease.key == key)
-            changed = {
+            new = {
                 lease.interface: msgspec.structs.replace(lease, rate=wanted[lease.segment])
-                for lease in own
-                if lease.rate != wanted.get(lease.segment, lease.rate)
+                for lease in state.leases
+                if lease.key == key and lease.segment in wanted
             }
-            if not changed:
-                return
-            rates.apply(changed.values())
-            leases = tuple(changed.get(lease.interface, lease) for lease in state.leases)
-            self._ledger.save(msgspec.structs.replace(state, leases=leases))
+            # Meters are written down before they are there and until they are gone: one that no
+            # lease covers is removed as a stray, and what the guest sends would go nowhere.
+            meanwhile = {interface: lease for interface, lease in new.items() if lease.rate}
+            self._ledger.save(_exchanged(state, meanwhile))
+            # Also where nothing differs: a killed command may have written it down only.
+            rates.apply(new.values())
+            self._ledger.save(_exchanged(state, new))
 
     def settle(self) -> None:
         """Have the host as it should be, whoever has changed it meanwhile."""
@@ -255,6 +256,12 @@ def _grown(
             )
         )
     return NetworkState(segments=tuple(segments), leases=(*state.leases, *leases)), tuple(leases)
+
+
+def _exchanged(state: NetworkState, new: Mapping[str, Lease]) -> NetworkState:
+    """Put leases, by their interfaces, in the place of what they were."""
+    leases = tuple(new.get(lease.interface, lease) for lease in state.leases)
+    return msgspec.structs.replace(state, leases=leases)
 
 
 def begin(wish: Wish, others: Sequence[Segment] = ()) -> Segment:

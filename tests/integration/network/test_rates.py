@@ -1,11 +1,14 @@
 """Rates: what a container sends and gets is held back, and whoever sends too fast has to wait."""
 
+import contextlib
 import sys
 from pathlib import Path
 
 import pytest
 
+from builder.host import link
 from builder.model.errors import HostError
+from builder.model.network import Lease
 from builder.runtime.network import addresses, rates
 from tests.support.needs import needs
 from tests.support.netns import Namespace
@@ -83,6 +86,37 @@ def test_rate_is_changed_while_the_container_runs(rig: Rig) -> None:
     assert _seconds(guest, rig.host, "10.214.0.1") > floor
     rig.switch.detach("guest")
     rig.assert_clean()
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, RATE), (RATE, None)])
+@pytest.mark.parametrize("step", ["configure", "perform", "remove", "_done"])
+def test_killed_change_of_a_rate_leaves_a_guest_that_can_send(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, before: int | None, after: int | None, step: str
+) -> None:
+    rig.host.serve("host", 7003)
+    guest = rig.container()
+    (lease,) = rig.connect(guest, "guest", wish(OVEN, rate=before))
+    apply = rates.apply
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def killed_after(leases: tuple[Lease, ...]) -> None:
+        apply(leases)
+        killed()
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        if step == "_done":
+            patch.setattr(rates, "apply", killed_after)
+        else:
+            patch.setattr(link, step, killed)
+        rig.switch.change_rates("guest", {lease.segment: after})
+    rig.on("other", OVEN)  # removes what no lease covers
+    assert guest.ask("tcp", GATEWAY, 7003).startswith("host ")
+    rig.switch.change_rates("guest", {lease.segment: after})
+    assert _queues(rig).count("tbf") == (2 if after else 0)
+    assert _queues(rig).count("ingress") == (1 if after else 0)
+    assert [one.rate for one in rig.leases()] == [after, None]
 
 
 def test_guest_cannot_pretend_to_be_another_behind_its_meter(rig: Rig) -> None:
