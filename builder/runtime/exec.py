@@ -181,6 +181,7 @@ def _program(
     unique = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
     file = volatile_of(places, name) / f"{unique}.json"
     log = file.with_suffix(".log")
+    room.plain_umask()
     try:
         file.write_bytes(msgspec.json.encode(spec.process_part(process, room.open_files())))
         argv = (*engine.command(places, name, log), "exec", "--process", str(file), name)

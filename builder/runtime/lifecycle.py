@@ -12,7 +12,18 @@ from builder.host.notify import Listener
 from builder.host.places import Places
 from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
-from builder.runtime import boot, events, firstboot, ids, inits, journal, limits, state, storage
+from builder.runtime import (
+    boot,
+    events,
+    firstboot,
+    ids,
+    inits,
+    journal,
+    limits,
+    room,
+    state,
+    storage,
+)
 from builder.runtime.container import Container, cgroup_of, check_name
 from builder.runtime.state import State
 
@@ -140,6 +151,7 @@ def _boot(
 ) -> Started:
     limits.check(places, container)
     allowances.raise_all()
+    room.plain_umask()
     held = ids.hold(places, container)
     if held != container:
         storage.change(places, held)

@@ -193,6 +193,11 @@ def _content(tree: TreeIO, path: str) -> bytes | None:
         return b"-"
 
 
+def plain_umask() -> None:
+    """Have what containers see and inherit not depend on the umask of who starts them."""
+    os.umask(0o022)
+
+
 def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
     """List the name servers that a container is told of."""
     if not container.interfaces:

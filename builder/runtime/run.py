@@ -39,6 +39,7 @@ def run_command(places: Places, container: Container, order: Order) -> int:
     """
     limits.check(places, container)
     inside.check_folder(order.cwd)
+    room.plain_umask()
     container, lock = storage.make_ephemeral(places, container)
     try:
         with _terminal_kept(order.tty):

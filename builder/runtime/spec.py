@@ -12,6 +12,8 @@ from builder.runtime.seccomp import CAPABILITIES, profile
 # single options are in https://systemd.io/CONTAINER_INTERFACE.
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+JOURNALD = "journald.conf.d"
+"""The part of `/run/host` that a guest's journald reads."""
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup", "user")
 _MASKED = (
     "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
@@ -152,15 +154,14 @@ def _mounts(host: Host) -> list[dict[str, object]]:
         _mount("/run", "tmpfs", "nosuid", "nodev", "mode=755", "size=20%"),
     ]  # fmt: skip
     if host.shared:
-        result.append(
-            {
-                "destination": "/run/host",
-                "type": "bind",
-                "source": host.shared,
-                "options": ["bind", "ro", *quiet],
-            }
-        )
+        result.append(_shown(host.shared, "/run/host"))
+        result.append(_shown(f"{host.shared}/{JOURNALD}", f"/run/systemd/{JOURNALD}"))
     return result
+
+
+def _shown(source: str, target: str) -> dict[str, object]:
+    options = ["bind", "ro", "nosuid", "noexec", "nodev"]
+    return {"destination": target, "type": "bind", "source": source, "options": options}
 
 
 def _mount(target: str, kind: str, *options: str) -> dict[str, object]:

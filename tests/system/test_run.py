@@ -8,6 +8,7 @@ import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,30 @@ def test_limits_are_seen_inside(bookworm: Oven, fresh_name: str) -> None:
 def test_trixie_boots_with_no_failed_unit(oven: Oven, built: Built) -> None:
     built("debian-trixie")  # the build's last stage boots it, and refuses it when a unit fails
     assert "debian-trixie" in text(oven("template", "list").stdout)
+
+
+@pytest.fixture
+def strict(bookworm: Oven, fresh_name: str) -> Iterator[Oven]:
+    """The command as run by somebody whose files nobody else may read, with one container."""
+    oven = replace(bookworm, argv=("sh", "-c", 'umask 077; exec "$@"', "sh", *bookworm.argv))
+    oven("run", "debian-bookworm", "--name", fresh_name, "--network", "none")
+    yield oven
+    oven("destroy", "--force", fresh_name)
+
+
+def test_the_umask_of_who_starts_it_is_not_the_containers(strict: Oven, fresh_name: str) -> None:
+    state = strict("exec", fresh_name, "--", "systemctl", "is-system-running")
+    assert state.stdout == b"running\n"
+    script = "umask; cat /run/host/container-manager /etc/hostname"
+    said = strict("exec", "-u", "nobody", fresh_name, "--", "sh", "-c", script).stdout
+    assert text(said).split() == ["0022", "oven", fresh_name]
+    strict("run", "--network", "none", "debian-bookworm", "--", "test", "-r", "/etc/hosts")
+
+
+def test_the_journal_takes_little_memory(strict: Oven, fresh_name: str) -> None:
+    header = text(strict("exec", fresh_name, "--", "journalctl", "--header").stdout)
+    [size] = [line for line in header.splitlines() if line.startswith("Data hash table size")]
+    assert int(size.split()[-1]) < 20_000, "233016 by default, of 16 bytes each"
 
 
 def test_apt_inside_installs_from_the_archive(bookworm: Oven) -> None:

@@ -123,15 +123,3 @@ def test_shell_scripts_are_sound() -> None:
     for name in ("quickstart", "check", ".ci/run", ".ci/setup.sh"):
         done = subprocess.run(["bash", "-n", CHECKOUT / name], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
-
-
-LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
-
-
-def test_links_in_the_documentation_lead_somewhere() -> None:
-    broken = []
-    for path in files(".md"):
-        name = path.relative_to(CHECKOUT)
-        targets = LINK.findall(path.read_text())
-        broken += [f"{name}: {one}" for one in targets if not (path.parent / one).exists()]
-    assert broken == []
