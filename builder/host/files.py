@@ -5,6 +5,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,17 @@ def replace(path: Path, data: bytes, *, disk: Disk | None = None) -> None:
         disk.write(draft, data)
         disk.rename(draft, path)
     disk.sync(path.parent)
+
+
+def private(folder: Path) -> Path:
+    """Make a folder that only its owner may enter, or one that is there into one.
+
+    For trees: set-id programs in them, old or hostile ones, have the host's root as their owner.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        folder.chmod(0o700)
+    return folder
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def make(
     check_name(container.name)
     _check_template(places, container)
     check_binds(places, container)
-    containers = places.data / "containers"
+    containers = _containers(places)
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
         target = _refuse_taken(places, container.name)
@@ -53,7 +53,7 @@ def make_filled(
     check_name(container.name)
     _check_template(places, container)
     check_binds(places, container)
-    containers = places.data / "containers"
+    containers = _containers(places)
     with files.disk_errors(containers):
         with files.locked(containers / ".lock"):
             journal.sweep(places)
@@ -88,7 +88,7 @@ def make_ephemeral(places: Places, container: Container) -> tuple[Container, int
     """Make a folder that lasts as long as the lock whose descriptor is given along with it."""
     _check_template(places, container)
     check_binds(places, container)
-    containers = places.data / "containers"
+    containers = _containers(places)
     with files.disk_errors(containers), files.locked(containers / ".lock"):
         journal.sweep(places)
         name = f"run.{os.urandom(4).hex()}"
@@ -135,6 +135,13 @@ def names(places: Places) -> list[str]:
     except FileNotFoundError:
         return []
     return sorted(entry for entry in entries if "." not in entry)
+
+
+def _containers(places: Places) -> Path:
+    """Give the folder of all containers, which is there then."""
+    folder = places.data / "containers"
+    with files.disk_errors(folder):
+        return files.private(folder)
 
 
 def _refuse_taken(places: Places, name: str) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.host.files import Disk, disk_errors, held, is_held, locked, replace
+from builder.host.files import Disk, disk_errors, held, is_held, locked, private, replace
 from builder.host.removal import remove_tree
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.value import Digest, Value, canonical, hex_of
@@ -146,7 +146,7 @@ class Templates:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keep others from adding and removing; hold it while a container's record is written."""
-        with disk_errors(self._root), locked(self._root / "lock"):
+        with disk_errors(self._root), locked(private(self._root) / "lock"):
             yield
 
     @contextlib.contextmanager

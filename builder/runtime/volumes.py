@@ -82,7 +82,8 @@ def make(places: Places, name: str) -> Path:
     """Make a volume; one that is there stays as it is."""
     folder = _folder(places, check_name(name))
     with files.disk_errors(places.data):
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        files.private(folder.parent)
+        folder.mkdir(mode=0o755, exist_ok=True)
         files.Disk().sync(folder.parent)
     return folder
 

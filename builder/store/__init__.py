@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host.files import Disk, disk_errors, locked, replace
+from builder.host.files import Disk, disk_errors, locked, private, replace
 from builder.host.processes import undisturbed
 from builder.host.removal import remove_tree
 from builder.model.errors import HostError
@@ -62,6 +62,7 @@ class Store:
         self.checked: set[str] = set()
         """Hashes of files that this process has written or read: they need not be read again."""
         with disk_errors(self.root):
+            private(self.root)
             for name in FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             use.prepare(self.root)
