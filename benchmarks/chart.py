@@ -5,6 +5,7 @@ from xml.sax.saxutils import escape
 
 from benchmarks.runner import Comparison, Row, tell
 
+BUILDING = "Oven beside mmdebstrap, debootstrap and mkosi; shorter is better"
 WIDTH = 860
 LEFT = 270
 """Where bars start; their names end before it."""
@@ -20,7 +21,7 @@ STYLE = (
 )
 
 
-def draw(comparisons: Sequence[Comparison]) -> str:
+def draw(comparisons: Sequence[Comparison], title: str = BUILDING) -> str:
     """Draw a panel for each comparison; bars in one panel share a scale."""
     parts: list[str] = []
     y = EDGE
@@ -33,7 +34,7 @@ def draw(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
-            "<title>Oven beside mmdebstrap, debootstrap and mkosi; shorter is better</title>",
+            f"<title>{escape(title)}</title>",
             f"<style>{STYLE}</style>",
             f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#ffffff"/>',
             *parts,

@@ -53,7 +53,7 @@ class Comparison:
     rows: tuple[Row, ...]
     goals: tuple[str, ...] = ()
     """What should come out, in words."""
-    unit: Literal["s", "MB"] = "s"
+    unit: Literal["s", "MB", "/s"] = "s"
 
 
 def compare(title: str, contenders: Sequence[Contender], *, repetitions: int) -> Comparison:

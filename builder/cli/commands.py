@@ -1,15 +1,12 @@
-"""Single commands in containers, for both ways in: the usual one and the quick one."""
+"""What scripts call in loops, for both ways in: the usual one and the quick one."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
-import msgspec
-
-from builder.cli.options import describe
 from builder.cli.quick import wants_terminal
 from builder.host.places import Places
 from builder.model.errors import OvenError
-from builder.model.network import DEFAULT
 
 if TYPE_CHECKING:
     from builder.runtime.container import Container
@@ -48,6 +45,46 @@ def exec_one(name: str, command: tuple[str, ...], given: Mapping[str, object]) -
     return passing_status(work)
 
 
+def create_quickly(name: str, template: str, given: Mapping[str, object]) -> None:
+    """Make a container and print its name."""
+    create_one(places_of(name), template, name, given)
+    sys.stdout.write(f"{name}\n")
+
+
+def create_one(
+    places: Places,
+    template: str,
+    name: str | None,
+    options: Mapping[str, object],
+    *,
+    remove: bool = False,
+) -> "Container":
+    """Keep a new container; its template cannot be removed meanwhile."""
+    import msgspec
+
+    from builder.runtime.creation import create
+    from builder.runtime.templates import Templates
+
+    extras: Mapping[str, bytes] = {}
+    from builder.cli.options import first_boot
+
+    if (data := first_boot.data_of(options)) is not None:
+        from builder.runtime import firstboot
+
+        extras = firstboot.extras(data)
+        options = {**options, "hostname": data.hostname}
+    unpack(places, template)
+    with Templates(places.data).lock():
+        container = _describe(places, template, name, options)
+        container = msgspec.structs.replace(container, remove=remove)
+        made = create(places, container, extras)
+    if made.autostart is not None:
+        from builder.cli.lifecycle import settle_autostart
+
+        settle_autostart(places)
+    return made
+
+
 def places_of(name: str = "") -> Places:
     """Find where the user's containers are, able to work on them, above all on that one."""
     places = Places.of_user()
@@ -73,6 +110,10 @@ def passing_status(work: Callable[[], int]) -> int:
 
 def described(places: Places, template: str, name: str, given: Mapping[str, object]) -> "Container":
     """Turn what was typed into a container's record; a name is chosen where none is given."""
+    import msgspec
+
+    from builder.cli.options import describe  # `exec` does without
+    from builder.model.network import DEFAULT
     from builder.runtime.container import Interface, new_container
     from builder.runtime.templates import Templates
 
@@ -114,3 +155,32 @@ def _manner(given: Mapping[str, object]) -> _Manner:
         "env": env,
         "tty": wants_terminal(given),
     }
+
+
+def _describe(
+    places: Places, template: str, name: str | None, options: Mapping[str, object]
+) -> "Container":
+    """Turn what was typed into a container's record."""
+    import msgspec
+
+    from builder.host.treeio import TreeIO
+    from builder.runtime import inits
+    from builder.runtime.container import rootfs_of
+
+    wanted = described(places, template, name or "", options)
+    if not name:
+        name = _free_name(places, wanted.template_name)
+        wanted = described(places, template, name, options)
+    with TreeIO(rootfs_of(places, wanted)) as tree:
+        return msgspec.structs.replace(wanted, init=inits.find(tree))
+
+
+def _free_name(places: Places, wanted: str) -> str:
+    """Make a container's name from the template's: `web`, then `web-2` and so on."""
+    from builder.runtime import storage
+
+    taken = set(storage.names(places))
+    plain = wanted.replace(".", "-")
+    if plain not in taken:
+        return plain
+    return next(name for number in range(2, 1 << 20) if (name := f"{plain}-{number}") not in taken)

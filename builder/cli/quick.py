@@ -1,8 +1,8 @@
-"""The quick way in: what scripts call in loops is read here, without the library for command lines.
+"""The quick way in: what scripts call in loops is read without the library for command lines.
 
-`oven exec NAME -- CMD` and `oven run TEMPLATE -- CMD` take a third less time so. Whatever is not
-understood at once, mistakes and `--help` included, goes the usual way, and the same functions do
-the work in both. A test holds that both read the same.
+`oven exec NAME -- CMD`, `oven run TEMPLATE -- CMD` and `oven create NAME TEMPLATE` take a third
+less time so. Whatever is not understood at once, mistakes and `--help` included, goes the usual
+way, and the same functions do the work in both. A test holds that both read the same.
 """
 
 import os
@@ -17,13 +17,16 @@ _SHARED = {
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     "exec": _SHARED,
     "run": {**_SHARED, "--rm": "remove!", "--network": "networks+"},
+    "create": {"--network": "networks+", "-p": "publish+", "--publish": "publish+"},
 }
 
 
-def work_of(argv: Sequence[str]) -> Callable[[], int] | None:
+def work_of(argv: Sequence[str]) -> Callable[[], int | None] | None:
     """Give what a command line asks for; None for one that is not for here."""
-    if len(argv) < 4 or argv[0] not in OPTIONS:
+    if len(argv) < 3 or argv[0] not in OPTIONS:
         return None
+    if argv[0] == "create":
+        return _creation(argv[1:])
     read = parse(OPTIONS[argv[0]], argv[1:])
     if read is None:
         return None
@@ -41,8 +44,17 @@ def parse(
     if "--" not in words:
         return None
     end = list(words).index("--")
-    left, command = list(words[:end]), tuple(words[end + 1 :])
-    subjects, given = list[str](), dict[str, object]()
+    command, read = tuple(words[end + 1 :]), separate(options, words[:end])
+    if read is None or len(read[0]) != 1 or not command:
+        return None
+    return read[0][0], command, read[1]
+
+
+def separate(
+    options: Mapping[str, str], words: Sequence[str]
+) -> tuple[list[str], dict[str, object]] | None:
+    """Tell plain words from options and their values."""
+    left, subjects, given = list(words), list[str](), dict[str, object]()
     while left:
         word = left.pop(0)
         if not word.startswith("-"):
@@ -59,9 +71,17 @@ def parse(
             given[name[:-1]] = (*before, left.pop(0))
         else:
             given[name] = left.pop(0)
-    if len(subjects) != 1 or not command:
+    return subjects, given
+
+
+def _creation(words: Sequence[str]) -> Callable[[], None] | None:
+    read = separate(OPTIONS["create"], words)
+    if read is None or len(read[0]) != 2:
         return None
-    return subjects[0], command, given
+    (name, template), given = read
+    from builder.cli import commands
+
+    return lambda: commands.create_quickly(name, template, given)
 
 
 def wants_terminal(given: Mapping[str, object]) -> bool:

@@ -1,17 +1,11 @@
 """`oven run` and `oven create`: new containers from templates."""
 
-from typing import TYPE_CHECKING
-
 import click
 
-from builder.cli.commands import described, places_of, run_one, unpack
+from builder.cli.commands import create_one, places_of, run_one
 from builder.cli.options import container_options, first_boot, with_options
 from builder.cli.verbose import verbose
-from builder.host.places import Places
 from builder.model.errors import StageError
-
-if TYPE_CHECKING:
-    from builder.runtime.container import Container
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -51,7 +45,7 @@ def run(
     from builder.cli.lifecycle import start_and_tell
     from builder.runtime import lifecycle
 
-    container = _create(places, template, name, options, remove=remove)
+    container = create_one(places, template, name, options, remove=remove)
     try:
         start_and_tell(places, container.name)
     except StageError:
@@ -74,61 +68,5 @@ def run(
 @verbose
 def create(name: str, template: str, **options: object) -> None:
     """Make a container without starting it."""
-    _create(places_of(), template, name, options)
+    create_one(places_of(), template, name, options)
     click.echo(name)
-
-
-def _create(
-    places: Places,
-    template: str,
-    name: str | None,
-    options: dict[str, object],
-    *,
-    remove: bool = False,
-) -> "Container":
-    """Keep a new container; its template cannot be removed meanwhile."""
-    import msgspec
-
-    from builder.runtime import firstboot, lifecycle
-    from builder.runtime.templates import Templates
-
-    data = first_boot.data_of(options)
-    unpack(places, template)
-    with Templates(places.data).lock():
-        container = _describe(places, template, name, {**options, "hostname": data.hostname})
-        container = msgspec.structs.replace(container, remove=remove)
-        made = lifecycle.create(places, container, firstboot.extras(data))
-    if made.autostart is not None:
-        from builder.cli.lifecycle import settle_autostart
-
-        settle_autostart(places)
-    return made
-
-
-def _describe(
-    places: Places, template: str, name: str | None, options: dict[str, object]
-) -> "Container":
-    """Turn what was typed into a container's record."""
-    import msgspec
-
-    from builder.host.treeio import TreeIO
-    from builder.runtime import inits
-    from builder.runtime.container import rootfs_of
-
-    wanted = described(places, template, name or "", options)
-    if not name:
-        name = _free_name(places, wanted.template_name)
-        wanted = described(places, template, name, options)
-    with TreeIO(rootfs_of(places, wanted)) as tree:
-        return msgspec.structs.replace(wanted, init=inits.find(tree))
-
-
-def _free_name(places: Places, wanted: str) -> str:
-    """Make a container's name from the template's: `web`, then `web-2` and so on."""
-    from builder.runtime import storage
-
-    taken = set(storage.names(places))
-    plain = wanted.replace(".", "-")
-    if plain not in taken:
-        return plain
-    return next(name for number in range(2, 1 << 20) if (name := f"{plain}-{number}") not in taken)

@@ -12,7 +12,7 @@ from builder.host import cgroups, hierarchies, launch, processes
 from builder.host.places import PACKAGE, Places
 from builder.host.process import Command, find_program, missing_program, on_host
 from builder.model.errors import HostError
-from builder.runtime import engine, firstboot, inits, limits, room, spec, state
+from builder.runtime import engine, inits, limits, pending, room, spec, state
 from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
 from builder.runtime.state import State
 
@@ -35,7 +35,9 @@ def prepare(places: Places, container: Container) -> Path:
     intent = State(phase="starting", boot=processes.boot_id(), since=int(time.time()))
     state.write(places, container.name, intent)
     _prepare_shared(volatile / "host", container)
-    if firstboot.waits(places, container.name):
+    if pending.waits(places, container.name):
+        from builder.runtime import firstboot
+
         firstboot.show(places, container, volatile / "host/credentials")
     return volatile / "host"
 
@@ -169,7 +171,10 @@ def _check_cgroup(places: Places, container: Container) -> None:
 
 def _enter(places: Places, here: room.Room) -> None:
     room.enter(here)
-    firstboot.apply(places, here.container)
+    if pending.waits(places, here.container.name):
+        from builder.runtime import firstboot
+
+        firstboot.apply(places, here.container)
 
 
 def _after(places: Places, name: str) -> tuple[str, ...]:

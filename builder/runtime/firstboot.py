@@ -14,15 +14,14 @@ from builder.model.errors import HostError, RecipeError
 from builder.model.first_boot import FirstBoot, Root
 from builder.model.value import canonical
 from builder.runtime.accounts import Accounts
-from builder.runtime.container import Container, folder_of, volatile_of
+from builder.runtime.container import Container, folder_of
+from builder.runtime.pending import PENDING, WRITTEN
 
 # It waits in the container's folder as `first-boot.json`, which only root can read. Just before the
 # first start it is written into the root, synced, and the file renamed: a start that dies before
 # that does all of it again, one that dies after does not. What systemd takes as credentials is
 # shown at that start too; once the init is ready nothing of it is left outside the container.
 
-PENDING = "first-boot.json"
-_WRITTEN = "first-boot.written.json"
 _SKELETON = "etc/skel"
 _ZONES = "usr/share/zoneinfo"
 
@@ -30,12 +29,6 @@ _ZONES = "usr/share/zoneinfo"
 def extras(data: FirstBoot) -> Mapping[str, bytes]:
     """Give the files that `create` puts into the container's folder."""
     return {} if data == FirstBoot() else {PENDING: canonical(data)}
-
-
-def waits(places: Places, name: str) -> bool:
-    """Tell whether there is data that the container has not got yet, or not all of it."""
-    folder = folder_of(places, name)
-    return (folder / PENDING).exists() or (folder / _WRITTEN).exists()
 
 
 def apply(places: Places, container: Container) -> None:
@@ -57,14 +50,14 @@ def apply(places: Places, container: Container) -> None:
             ) from error
     disk = files.Disk()
     disk.sync_filesystem(places.rootfs)
-    disk.rename(folder / PENDING, folder / _WRITTEN)
+    disk.rename(folder / PENDING, folder / WRITTEN)
     disk.sync(folder)
 
 
 def show(places: Places, container: Container, credentials: Path) -> None:
     """Put what the container's systemd takes as credentials into that folder."""
     folder = folder_of(places, container.name)
-    data = _read(folder / PENDING) or _read(folder / _WRITTEN)
+    data = _read(folder / PENDING) or _read(folder / WRITTEN)
     if data is None or container.init != "systemd":
         return
     for name, text in _credentials(data).items():
@@ -73,15 +66,6 @@ def show(places: Places, container: Container, credentials: Path) -> None:
         with open(fd, "wb") as opened:  # noqa: PTH123  # opened by descriptor
             opened.write(text.encode())
             os.fchown(fd, container.first_id, container.first_id)
-
-
-def forget(places: Places, name: str) -> None:
-    """Remove all of it from the host, once the container has what it needs."""
-    file = folder_of(places, name) / _WRITTEN
-    if file.exists():
-        for credential in (volatile_of(places, name) / "host/credentials").iterdir():
-            credential.unlink()
-        file.unlink()
 
 
 def write(tree: TreeIO, data: FirstBoot, first: int) -> None:

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import msgspec
 
@@ -15,33 +13,21 @@ from builder.model.progress import Reporter
 from builder.runtime import (
     boot,
     events,
-    firstboot,
     ids,
     inits,
     journal,
     limits,
+    pending,
     room,
     state,
     storage,
 )
 from builder.runtime.container import Container, cgroup_of, check_name
+from builder.runtime.creation import create as create  # noqa: PLC0414  # the first of its verbs
 from builder.runtime.state import State
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 90.0
-
-
-def create(
-    places: Places, container: Container, extras: Mapping[str, bytes] = MappingProxyType({})
-) -> Container:
-    """Keep a new container, stopped; give it as it was kept.
-
-    `extras` are more files for its folder, by name; only root can read them.
-    """
-    limits.check(places, container)
-    made = storage.make(places, container, extras)
-    events.record(places, made.name, "created", template=made.template_name)
-    return made
 
 
 def start(places: Places, name: str, report: Reporter, *, timeout: float = READY_TIMEOUT) -> State:
@@ -181,7 +167,7 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
                     current, phase="running", ready=verdict == "ready", starter=0
                 )
                 state.write(places, name, current)
-                firstboot.forget(places, name)
+                pending.forget(places, name)
     except NotFoundError:
         raise _ended_early(name, "") from None
     except BaseException:

@@ -120,6 +120,7 @@ def test_options_win_over_the_file(file: Path) -> None:
             "file": (f"{file.parent / 'blob'}:/opt/blob:600",),
         }
     )
+    assert data is not None
     assert (data.hostname, data.timezone) == ("web1", "Etc/UTC")
     assert data.root.ssh_keys == (KEY, f"{KEY}2")
     assert [(user.name, user.uid, user.groups) for user in data.user] == [

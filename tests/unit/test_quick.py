@@ -4,7 +4,7 @@ import click
 import pytest
 
 from builder.cli.app import oven
-from builder.cli.quick import OPTIONS, parse, work_of
+from builder.cli.quick import OPTIONS, parse, separate, work_of
 
 
 def command(verb: str) -> click.Command:
@@ -56,7 +56,22 @@ def test_both_ways_read_the_same(line: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
+    ["create web debian", "create --network none web -p 80:80 --publish 81:81 debian"],
+)
+def test_both_ways_read_the_same_of_a_container_to_make(line: str) -> None:
+    verb, *words = line.split()
+    read = separate(OPTIONS[verb], words)
+    assert read is not None
+    usual = command(verb).make_context(verb, list(words)).params
+    assert read[0] == [usual["name"], usual["template"]]
+    assert read[1] == {name: usual[name] for name in read[1]}
+    assert work_of(line.split()) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
     [
+        "create web", "create web debian other", "create --memory 1G web debian", "create -p",
         "", "exec", "exec web true", "exec --help web -- true", "exec web --", "exec -- true",
         "exec web -u -- true", "exec web other -- true", "exec -ti web -- true",
         "exec --user=ann web -- true", "run --memory 1G debian -- true", "run -v debian -- true",

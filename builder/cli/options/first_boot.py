@@ -51,8 +51,10 @@ def options() -> "tuple[Decorator, ...]":
     )
 
 
-def data_of(given: Mapping[str, object]) -> "FirstBoot":
-    """Gather first-boot data from a file and from options, which win."""
+def data_of(given: Mapping[str, object]) -> "FirstBoot | None":
+    """Gather first-boot data from a file and from options, which win; None where there is none."""
+    if not any(given.get(name) for name in NAMES):
+        return None
     import msgspec
 
     from builder.model.first_boot import FirstBoot, check_hash, read
