@@ -70,8 +70,12 @@ def used() -> int:
     time.sleep(2)  # what has just started still settles
     subprocess.run(["sync"], check=True)
     Path("/proc/sys/vm/drop_caches").write_text("3")
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    return in_use(Path("/proc/meminfo").read_text())
+
+
+def in_use(meminfo: str) -> int:
+    """Reckon it from what the kernel tells (proc_meminfo(5))."""
+    found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in meminfo.splitlines()}
     cached = found["Buffers"] + found["Cached"] - found["Shmem"] + found["SReclaimable"]
     return found["MemTotal"] - found["MemFree"] - cached
 

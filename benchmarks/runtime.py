@@ -75,7 +75,7 @@ class Bench:
         """Let contenders take turns, and tell how the goals are met."""
         repetitions = times * self.repetitions
         found = rows(take_turns(title, contenders, time_once, repetitions=repetitions))
-        return Comparison(title, repetitions, found, tuple(_verdicts(found, goals)))
+        return Comparison(title, repetitions, found, tuple(verdicts(found, goals)))
 
 
 def once(bench: Bench) -> Comparison:
@@ -209,7 +209,7 @@ ROWS: Mapping[str, Callable[[Bench], Comparison | list[Comparison]]] = {
 }
 
 
-def _verdicts(found: Sequence[Row], goals: Mapping[str, float]) -> list[str]:
+def verdicts(found: Sequence[Row], goals: Mapping[str, float]) -> list[str]:
     """Write goals with what came out, for those peers that are there."""
     medians = {row.name: row.median for row in found}
     ours = next(value for name, value in medians.items() if name.startswith("oven"))
