@@ -174,7 +174,7 @@ def load(places: Places, name: str) -> Container:
     """Read a container; NotFoundError when there is none of that name."""
     path = folder_of(places, name) / "container.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Container)
+        found = msgspec.json.decode(path.read_bytes(), type=Container)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFoundError(
             f"there is no container `{name}`", hint="`oven list` shows those that exist"
@@ -183,6 +183,8 @@ def load(places: Places, name: str) -> Container:
         raise NotFoundError(f"the record of container `{name}` is damaged: {error}", at=path) from (
             error
         )
+    # The folder decides: who copied one by hand must not lose the other by what is done to it.
+    return found if found.name == name else msgspec.structs.replace(found, name=name)
 
 
 def encode(container: Container) -> bytes:

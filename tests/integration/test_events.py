@@ -50,7 +50,9 @@ def test_lines_of_writers_at_once_do_not_mix(places: Places) -> None:
     assert [process.wait(timeout=60) for process in running] == [0] * 4
     kept = [path.read_bytes() for path in sorted(places.data.glob("events*"))]
     assert len(kept) == 2
-    assert all(json.loads(line)["what"] == "x" * 50 for data in kept for line in data.splitlines())
+    # Who sees but half of another's line begins a new one, which may leave an empty one.
+    lines = [line for data in kept for line in data.splitlines() if line]
+    assert all(json.loads(line)["what"] == "x" * 50 for line in lines)
     assert all(len(data) < 25_000 for data in kept), "no more than the limit and what is under way"
 
 

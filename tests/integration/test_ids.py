@@ -52,6 +52,7 @@ def test_two_homes_have_different_ranges(homes: tuple[Rig, Rig]) -> None:
 
 def test_who_starts_first_after_a_boot_keeps_its_range(homes: tuple[Rig, Rig]) -> None:
     one, two = homes
+    after_a_boot()
     make(one)
     after_a_boot()
     make(two)

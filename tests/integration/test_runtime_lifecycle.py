@@ -1,6 +1,7 @@
 """The life of a container with a small init: each verb, and what a death in its middle leaves."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ import pytest
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime import lifecycle, logs, show, state, storage
+from builder.runtime.container import load
 from builder.runtime.exec import Call, capture, exec_command
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -70,6 +72,16 @@ def test_names_are_written_unless_changed(running: Rig) -> None:
     lifecycle.start(running.places, "test", Silent())
     files = ("cat", "/etc/hosts", "/etc/hostname")
     assert capture(running.places, "test", files)[1] == "mine\nown\n"
+
+
+def test_a_folder_that_was_copied_by_hand_is_another_container(rig: Rig) -> None:
+    lifecycle.create(rig.places, rig.container())
+    containers = rig.places.data / "containers"
+    shutil.copytree(containers / "test", containers / "copy")
+    lifecycle.start(rig.places, "copy", Silent())
+    assert load(rig.places, "copy").first_id != load(rig.places, "test").first_id
+    lifecycle.destroy(rig.places, "copy", force=True)
+    assert load(rig.places, "test").name == "test"
 
 
 def test_start_and_stop_twice_are_fine(running: Rig) -> None:
