@@ -48,8 +48,14 @@ def _as_json(event: "Event") -> str:
 
 
 def _line(event: "Event") -> str:
-    details = (f"{key}={value}" for key, value in event.details.items())
+    details = (f"{key}={_word(value)}" for key, value in event.details.items())
     return _printable("  ".join((event.time, event.name, " ".join((event.what, *details)))))
+
+
+def _word(value: object) -> str:
+    """Write a value as `oven set` takes it."""
+    words = {None: "none", True: "yes", False: "no"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _printable(text: str) -> str:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from builder.model.errors import HostError
+from builder.model.errors import HostError, RecipeError
 
 # Every step goes from an open folder to one name in it, and never through a link: what is copied
 # may belong to a container that changes it at the same time.
@@ -65,9 +65,19 @@ def copy(source: Place, target: Place, manner: Manner, depth: int = 0) -> None:
 
 def fill(source: int, target: int, manner: Manner) -> None:
     """Copy what the folder `source` has into the folder `target`."""
+    _refuse_itself(source, target)
     for name in sorted(os.listdir(source)):
-        with _changed_is_fine(name, manner):
+        with changed_is_fine(name, manner):
             copy((source, name), (target, name), manner)
+
+
+def check_depth(depth: int) -> None:
+    """Refuse folders within so many folders."""
+    if depth > _DEPTH:
+        raise HostError(
+            f"folders are nested deeper than {_DEPTH} levels",
+            hint="tar has no such limit: `oven exec NAME -- tar -C FOLDER -cf - .`",
+        )
 
 
 def put_file(
@@ -161,17 +171,17 @@ def _pour_unsized(source: int, target: int, advance: Callable[[int], None]) -> N
 
 
 def _copy_folder(source: Place, target: Place, manner: Manner, depth: int) -> None:
-    if depth > _DEPTH:
-        raise HostError(
-            f"folders are nested deeper than {_DEPTH} levels",
-            hint="tar has no such limit: `oven exec NAME -- tar -C FOLDER -cf - .`",
-        )
-    with _folder(source) as inner:
+    check_depth(depth)
+    with open_folder(source) as inner:
+        if depth == 0:
+            _refuse_itself(inner, target[0])
         status = os.fstat(inner)
         made = _make_folder(target)
-        with _folder(target) as copied:
+        with open_folder(target) as copied:
+            if depth == 0:
+                _refuse_itself(inner, copied)
             for name in sorted(os.listdir(inner)):
-                with _changed_is_fine(name, manner):
+                with changed_is_fine(name, manner):
                     copy((inner, name), (copied, name), manner, depth + 1)
             if made:
                 os.fchown(copied, *manner.owner(status.st_uid, status.st_gid))
@@ -244,8 +254,28 @@ def _mode(status: os.stat_result, manner: Manner) -> int:
     return status.st_mode & (0o7777 if manner.everything else 0o777)
 
 
+def _refuse_itself(source: int, target: int) -> None:
+    """Refuse a target that is the source, or lies in it: it would be copied too, without end."""
+    whole = os.fstat(source)
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    here = os.open(".", flags, dir_fd=target)
+    try:
+        while True:
+            status = os.fstat(here)
+            if os.path.samestat(status, whole):
+                raise RecipeError("a folder cannot be copied into itself")
+            above = os.open("..", flags, dir_fd=here)
+            os.close(here)
+            here = above
+            if os.path.samestat(os.fstat(here), status):
+                return  # the root is its own parent
+    finally:
+        os.close(here)
+
+
 @contextlib.contextmanager
-def _folder(place: Place) -> Iterator[int]:
+def open_folder(place: Place) -> Iterator[int]:
+    """Lend a descriptor of a folder, itself and never what a link leads to."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(place[1], flags, dir_fd=place[0])
     try:
@@ -268,7 +298,7 @@ def _draft(target: Place) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _changed_is_fine(name: str, manner: Manner) -> Iterator[None]:
+def changed_is_fine(name: str, manner: Manner) -> Iterator[None]:
     """Leave out what was removed, or became something else, between its listing and its turn."""
     try:
         yield

@@ -10,6 +10,8 @@ from builder.host.sandbox import programs_of_host, views_of_kernel
 from builder.model.errors import HostError
 
 _INSIDE = "/journal"
+_LONGEST = 1 << 20
+"""Bytes of a line that are shown as one; a hostile journal may have a line without end."""
 
 
 def options(since: float, count: int | None, unit: str | None) -> tuple[str, ...]:
@@ -47,8 +49,9 @@ def lines(folder: Path, words: tuple[str, ...]) -> Iterator[bytes]:
         )
         with process:
             try:
-                assert process.stdout is not None
-                yield from process.stdout
+                stream = process.stdout
+                assert stream is not None
+                yield from iter(lambda: stream.readline(_LONGEST), b"")
                 code = process.wait()
             except BaseException:
                 process.kill()

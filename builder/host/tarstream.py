@@ -13,6 +13,8 @@ from builder.host.treeio import TreeIO
 from builder.model.errors import RecipeError
 
 _PIECE = 1 << 20
+_ALL_TIME = float(1 << 32)
+"""Seconds; what a stream says beyond them is no time of a file."""
 
 
 def write(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
@@ -24,8 +26,7 @@ def write(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
     ):
         if path.endswith("/.") or not whole.strip("./"):
             with tree.folder(path) as folder:
-                for name in sorted(os.listdir(folder)):
-                    _add(archive, (folder, name), name, manner)
+                _add_all(archive, folder, "", manner)
         else:
             with tree.entry(whole) as place:
                 _add(archive, place, place[1], manner)
@@ -44,6 +45,14 @@ def read(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
             raise RecipeError(f"this is no tar stream: {error}") from error
 
 
+def _add_all(archive: tarfile.TarFile, folder: int, prefix: str, manner: Manner) -> None:
+    copying.check_depth(prefix.count("/"))
+    for name in sorted(os.listdir(folder)):
+        # What it is shows before any of it is written, so nothing is left half said.
+        with copying.changed_is_fine(name, manner):
+            _add(archive, (folder, name), prefix + name, manner)
+
+
 def _add(archive: tarfile.TarFile, place: Place, name: str, manner: Manner) -> None:
     status = os.stat(place[1], dir_fd=place[0], follow_symlinks=False)
     member = tarfile.TarInfo(name)
@@ -52,13 +61,8 @@ def _add(archive: tarfile.TarFile, place: Place, name: str, manner: Manner) -> N
     if stat.S_ISDIR(status.st_mode):
         member.type = tarfile.DIRTYPE
         archive.addfile(member)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        inner = os.open(place[1], flags, dir_fd=place[0])
-        try:
-            for entry in sorted(os.listdir(inner)):
-                _add(archive, (inner, entry), f"{name}/{entry}", manner)
-        finally:
-            os.close(inner)
+        with copying.open_folder(place) as inner:
+            _add_all(archive, inner, f"{name}/", manner)
     elif stat.S_ISLNK(status.st_mode):
         member.type, member.linkname = tarfile.SYMTYPE, os.readlink(place[1], dir_fd=place[0])
         archive.addfile(member)
@@ -106,12 +110,21 @@ def _unpack(
         elif member.islnk():
             _link(tree, f"{top}/{member.linkname}", place)
         elif member.isreg():
-            times = (int(member.mtime * 1e9),) * 2
             copying.put_file(
-                place, lambda fd: _pour(archive, member, fd, manner), mode, owner, times
+                place,
+                lambda fd: _pour(archive, member, fd, manner),
+                mode,
+                owner,
+                (_nanoseconds(member.mtime),) * 2,
             )
         else:
             manner.note(member.name)
+
+
+def _nanoseconds(seconds: float) -> int:
+    """Give a time as the kernel takes it; a stream may say anything, such as `nan`."""
+    # min and max pass over what is no number.
+    return int(max(-_ALL_TIME, min(_ALL_TIME, seconds)) * 1_000_000_000)
 
 
 def _link(tree: TreeIO, original: str, place: Place) -> None:

@@ -13,7 +13,17 @@ from builder.host.treeio import TreeIO
 from builder.model.errors import ConflictError
 from builder.model.network import PortMapping
 from builder.model.value import canonical
-from builder.runtime import changes, events, journal, layers, own, snapshots, state, storage
+from builder.runtime import (
+    changes,
+    events,
+    firstboot,
+    journal,
+    layers,
+    own,
+    snapshots,
+    state,
+    storage,
+)
 from builder.runtime.changes import LAYERS, RECORD, UPPER, Change
 from builder.runtime.container import (
     Container,
@@ -53,6 +63,7 @@ def clone(
 
         def fill(made: Container, area: Path) -> None:
             _copy(places, source, made, area, now=snapshot is None)
+            firstboot.pass_on(places, name, made.name)
             with merged(places, made, area) as tree:
                 forget(tree)
                 drop_name(tree, source.hostname)

@@ -83,7 +83,7 @@ class _Opened:
         if self.first is None:
             return uid, gid
         return tuple(  # type: ignore[return-value]  # of two
-            self.first + (one if one < IDS else _NOBODY) for one in (uid, gid)
+            self.first + (one if 0 <= one < IDS else _NOBODY) for one in (uid, gid)
         )
 
 

@@ -9,7 +9,7 @@ import traceback
 from builder.host import cgroups, processes
 from builder.host.places import Places
 from builder.model.errors import NotFoundError, OvenError
-from builder.runtime import events, journal, lifecycle, room, state, storage
+from builder.runtime import events, journal, lifecycle, room, state, storage, usage
 from builder.runtime.container import Container, folder_of, load, volatile_of
 from builder.runtime.state import End, State
 
@@ -19,6 +19,7 @@ from builder.runtime.state import End, State
 
 _REBOOT = 129
 _SHUTDOWN = 130
+_HOW = {0: "exit", _REBOOT: "reboot", _SHUTDOWN: "shutdown"}
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _STEADY = 60
@@ -55,7 +56,8 @@ def handle(places: Places, name: str) -> None:
         code = state.exit_code(places, name)
         if code is not None and current.phase != "stopping":
             state.write_end(places, name, End(code=code, time=int(time.time())))
-            events.record(places, name, "ended", code=code)
+            more = usage.kills(places, name)
+            events.record(places, name, "ended", code=code, how=_HOW.get(code, "failure"), **more)
         journal.clean(places, name, networked=bool(container.interfaces))
         if current.phase == "stopping" or not _wanted(container, code):
             if container.remove and code != _REBOOT:
@@ -64,7 +66,19 @@ def handle(places: Places, name: str) -> None:
             return
         again = 0 if code == _REBOOT or _was_steady(current) else current.again + 1
         waiting = _pause(places, name, again)
+        if again:
+            events.record(places, name, "waiting", seconds=pause_before(again), again=again)
     _start(places, name, waiting)
+
+
+def pause_before(again: int) -> float:
+    """Give the seconds to wait before that try in a row, twice as many each time up to a limit."""
+    pause = _FIRST_PAUSE
+    for _ in range(again - 1):
+        pause *= 2
+        if pause >= _LONGEST_PAUSE:
+            return _LONGEST_PAUSE
+    return pause
 
 
 def _wanted(container: Container, code: int | None) -> bool:
@@ -98,7 +112,7 @@ def _pause(places: Places, name: str, again: int) -> State:
 def _start(places: Places, name: str, waiting: State) -> None:
     """Start it after its pause, unless somebody else has started, stopped or removed it."""
     if waiting.again:
-        time.sleep(min(_FIRST_PAUSE * 2 ** (waiting.again - 1), _LONGEST_PAUSE))
+        time.sleep(pause_before(waiting.again))
     # What goes wrong is on the console and in the state; nobody is there to be told.
     with contextlib.suppress(OvenError):
         lifecycle.start_again(places, name, waiting)

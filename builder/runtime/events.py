@@ -53,9 +53,13 @@ def stamp(seconds: float) -> str:
 
 def read(places: Places) -> Iterator[Event]:
     """Give what happened so far, the oldest first."""
-    for path in (_old(places), _file(places)):
-        with contextlib.suppress(FileNotFoundError):
-            yield from _decoded(path.read_bytes().split(b"\n"))
+    with contextlib.ExitStack() as stack:
+        # Opened before the old one is read: it may be put aside in between.
+        fd = _opened(_file(places), stack)
+        yield from _put_aside(places, fd)
+        if fd is not None:
+            with open(fd, "rb", closefd=False) as file:
+                yield from _decoded(file.read().split(b"\n"))
 
 
 def follow(places: Places) -> Iterator[Event]:
@@ -63,18 +67,33 @@ def follow(places: Places) -> Iterator[Event]:
     from builder.host import watch
 
     with watch.Folder(places.data) as changes:
-        with contextlib.suppress(FileNotFoundError):
-            yield from _decoded(_old(places).read_bytes().split(b"\n"))
+        first = True
         while True:
-            try:
-                fd = os.open(_file(places), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            except FileNotFoundError:
-                changes.wait()
-                continue
-            try:
-                yield from _follow_one(fd, _file(places), changes.wait)
-            finally:
-                os.close(fd)
+            with contextlib.ExitStack() as stack:
+                fd = _opened(_file(places), stack)
+                if first:
+                    yield from _put_aside(places, fd)
+                    first = False
+                if fd is None:
+                    changes.wait()
+                else:
+                    yield from _follow_one(fd, _file(places), changes.wait)
+
+
+def _opened(path: Path, stack: contextlib.ExitStack) -> int | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _put_aside(places: Places, newer: int | None) -> Iterator[Event]:
+    """Give the events of the old file, unless it is the one that is open and comes next."""
+    with contextlib.suppress(FileNotFoundError), _old(places).open("rb") as file:
+        if newer is None or not os.path.sameopenfile(file.fileno(), newer):
+            yield from _decoded(file.read().split(b"\n"))
 
 
 def _follow_one(fd: int, path: Path, wait: Callable[[], None]) -> Iterator[Event]:

@@ -114,7 +114,8 @@ def output(places: Places, name: str, argv: Sequence[str]) -> Iterator[bytes]:
         finally:
             os.close(writing)
             os.close(null)
-        yield from file
+        # A hostile program may never end its line.
+        yield from iter(lambda: file.readline(_OUTPUT_LIMIT), b"")
         launch.wait(pid)
 
 

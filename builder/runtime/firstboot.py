@@ -31,6 +31,14 @@ def extras(data: FirstBoot) -> Mapping[str, bytes]:
     return {} if data == FirstBoot() else {PENDING: canonical(data)}
 
 
+def pass_on(places: Places, name: str, other: str) -> None:
+    """Have a copy of a container that never started wait for the same, but for the host name."""
+    data = _read(folder_of(places, name) / PENDING)
+    if data is not None:
+        data = msgspec.structs.replace(data, hostname=None)
+        files.replace(folder_of(places, other) / PENDING, canonical(data))
+
+
 def apply(places: Places, container: Container) -> None:
     """Write what waits into the root, which is mounted; done once, nothing to do is fine.
 

@@ -79,7 +79,8 @@ def check_program(tree: TreeIO, program: str, path: str = PATH) -> None:
 
 def check_folder(path: str) -> str:
     """Refuse a working folder that the runtime might look up outside (CVE-2024-21626)."""
-    if not path.startswith("/") or ".." in path.split("/") or path.startswith("/proc"):
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if not path.startswith("/") or ".." in parts or parts[:1] == ["proc"]:
         raise RecipeError(
             f"`{path}` cannot be the working folder", hint="give an absolute path without `..`"
         )

@@ -54,11 +54,19 @@ def holding(places: Places, name: str) -> Iterator[Container]:
             if handler is None:
                 if _is_over(current):
                     clean(places, name, networked=bool(container.interfaces))
+                    if current is not None and current.pid:
+                        _record_unseen(places, name)
                 yield _settled(places, container)
                 return
         if not processes.wait_end(handler, patience):
             patience = 0.0  # it hangs, and is not waited for twice
         os.close(handler)
+
+
+def _record_unseen(places: Places, name: str) -> None:
+    from builder.runtime import events  # most find nothing to repair
+
+    events.record(places, name, "ended", how="unseen")
 
 
 @contextlib.contextmanager

@@ -196,6 +196,7 @@ def _undo(places: Places, begun: State, name: str) -> None:
         current = state.read(places, name)
         if current is not None and current.pid == begun.pid:
             journal.clean(places, name, networked=bool(container.interfaces))
+            events.record(places, name, "stopped", killed=True)
 
 
 def _starts(current: State) -> bool:
@@ -235,10 +236,11 @@ def _stop(places: Places, container: Container, timeout: float) -> bool:
             cgroups.freeze(cgroup_of(places, name), frozen=False)
         by_itself = _ask_to_end(places, container, pidfd) and processes.wait_end(pidfd, timeout)
         os.close(pidfd)
+    more = _kills(places, name) if pidfd is not None else {}
     journal.clean(places, name, networked=bool(container.interfaces))
     state.forget_end(places, name)
     if pidfd is not None:
-        events.record(places, name, "stopped", killed=not by_itself)
+        events.record(places, name, "stopped", killed=not by_itself, **more)
     return by_itself
 
 
@@ -254,6 +256,12 @@ def _ask_to_end(places: Places, container: Container, pidfd: int) -> bool:
         return capture(places, container.name, manner.halt)[0] == 0
     except OvenError:
         return False
+
+
+def _kills(places: Places, name: str) -> dict[str, int]:
+    from builder.runtime import usage
+
+    return usage.kills(places, name)
 
 
 def _set_frozen(places: Places, name: str, *, frozen: bool) -> None:

@@ -53,7 +53,7 @@ def change(
         changed = _compare(places, old, new)
         if changed.fields and not dry:
             _do(places, old, changed)
-            events.record(places, name, "set", fields=", ".join(changed.fields))
+            events.record(places, name, "set", **_told(old, new))
     return changed
 
 
@@ -124,6 +124,17 @@ def _do(places: Places, old: Container, changed: Changed) -> None:
         raise
     if noted:
         note.unlink()
+
+
+def _told(old: Container, new: Container) -> dict[str, events.Detail]:
+    """Give what is now different, by name; of what has many parts only that it is."""
+    found: dict[str, events.Detail] = {}
+    for one, other in ((old, new), (old.limits, new.limits)):
+        for field in one.__struct_fields__:
+            value = getattr(other, field)
+            if value != getattr(one, field) and field != "limits":
+                found[field] = value if isinstance(value, events.Detail) else "changed"
+    return found
 
 
 def _differ_in_rates(old: Container, new: Container) -> bool:

@@ -147,6 +147,15 @@ def reader(places: Places) -> Iterator[Callable[[str, int], Usage]]:
         yield look
 
 
+def kills(places: Places, name: str) -> dict[str, int]:
+    """Tell how many processes of a container the kernel has killed for memory, if any."""
+    accounts = cgroups.accounts()
+    sources = Sources(accounts, lambda *_: b"")
+    file = "memory.events" if accounts.unified else "memory.oom_control"
+    count = sources.table("memory", cgroup_of(places, name), file).get("oom_kill")
+    return {"oom_kills": count} if count else {}
+
+
 class Sources:
     """Where the numbers of containers are read."""
 

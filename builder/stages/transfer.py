@@ -16,13 +16,14 @@ from builder.formats.parcel import Reader, writing
 from builder.formats.unpack import unpack
 from builder.host import cgroups, files
 from builder.host.places import Places
-from builder.model.errors import NotFoundError, RecipeError, TrustError
+from builder.model.errors import ConflictError, NotFoundError, RecipeError, TrustError
 from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical
 from builder.runtime import changes, events, journal, layers, state, storage
 from builder.runtime.changes import DRAFTS, LAYERS, SNAPSHOTS, UPPER, Snapshot
 from builder.runtime.clone import drop_name, merged
 from builder.runtime.container import NAME, Container, cgroup_of, check_name, folder_of
+from builder.runtime.pending import PENDING
 from builder.runtime.templates import ROOTFS, Templates
 from builder.stages.template_import import export_template, unpack_template
 from builder.store import Store
@@ -69,6 +70,11 @@ def export_container(places: Places, name: str, file: BinaryIO, packing: Packing
     check_name(name)
     folder = folder_of(places, name)
     with journal.holding(places, name) as container, files.disk_errors(folder):
+        if (folder / PENDING).exists():
+            raise ConflictError(
+                f"container `{name}` has not got its first-boot data yet, which stays behind",
+                hint=f"`oven start {name}` once, or create one without where it is taken to",
+            )
         kept = changes.snapshots_in(folder) if packing.snapshots else {}
         parcel = Parcel(oven=__version__, container=container, snapshots=kept)
         with contextlib.ExitStack() as stack:

@@ -183,6 +183,71 @@ def test_hostile_tar_streams_stay_inside(both: Rig, oven: Oven, tmp_path: Path) 
     assert not upper(both, "tmp/device").exists()
 
 
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("/one", "/one/sub/deep"), ("/one/.", "/one"), ("/one", "/"), ("/one/.", "/one/sub/new")],
+)
+def test_a_folder_is_not_copied_into_itself(
+    both: Rig, oven: Oven, folder: Path, source: str, target: str
+) -> None:
+    (folder / "fifo").unlink()
+    oven("cp", folder, "test:/one")
+    said = oven.said("cp", f"test:{source}", f"test:{target}", code=2)
+    assert "into itself" in said
+    every = sorted(path.name for path in upper(both, "one").rglob("*") if path.name != "new")
+    assert every == sorted(path.name for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "-1e300", "1e300"])
+def test_a_stream_may_say_any_time(rig: Rig, oven: Oven, time: str) -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("file")
+        member.pax_headers = {"mtime": time}
+        archive.addfile(member)
+    oven("cp", "-", "test:/tmp", stdin=made.getvalue())
+    assert upper(rig, "tmp/file").exists()
+
+
+def test_an_owner_that_nobody_can_be_becomes_nobody(both: Rig, oven: Oven) -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, uid in (("below", -1), ("above", 65536)):
+            member = tarfile.TarInfo(name)
+            member.uid = uid
+            archive.addfile(member)
+    oven("cp", "-a", "-", "test:/tmp", stdin=made.getvalue())
+    assert [upper(both, f"tmp/{name}").stat().st_uid for name in ("below", "above")] == [65534] * 2
+
+
+def test_a_guest_that_nests_folders_without_end_is_refused(rig: Rig, oven: Oven) -> None:
+    here = os.open(upper(rig, ""), os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("deep", dir_fd=here)
+        below = os.open("deep", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    for target in ("-", "test:/copy"):
+        assert "nested deeper" in oven.said("cp", "test:/deep", target, code=3)
+
+
+def test_a_stream_out_goes_on_where_files_come_and_go(rig: Rig, oven: Oven) -> None:
+    lifecycle.start(rig.places, "test", Silent())
+    churn = "cd /tmp; while :; do for n in 1 2 3 4 5 6 7 8 9; do echo > $n; rm $n; done; done"
+    guest = oven.start("exec", "test", "--", "sh", "-c", churn)
+    try:
+        while not upper(rig, "tmp/1").exists():
+            assert guest.poll() is None
+        for _ in range(8):
+            stream = oven("cp", "test:/tmp", "-").stdout
+            with tarfile.open(fileobj=io.BytesIO(stream)) as archive:
+                assert archive.getnames()[0] == "tmp"
+    finally:
+        guest.kill()
+        guest.communicate()
+
+
 def test_between_containers(rig: Rig, oven: Oven, folder: Path) -> None:
     lifecycle.create(rig.places, rig.container("other"))
     oven("cp", "-a", folder, "test:/one")

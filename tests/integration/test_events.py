@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from queue import Queue
 
@@ -111,6 +112,32 @@ def test_damaged_lines_are_skipped(places: Places) -> None:
         file.write(b'\xff\xfe\n{"time": 5}\n[]\n\n{"cut sho')
     events.record(places, "two", "happened")
     assert names(places) == ["one", "two"]
+
+
+@pytest.mark.parametrize("read", [events.read, events.follow], ids=["read", "follow"])
+def test_none_is_lost_where_the_file_is_put_aside_just_then(
+    places: Places,
+    monkeypatch: pytest.MonkeyPatch,
+    read: Callable[[Places], Iterator[events.Event]],
+) -> None:
+    for name in ("one", "two"):
+        events.record(places, name, "happened")
+
+    asked = []
+
+    def rotated(which: Callable[[Places], Path]) -> Callable[[Places], Path]:
+        def path(places: Places) -> Path:
+            asked.append(which)
+            if len(asked) == 2:  # one of the two files has been opened, and the other has not
+                monkeypatch.setattr(events, "LIMIT", 1)
+                events.record(places, "three", "happened")
+            return which(places)
+
+        return path
+
+    for function in ("_file", "_old"):
+        monkeypatch.setattr(events, function, rotated(getattr(events, function)))
+    assert [event.name for event in islice(read(places), 2)] == ["one", "two"]
 
 
 def test_following_gives_each_event_once_over_a_change_of_files(

@@ -1,5 +1,6 @@
 """First-boot data in a container: written once, as its programs expect, through no link."""
 
+import io
 import os
 import signal
 from collections.abc import Iterator
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from builder.model.errors import OvenError
+from builder.model.errors import ConflictError, OvenError
 from builder.model.first_boot import Account, File, FirstBoot, Root
 from builder.model.progress import Silent
-from builder.runtime import firstboot, lifecycle
+from builder.runtime import clone, firstboot, lifecycle
+from builder.runtime.container import load
 from builder.runtime.exec import capture
+from builder.stages.clean import forget_identity
+from builder.stages.transfer import Packing, export_container
 from tests.integration.test_runtime_lifecycle import START, at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -87,6 +91,25 @@ def test_nothing_is_left_of_it_and_it_is_done_once(rig: Rig) -> None:
     lifecycle.stop(rig.places, "test", timeout=20)
     lifecycle.start(rig.places, "test", Silent())
     assert inside(rig, "cat /etc/hostname /opt/new/file") == "changed\ngone\n"
+
+
+def test_a_clone_of_one_that_never_started_gets_it_too(rig: Rig) -> None:
+    fresh = clone.describe(load(rig.places, "test"), "other")
+    clone.clone(rig.places, "test", fresh, forget_identity)
+    lifecycle.start(rig.places, "other", Silent())
+    code, said = capture(rig.places, "other", ("cat", "/etc/hostname", "/etc/shadow"))
+    assert code == 0
+    assert said.startswith("other\n"), "the name is its own"
+    assert HASH in said
+
+
+def test_one_that_has_not_got_it_is_not_exported_without(rig: Rig) -> None:
+    with pytest.raises(ConflictError, match="first-boot data"):
+        export_container(rig.places, "test", io.BytesIO(), Packing())
+    lifecycle.start(rig.places, "test", Silent())
+    file = io.BytesIO()
+    export_container(rig.places, "test", file, Packing())
+    assert file.getvalue()
 
 
 @pytest.mark.parametrize("step", range(2, 40, 6))

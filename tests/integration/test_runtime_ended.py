@@ -13,8 +13,9 @@ import pytest
 from builder.host import processes
 from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, show, state
-from builder.runtime.container import Container, Restart, folder_of
+from builder.runtime import events, lifecycle, show, state
+from builder.runtime.container import Container, Limits, Restart, folder_of
+from builder.runtime.ended import pause_before
 from builder.runtime.exec import capture
 from builder.runtime.state import State
 from tests.support.container import Rig, processes_of, rig_in, tiny_tree
@@ -280,3 +281,55 @@ def test_stop_does_not_wait_for_a_start_that_waits(rig: Rig) -> None:
     _, said = process.communicate(timeout=PATIENCE)
     assert StageError.__name__.encode() in said
     assert b"ended before it was ready" in said
+
+
+def told(rig: Rig) -> list[tuple[str, dict[str, object]]]:
+    """Give the events so far, without the numbers of processes."""
+    return [
+        (event.what, {key: event.details[key] for key in event.details if key != "pid"})
+        for event in events.read(rig.places)
+    ]
+
+
+def test_events_tell_how_it_ended_and_what_followed(rig: Rig) -> None:
+    make(rig, "on-failure")
+    started_anew(rig, call(rig, "reboot"))
+    started_anew(rig, fail(rig))
+    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    up: list[tuple[str, dict[str, object]]] = [("started", {}), ("ready", {})]
+    assert told(rig) == [
+        ("created", {"template": "tiny"}),
+        *up,
+        ("ended", {"code": 129, "how": "reboot"}),
+        *up,
+        ("ended", {"code": 137, "how": "failure"}),
+        ("waiting", {"again": 1, "seconds": 0.5}),
+        *up,
+        ("stopped", {"killed": False}),
+    ]
+
+
+def test_events_tell_of_memory_that_ran_out(rig: Rig) -> None:
+    make(rig, limits=Limits(memory=32 << 20, swap=0))
+    capture(rig.places, "test", ("sh", "-c", "head -c 200M /dev/zero | tail -c 100M >/dev/null"))
+    fail(rig)
+    ended(rig)
+    what, details = told(rig)[-1]
+    assert what == "ended"
+    assert details["oom_kills"]
+
+
+def test_events_tell_of_an_end_that_nobody_saw(rig: Rig) -> None:
+    make(rig)
+    current = now(rig)
+    os.kill(current.monitor, signal.SIGKILL)
+    fail(rig)
+    lifecycle.start(rig.places, "test", Silent())
+    whats = [what for what, _ in told(rig)]
+    assert whats[-3:] == ["ended", "started", "ready"]
+    assert ("ended", {"how": "unseen"}) in told(rig)
+
+
+@pytest.mark.parametrize(("again", "pause"), [(1, 0.5), (2, 1), (7, 32), (8, 60), (5000, 60)])
+def test_pauses_grow_up_to_a_minute(again: int, pause: float) -> None:
+    assert pause_before(again) == pause

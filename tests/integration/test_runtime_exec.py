@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.model.errors import ConflictError, NotFoundError, OvenError
+from builder.model.errors import ConflictError, NotFoundError, OvenError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime import lifecycle, state
-from builder.runtime.exec import Call, capture, exec_command
+from builder.runtime.exec import Call, capture, exec_command, output
 from tests.support.container import PREAMBLE, Rig, add_program, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.terminal import Terminal
@@ -35,7 +35,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One container that runs, for all tests here."""
     folder = tmp_path_factory.mktemp("exec")
     tree = tiny_tree(folder / "rootfs")
-    for program in ("setsid", "stty", "yes", "sha256sum"):
+    for program in ("mkdir", "setsid", "stty", "yes", "sha256sum"):
         add_program(tree, program)
     with rig_in(folder / "home", tree) as rig:
         lifecycle.create(rig.places, rig.container())
@@ -285,3 +285,20 @@ def test_a_terminal_must_be_there(begin: Running) -> None:
 def test_what_is_not_there(rig: Rig) -> None:
     with pytest.raises(NotFoundError, match="no container `absent`"):
         exec_command(rig.places, "absent", Call(("true",)))
+
+
+def test_a_line_without_end_is_given_in_parts(rig: Rig) -> None:
+    parts = list(output(rig.places, "test", ("head", "-c", "3000000", "/dev/zero")))
+    assert sum(map(len, parts)) == 3_000_000
+    assert max(map(len, parts)) <= 1 << 20
+
+
+@pytest.mark.parametrize("cwd", ["/proc/self", "//proc/self", "/./proc", "/tmp/../proc"])
+def test_no_working_folder_in_the_process_list(rig: Rig, cwd: str) -> None:
+    with pytest.raises(RecipeError, match="cannot be the working folder"):
+        exec_command(rig.places, "test", Call(("true",), cwd=cwd))
+
+
+def test_a_working_folder_may_be_called_like_it(rig: Rig) -> None:
+    assert capture(rig.places, "test", ("mkdir", "-p", "/processes"))[0] == 0
+    assert exec_command(rig.places, "test", Call(("true",), cwd="/processes")) == 0

@@ -350,7 +350,13 @@ def test_the_verb(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     said("set", "test", "--protect", "--restart", "always")
     kept = load(rig.places, "test")
     assert (kept.protected, kept.restart) == (True, "always")
-    said("set", "test", "--no-protect", "--restart", "no")
+    said("set", "test", "--no-protect", "--restart", "no", "--memory", "none", "--swap", "none")
+    lines = [line.split("  ", 2)[2].rstrip() for line in said("events").splitlines()]
+    assert [line for line in lines if line.startswith("set ")] == [
+        "set hostname=other pids=60",
+        "set restart=always protected=yes",
+        "set restart=no protected=no memory=none swap=none",
+    ]
 
 
 def wait_until(done: Callable[[], bool]) -> None:

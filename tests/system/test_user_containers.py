@@ -1,9 +1,11 @@
 """An ordinary user runs containers: single commands anywhere, whole systems with a cgroup."""
 
+import io
 import os
 import shutil
 import socket
 import subprocess
+import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +18,7 @@ from tests.support.needs import needs
 from tests.support.ordinary_user import ENOUGH, Account, account, run_by
 from tests.support.oven import Oven, text
 from tests.support.projects import project
+from tests.support.terminal import Terminal
 from tests.system.conftest import Built
 
 pytestmark = needs(
@@ -134,6 +137,63 @@ def test_a_whole_life(delegated: Oven) -> None:
     assert "Reached target" in text(delegated("logs", "mine").stdout)
     delegated("stop", "mine")
     delegated("destroy", "mine")
+
+
+def test_work_in_it(delegated: Oven) -> None:
+    first_boot = ("--hostname", "desk", "--timezone", "Etc/UTC", "--add-user", "ann:adm,uid=1005")
+    delegated("run", "--name", "work", "--network", "none", *first_boot, "debian-bookworm")
+    script = "id -un; id -Gn; pwd; echo $COLOR; cat /etc/hostname"
+    options = ("-u", "ann", "-w", "/srv", "-e", "COLOR=red")
+    said = delegated("exec", *options, "work", "--", "sh", "-c", script).stdout
+    assert said == b"ann\nann adm\n/srv\nred\ndesk\n"
+    delegated("exec", "work", "--", "sh", "-c", "exit 7", code=7)
+    delegated("exec", "work", "--", "absent", code=127)
+    try_the_terminal(delegated)
+    delegated("exec", "work", "--", "sh", "-c", "echo 'words' | systemd-cat -t said")
+    delegated("exec", "work", "--", "journalctl", "--sync")
+    for running in (True, False):
+        copy_there_and_back(delegated, running=running)
+        assert "words" in text(delegated("logs", "--journal", "work").stdout)
+        delegated("stop", "work")
+    assert "Reached target" in text(delegated("logs", "work").stdout)
+    told = [line.split()[2] for line in text(delegated("events", "work").stdout).splitlines()]
+    assert told == ["created", "started", "ready", "stopped"]
+    delegated("destroy", "work")
+
+
+def try_the_terminal(oven: Oven) -> None:
+    for verb, wanted in (("enter", b"ann\r\n"), ("console", b"desk login:")):
+        words = ("-u", "ann") if verb == "enter" else ()
+        terminal = Terminal(oven.line(verb, *words, "work"), cwd=oven.cwd, env=oven.environment)
+        try:
+            if verb == "console":
+                terminal.until(b"Ctrl-] leaves")
+            terminal.type(b"who''ami\r" if verb == "enter" else b"\r")
+            terminal.until(wanted)
+            terminal.type(b"exit\r" if verb == "enter" else b"\x1d")
+            assert terminal.wait() == 0
+            assert terminal.restored()
+        finally:
+            terminal.close()
+
+
+def copy_there_and_back(oven: Oven, *, running: bool) -> None:
+    """Copy a folder as its owner, whose files are the owner's again on the way out."""
+    source = oven.home / f"source-{running}"
+    source.mkdir()
+    (source / "file").write_text("content")
+    user = oven.home.stat().st_uid
+    for path in (source, source / "file"):
+        os.chown(path, user, user)
+    oven("cp", "--owner", "ann", source, "work:/srv/there")
+    oven("cp", "work:/srv/there", oven.home / f"back-{running}")
+    oven("cp", "work:/etc/shadow", oven.home / f"shadow-{running}")
+    for name in (f"back-{running}/file", f"shadow-{running}"):
+        assert (oven.home / name).stat().st_uid == user
+    assert (oven.home / f"back-{running}/file").read_text() == "content"
+    stream = oven("cp", "work:/srv/there", "-").stdout
+    with tarfile.open(fileobj=io.BytesIO(stream)) as archive:
+        assert archive.getmember("there/file").uid == 1005
 
 
 def test_time_travels(delegated: Oven, oven: Oven, tmp_path: Path) -> None:

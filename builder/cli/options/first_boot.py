@@ -53,7 +53,7 @@ def options() -> "tuple[Decorator, ...]":
 
 def data_of(given: Mapping[str, object]) -> "FirstBoot | None":
     """Gather first-boot data from a file and from options, which win; None where there is none."""
-    if not any(given.get(name) for name in NAMES):
+    if not any(given.get(name) for name in (*NAMES, "hostname")):
         return None
     import msgspec
 
