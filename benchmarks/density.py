@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench import OVEN
-from benchmarks.runtimes import HOME, NAME, WAIT, Peers, quiet, until_ready
+from benchmarks.runtimes import HOME, NAME, Peers, quiet, until_ready
 
 TEMPLATE = "debian-bookworm"
 LOOPS = 4
@@ -33,8 +33,6 @@ def oven(count: int) -> Density:
         _oven("start", names[0])
         before, started = used(), time.perf_counter()
         _oven("start", *names[1:])
-        for name in names[1:]:
-            _oven("exec", name, "--", *WAIT)
         seconds = time.perf_counter() - started
         return Density(seconds / count, (used() - before) / count / 1e6)
     finally:
@@ -80,12 +78,15 @@ def in_use(meminfo: str) -> int:
     return found["MemTotal"] - found["MemFree"] - cached
 
 
-def make(count: int) -> list[str]:
-    """Make so many containers, and give their names."""
-    names = [f"{NAME}-{number}" for number in range(count)]
+def names(count: int) -> list[str]:
+    """Give names for so many containers."""
+    return [f"{NAME}-{number}" for number in range(count)]
+
+
+def make(wanted: Sequence[str]) -> None:
+    """Make containers of these names."""
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda name: _oven("create", name, TEMPLATE, "--network", "none"), names))
-    return names
+        list(pool.map(lambda name: _oven("create", name, TEMPLATE, "--network", "none"), wanted))
 
 
 def remove(names: Sequence[str]) -> None:
@@ -107,9 +108,16 @@ def churn(turns: int) -> float:
             _oven("destroy", "--force", name)
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(LOOPS) as pool:
-        list(pool.map(loop, range(LOOPS)))
-    return (time.perf_counter() - started) / turns
+    try:
+        with ThreadPoolExecutor(LOOPS) as pool:
+            list(pool.map(loop, range(LOOPS)))
+        seconds = (time.perf_counter() - started) / turns
+    except RuntimeError:
+        remove([f"{NAME}-{number}-{turn}" for number in range(LOOPS) for turn in range(turns)])
+        raise
+    if listed := _oven("list", "--quiet").split():
+        raise RuntimeError(f"left over: {', '.join(listed)}")
+    return seconds
 
 
 def _oven(*arguments: str) -> str:

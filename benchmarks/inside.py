@@ -18,7 +18,7 @@ summary = "Debian 12 with sysbench"
 install = ["sysbench"]
 """
 SECONDS = 4
-_FILES = "fileio --file-total-size=256M --file-num=16 --file-test-mode=rndrw --file-fsync-freq=0"
+_FILES = "fileio --file-total-size=256M --file-num=16 --file-test-mode=rndrw"
 WORK: Mapping[str, tuple[str, str]] = {
     "CPU": ("cpu", r"events per second:\s+([\d.]+)"),
     "memory": ("memory --memory-total-size=1T", r"\(([\d.]+) MiB/sec\)"),

@@ -99,10 +99,9 @@ class Peers:
         return Contender("oven exec", (OVEN, "exec", NAME, "--", "true"), HOME)
 
     def oven_boot(self) -> Contender:
-        """Boot by Oven, which waits until systemd says that it is ready, and ask systemd again."""
-        run = f"{OVEN} run debian-bookworm --name {NAME} --network none"
-        script = f"{run} && {OVEN} exec {NAME} -- {' '.join(WAIT)}"
-        return Contender("oven", ("sh", "-c", script), HOME, after=_destroy)
+        """Boot by Oven, which waits until systemd says that it is ready."""
+        argv = (OVEN, "run", "debian-bookworm", "--name", NAME, "--network", "none")
+        return Contender("oven", argv, HOME, after=_destroy)
 
     def lxc_for(self, name: str) -> Path:
         """Prepare a container of LXC; give the folder that `-P` wants."""
