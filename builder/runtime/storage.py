@@ -1,7 +1,8 @@
 """Storage: the folder of a container, and the range of ids that is its own."""
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -34,11 +35,12 @@ def make(
         target = _refuse_taken(places, container.name)
         container = msgspec.structs.replace(container, first_id=ids.claim(places, container.name))
         draft = containers / f"new.{container.name}"
-        _fill(draft, container)
-        for name, data in extras.items():
-            files.replace(draft / name, data)
-        files.replace(draft / "container.json", encode(container))
-        draft.rename(target)
+        with _whole(draft):
+            _fill(draft, container)
+            for name, data in extras.items():
+                files.replace(draft / name, data)
+            files.replace(draft / "container.json", encode(container))
+            draft.rename(target)
         files.Disk().sync(containers)
     return container
 
@@ -94,9 +96,10 @@ def make_ephemeral(places: Places, container: Container) -> tuple[Container, int
         name = f"run.{os.urandom(4).hex()}"
         container = msgspec.structs.replace(container, name=name, first_id=ids.claim(places, name))
         folder = folder_of(places, name)
-        _fill(folder, container)
-        # Not synced: after a crash of the host it is swept anyway.
-        (folder / "container.json").write_bytes(encode(container))
+        with _whole(folder):
+            _fill(folder, container)
+            # Not synced: after a crash of the host it is swept anyway.
+            (folder / "container.json").write_bytes(encode(container))
         lock = journal.try_lock(folder)
     if lock is None:
         raise HostError(f"`{folder}` is locked by another program")
@@ -142,6 +145,16 @@ def _containers(places: Places) -> Path:
     folder = places.data / "containers"
     with files.disk_errors(folder):
         return files.private(folder)
+
+
+@contextlib.contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Leave nothing of a folder that cannot be filled."""
+    try:
+        yield
+    except BaseException:
+        remove_tree(folder)
+        raise
 
 
 def _refuse_taken(places: Places, name: str) -> Path:
