@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import select
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -35,6 +36,8 @@ _PARENT = "oven"
 _GUEST = "guest"
 _FREEZES = 10
 """Seconds that processes may take to leave the kernel, where they cannot be frozen."""
+_LATECOMERS = 100
+"""How often a cgroup is emptied again, into which a process has come meanwhile."""
 _DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
 
 
@@ -271,9 +274,22 @@ def kill(name: str, timeout: float = 30) -> None:
 
 
 def remove(name: str) -> None:
-    """Remove the cgroups of a container, which has no process any more, from all hierarchies."""
+    """Remove the cgroups of a container from all hierarchies, once `kill` has emptied them."""
     if not available():
         return
+    for _ in range(_LATECOMERS):
+        try:
+            return _remove(name)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+        # One that is dying with its parent was still on its way in.
+        kill(name)
+        time.sleep(0.01)
+    raise HostError(f"processes keep coming into the cgroup `{_PARENT}/{name}`")
+
+
+def _remove(name: str) -> None:
     with _unified() as root:
         # Where the host mounts version 2 itself, this is the same one.
         _remove_in(Path(f"/proc/self/fd/{root}"), name)

@@ -41,9 +41,14 @@ def start(argv: Sequence[str], cgroup: str) -> Starting:
     """Start a program that becomes a daemon by itself, once it is ready."""
     announce(Command(tuple(argv)))
     output = memory_file()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
+            # Until it has its cgroup nobody else could find it; what it forks then lives on.
+            mounts.die_with_parent()
+            if os.getppid() != parent:
+                os._exit(127)
             _become(argv, cgroup, output.fileno())
         os._exit(127)
     return Starting(pid, output)
