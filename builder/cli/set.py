@@ -3,14 +3,14 @@
 import click
 
 from builder.cli.commands import places_of
-from builder.cli.options import changing_options, describe_change
+from builder.cli.options import container_options, describe
 from builder.cli.verbose import verbose
 from builder.model.errors import RecipeError
 
 
 @click.command(name="set")
 @click.argument("name")
-@changing_options
+@container_options
 @click.option("--dry-run", is_flag=True, help="Only say what would be written, and where.")
 @verbose
 def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  # click's way
@@ -24,9 +24,7 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
     from builder.runtime.setting import change
 
     places = places_of(name)
-    changed = change(
-        places, name, lambda container: describe_change(container, options), dry=dry_run
-    )
+    changed = change(places, name, lambda container: describe(container, options), dry=dry_run)
     if dry_run:
         for write in changed.writes:
             click.echo(f"{write.path}\t{write.value}")

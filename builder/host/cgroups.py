@@ -279,10 +279,12 @@ def remove(name: str) -> None:
         return
     for _ in range(_LATECOMERS):
         try:
-            return _remove(name)
+            _remove(name)
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
+        else:
+            return
         # One that is dying with its parent was still on its way in.
         kill(name)
         time.sleep(0.01)

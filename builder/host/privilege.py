@@ -7,8 +7,6 @@ mounts vanish with it. Nothing outside this floor asks who the user is.
 import contextlib
 import ctypes
 import os
-import pwd
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -50,7 +48,7 @@ def enter_namespace() -> Privilege:
     Call it once, before any thread is started: unshare(2) refuses CLONE_NEWUSER to a process of
     several threads. Raises HostError with what the operator has to do.
     """
-    if threading.active_count() > 1:
+    if len(os.listdir("/proc/self/task")) > 1:
         msg = "enter_namespace() must be called before any thread is started"
         raise RuntimeError(msg)
     if os.geteuid() == 0:
@@ -129,6 +127,8 @@ def _become_root() -> None:
 
 
 def _user_name() -> str:
+    import pwd  # root does without
+
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +32,8 @@ class Command(msgspec.Struct, frozen=True):
     pass_fds: tuple[int, ...] = ()
 
     def __str__(self) -> str:
+        import shlex  # few commands are ever shown
+
         return shlex.join(self.argv)
 
 

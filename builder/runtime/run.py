@@ -2,7 +2,6 @@
 
 import os
 import signal
-import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -160,6 +159,8 @@ def _terminal_kept(tty: bool) -> Iterator[None]:  # noqa: FBT001  # one thing, s
     if not tty:
         yield
         return
+    import termios
+
     before = termios.tcgetattr(0)
     try:
         yield

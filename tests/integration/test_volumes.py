@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.cli.options import describe_change
+from builder.cli.options import describe
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime import lifecycle, setting, volumes
@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_refused(text: str) -> None:
 
 def test_others_can_be_shown_later(rig: Rig, folder: Path) -> None:
     def set_to(**given: tuple[str, ...]) -> tuple[str, ...]:
-        done = setting.change(rig.places, "test", lambda one: describe_change(one, given))
+        done = setting.change(rig.places, "test", lambda one: describe(one, given))
         return done.at_start
 
     make(rig, volumes.parse("pool:/srv/pool", volume=True))

@@ -1,7 +1,6 @@
 """The options that describe a container, in groups that `run`, `create` and `set` share."""
 
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
 from builder.cli.options import life, limits, network, storage
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
 
 _GROUPS = (network, limits, storage, life)
-_CHANGEABLE = (network, limits, storage, life)
-"""What `set` can change later."""
 
 
 class Group(Protocol):
@@ -44,24 +41,8 @@ def container_options(command: Callable[..., object]) -> Callable[..., object]:
     return with_options(*_GROUPS)(command)
 
 
-def changing_options(command: Callable[..., object]) -> Callable[..., object]:
-    """Add those that can be changed later."""
-    return with_options(*_CHANGEABLE)(command)
-
-
 def describe(container: "Container", given: Mapping[str, object]) -> "Container":
-    """Turn what was typed into a container's record."""
-    return _lay(container, given, _GROUPS)
-
-
-def describe_change(container: "Container", given: Mapping[str, object]) -> "Container":
-    """Lay over a container's record what was typed to change it."""
-    return _lay(container, given, _CHANGEABLE)
-
-
-def _lay(
-    container: "Container", given: Mapping[str, object], groups: tuple[ModuleType, ...]
-) -> "Container":
-    for group in groups:
+    """Lay what was typed over a container's record."""
+    for group in _GROUPS:
         container = group.describe(container, given)
     return container
