@@ -19,12 +19,14 @@ install = ["sysbench"]
 """
 SECONDS = 4
 _FILES = "fileio --file-total-size=256M --file-num=16 --file-test-mode=rndrw"
-WORK: Mapping[str, tuple[str, str]] = {
-    "CPU": ("cpu", r"events per second:\s+([\d.]+)"),
-    "memory": ("memory --memory-total-size=1T", r"\(([\d.]+) MiB/sec\)"),
-    "files": (_FILES, r"reads/s:\s+([\d.]+)"),
+_READS = r"reads/s:\s+([\d.]+)"
+WORK: Mapping[str, tuple[str, str, str]] = {
+    "CPU": ("cpu", r"events per second:\s+([\d.]+)", "/tmp"),
+    "memory": ("memory --memory-total-size=1T", r"\(([\d.]+) MiB/sec\)", "/tmp"),
+    "files": (_FILES, _READS, "/var/tmp"),
+    "files on a volume": (_FILES, _READS, "/srv"),
 }
-"""What sysbench is asked for, and where it tells how much it did in a second."""
+"""What sysbench is asked for, where it tells how much it did in a second, and its folder inside."""
 
 
 def recipe() -> Path:
@@ -37,12 +39,19 @@ def recipe() -> Path:
 
 def begin() -> None:
     """Start the container that works, and give both sides their files."""
-    quiet(OVEN, "run", "sysbench", "--name", NAME, "--network", "none", env=HOME)
+    volume = ("--volume", f"{NAME}:/srv")
+    quiet(OVEN, "run", "sysbench", "--name", NAME, "--network", "none", *volume, env=HOME)
+
+
+def end() -> None:
+    """Remove what `begin` has made."""
+    quiet(OVEN, "destroy", "--force", NAME, env=HOME)
+    quiet(OVEN, "volume", "rm", NAME, env=HOME)
 
 
 def inside(work: str) -> float:
     """Do it in the container; give how much was done in a second."""
-    return _measure(work, "/var/tmp", "sysbench", _in_container)
+    return _measure(work, WORK[work][2], "sysbench", _in_container)
 
 
 def on_host(rootfs: Path, work: str) -> float:
@@ -56,9 +65,9 @@ def on_host(rootfs: Path, work: str) -> float:
 
 
 def _measure(work: str, folder: str, program: str, run: Callable[[str], str]) -> float:
-    arguments, pattern = WORK[work]
+    arguments, pattern, _ = WORK[work]
     script = f"cd {folder} && {program} --time={SECONDS} {arguments} run"
-    if work == "files":
+    if arguments == _FILES:
         prepare = f"cd {folder} && {program} {_FILES} prepare >/dev/null"
         script = f"{prepare} && {script} && {program} {_FILES} cleanup >/dev/null"
     found = re.search(pattern, run(script))

@@ -87,11 +87,21 @@ def create_one(
 
 def places_of(name: str = "") -> Places:
     """Find where the user's containers are, able to work on them, above all on that one."""
-    places = Places.of_user()
+    places = seen_places()
     if places.ordinary:
         from builder.runtime import whose
 
         whose.enter(places, name)
+    return places
+
+
+def seen_places() -> Places:
+    """Find where the user's containers are, able to see what they use."""
+    places = Places.of_user()
+    if places.ordinary:
+        from builder.host import sessions
+
+        sessions.enter()
     return places
 
 

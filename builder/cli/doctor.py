@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.host.places import Places
+from builder.cli.commands import seen_places
 
 if TYPE_CHECKING:
     from builder.host.doctor import Check
@@ -23,7 +23,7 @@ def doctor(as_json: bool) -> int:  # noqa: FBT001  # click's way
     from builder.stages.doctor import examine
 
     checks = []
-    for check in examine(Places.of_user()):
+    for check in examine(seen_places()):
         checks.append(check)
         if not as_json:
             _show(check)

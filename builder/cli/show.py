@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.commands import seen_places
 from builder.host.places import Places
 from builder.model.errors import RecipeError
 
@@ -28,7 +29,7 @@ def list_(as_json: bool, quiet: bool, running: bool, pattern: str | None) -> Non
     """List the containers."""
     from builder.runtime.show import list_containers
 
-    rows = list_containers(Places.of_user())
+    rows = list_containers(seen_places())
     if running:
         rows = tuple(row for row in rows if row.status not in {"stopped", "damaged"})
     if as_json:
@@ -56,7 +57,7 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     from builder.runtime import show as containers
     from builder.runtime.container import folder_of
 
-    places = Places.of_user()
+    places = seen_places()
     row = containers.row(places, name)
     if row.status != "damaged":
         _show(places, containers.show(places, name), as_json=as_json)

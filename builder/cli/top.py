@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.commands import seen_places
 from builder.cli.sizes import binary
 from builder.host.places import Places
 from builder.host.privilege import require_root
@@ -56,7 +57,7 @@ def top(
         require_root("oven top --memory")
     from builder.runtime import show
 
-    places = Places.of_user()
+    places = seen_places()
     for name in names:
         show.row(places, name)  # refuses what is not there
     if memory:

@@ -140,7 +140,7 @@ def cgroup_of_user() -> Check:
             name=name,
             state="warn",
             found="none: systemd cannot boot in containers; single commands and other inits can",
-            fix="log in so that systemd runs your session (`loginctl` shows it)",
+            fix=hierarchies.HOW_USERS_GET_ONE,
         )
     controllers: set[str] = set()
     if hierarchies.layout() is hierarchies.Layout.UNIFIED:

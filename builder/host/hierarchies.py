@@ -8,6 +8,10 @@ from pathlib import Path
 from builder.host.privilege import current
 
 ROOT = Path("/sys/fs/cgroup")
+HOW_USERS_GET_ONE = (
+    "log in with the packages dbus-user-session and libpam-systemd installed, or have root say"
+    " `loginctl enable-linger YOU`"
+)
 _CGROUP2_MAGIC = 0x63677270
 _WHOLE = 1
 """The inode of a hierarchy's own root; a part of one that is mounted has another."""

@@ -164,8 +164,8 @@ def _check_cgroup(places: Places, container: Container) -> None:
         raise HostError(
             f"container `{container.name}` cannot boot: systemd in it needs a cgroup of its own,"
             " and nobody has given this user any",
-            hint="log in so that systemd runs your session (`loginctl` shows it), or run it as"
-            " root; single commands (`oven run TEMPLATE -- CMD`) and other inits need none",
+            hint=f"{hierarchies.HOW_USERS_GET_ONE}; single commands (`oven run TEMPLATE -- CMD`)"
+            " and other inits need none",
         )
 
 

@@ -13,9 +13,9 @@ CHECKOUT = Path(__file__).parents[2]
 
 def test_goals_are_told_with_what_came_out() -> None:
     found = rows({"runc": [0.02, 0.04], "podman": [0.3], "oven": [0.06]})
-    assert verdicts(found, {"runc": 2.5, "podman": 0.5, "LXC": 1.0}) == [
-        "oven at most 2.5 of runc: 2.00",
-        "oven at most 0.5 of podman: 0.20",
+    assert verdicts(found, {"runc": 2.5, "podman": 0.1, "LXC": 1.0}) == [
+        "oven at most 2.5 of runc: 2.00, met",
+        "oven at most 0.1 of podman: 0.20, MISSED",
     ]
 
 
