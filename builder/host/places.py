@@ -16,7 +16,7 @@ class Places(msgspec.Struct, frozen=True):
     cache: Path
     """All that may be deleted at any time."""
     runtime: Path
-    """What a running container needs, on a file system that is empty after a boot."""
+    """What a running container needs; after a boot it means nothing any more."""
     settings: tuple[Path, ...]
     """Settings files, the later one winning."""
     ordinary: bool = False
@@ -26,7 +26,7 @@ class Places(msgspec.Struct, frozen=True):
 
     @classmethod
     def of_user(cls) -> "Places":
-        """Find them for the user who runs this, as DESIGN and the XDG base directories say.
+        """Find them for the user who runs this (XDG base directory specification).
 
         Call it before `enter_namespace`, which makes everybody look like root.
         """
@@ -38,7 +38,9 @@ class Places(msgspec.Struct, frozen=True):
             data, runtime = Path("/var/lib/oven"), Path("/run/oven")
         else:
             data = _xdg("XDG_DATA_HOME", ".local/share") / "oven"
-            runtime = Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/oven-{os.geteuid()}")) / "oven"
+            # Not below XDG_RUNTIME_DIR: `su`, cron and the end of a login have another one or none,
+            # and whoever does not see that a container runs may start it a second time.
+            runtime = data / "run"
         cache = checkout_cache() or _xdg("XDG_CACHE_HOME", ".cache") / "oven"
         if home:
             data = Path(home).absolute()

@@ -22,11 +22,18 @@ def enter() -> None:
     """
     if os.environ.pop(_MARK, None) or hierarchies.delegated() is not None:
         return
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
     program = find_program("systemd-run")
-    if program is None or not all((runtime / one).exists() for one in ("bus", "systemd/private")):
+    # What `su` has left in the environment may be somebody else's.
+    runtime = Path(f"/run/user/{os.geteuid()}")
+    sockets = (runtime / "bus", runtime / "systemd/private")
+    if program is None or not all(os.access(socket, os.W_OK) for socket in sockets):
         return
     options = ("--user", "--scope", "--quiet", "--collect", "--")
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), _MARK: "1"}
+    environment = {
+        **os.environ,
+        "XDG_RUNTIME_DIR": str(runtime),
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={runtime / 'bus'}",
+        _MARK: "1",
+    }
     sys.stdout.flush()
     os.execve(program, [str(program), *options, sys.executable, *sys.orig_argv[1:]], environment)

@@ -61,7 +61,7 @@ def _accept(template: Template, templates: Templates, at: Setting, *, probing: b
 
 def _obstacle(template: Template) -> str | None:
     if current().unprivileged:
-        return "since containers need root"
+        return "since no build of an ordinary user is"
     if template.manifest.arch != host_arch():
         return f"since this machine is not {template.manifest.arch}"
     return None

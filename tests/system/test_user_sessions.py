@@ -49,16 +49,18 @@ def test_systemd_moves_it_below_the_users_manager(
     user = ("--add-user", "ann,uid=1005")
     oven("run", "--name", fresh_name, "--network", "none", *user, *binds, "desk")
 
-    def entered() -> str:
+    def entered(*env: str) -> str:
         path = ("-e", "PYTHONPATH=/srv/oven:/srv/libraries")
         code = ("python3", "-c", ENTER, "given", "two words")
-        return text(oven("exec", "-u", "ann", *path, fresh_name, "--", *code).stdout)
+        return text(oven("exec", "-u", "ann", *path, *env, fresh_name, "--", *code).stdout)
 
     try:
         assert entered() == "None ['given', 'two words'] None\n", "nobody has logged in yet"
         oven("exec", fresh_name, "--", "sh", "-c", LOG_IN)
         manager = "/sys/fs/cgroup/user.slice/user-1005.slice/user@1005.service"
         assert entered() == f"{manager} ['given', 'two words'] None\n"
+        as_su_leaves_it = ("-e", "XDG_RUNTIME_DIR=/run/user/0")
+        assert entered(*as_su_leaves_it).startswith(manager)
     finally:
         oven("destroy", "--force", fresh_name)
         oven("template", "rm", "desk")
