@@ -30,9 +30,12 @@ def start(names: tuple[str, ...], autostart: bool) -> int:  # noqa: FBT001  # cl
     if not autostart:
         return _each(names, lambda name: start_and_tell(places, name))
     from builder.runtime import autostart as with_host
+    from builder.runtime import userspace
 
     worst = 0
     for group in with_host.groups(places):
+        if places.ordinary and any(one.interfaces for one in group):
+            userspace.await_network()
         code = _each([one.name for one in group], lambda name: start_and_tell(places, name))
         worst = worst or code
         time.sleep(max(one.autostart.delay for one in group if one.autostart))
@@ -88,18 +91,21 @@ def restart(names: tuple[str, ...], seconds: float) -> int:
 @verbose
 def destroy(names: tuple[str, ...], force: bool) -> None:  # noqa: FBT001  # click's way
     """Remove containers and all that is in them."""
-    from builder.runtime import lifecycle
+    from builder.runtime import lifecycle, schedule
     from builder.runtime.container import load
 
     places = places_of()
     for name in names:
         with_host = load(places, name).autostart is not None
+        with_schedule = schedule.is_set(places, name)
         if not force and sys.stdin.isatty():
             click.confirm(f"remove container `{name}` and all that is in it?", abort=True, err=True)
         lifecycle.destroy(places, name, force=force)
         click.echo(name)
         if with_host:
             settle_autostart(places)
+        if with_schedule:
+            settle_schedule(places)
 
 
 @click.command()
@@ -130,9 +136,11 @@ def thaw(names: tuple[str, ...]) -> None:
 
 def start_and_tell(places: Places, name: str) -> None:
     """Start a container, wait until it is ready, and print its name and address."""
+    from builder.host.units import systemd_of
     from builder.model.progress import Silent
-    from builder.runtime import lifecycle
+    from builder.runtime import autostart, lifecycle
 
+    autostart.hold(places, systemd_of(places))
     if sys.stderr.isatty():
         from builder.cli.progress import Waiting
 
@@ -150,10 +158,19 @@ def start_and_tell(places: Places, name: str) -> None:
 
 def settle_autostart(places: Places) -> None:
     """Write or remove the unit that starts containers with the host, and tell of it."""
+    from builder.host.units import systemd_of
     from builder.runtime import autostart
 
-    told = autostart.settle(places)
-    if told:
+    if told := autostart.settle(places, systemd_of(places)):
+        click.echo(told, err=True)
+
+
+def settle_schedule(places: Places) -> None:
+    """Write or remove the timer that makes snapshots, and tell of it."""
+    from builder.host.units import systemd_of
+    from builder.runtime import schedule
+
+    if told := schedule.settle(places, systemd_of(places)):
         click.echo(told, err=True)
 
 

@@ -9,6 +9,7 @@ import click
 
 from builder.cli.commands import places_of
 from builder.cli.durations import read_duration
+from builder.cli.lifecycle import settle_schedule
 from builder.cli.verbose import verbose
 from builder.host.places import Places
 
@@ -103,6 +104,7 @@ def schedule(name: str, every: int | None, keep: int, off: bool) -> None:  # noq
     places = places_of(name)
     if off:
         scheduling.write(places, name, None)
+        settle_schedule(places)
         return
     if every is None:
         current = scheduling.read(places, name)
@@ -111,8 +113,7 @@ def schedule(name: str, every: int | None, keep: int, off: bool) -> None:  # noq
     if every < scheduling.SHORTEST:
         raise click.UsageError(f"--every must be at least {scheduling.SHORTEST // 60}m")
     scheduling.write(places, name, scheduling.Schedule(every=every, keep=keep))
-    if note := scheduling.settle(places):
-        click.echo(note, err=True)
+    settle_schedule(places)
 
 
 @snapshot.command()

@@ -68,8 +68,10 @@ def whole() -> int | None:
 
 
 def limiting() -> dict[Path, tuple[str, ...]]:
-    """Find the version 1 hierarchies that limit containers; they are root's alone."""
-    return {} if current().unprivileged else legacy()
+    """Find the version 1 hierarchies that limit containers: root's, unless they are read-only."""
+    if current().unprivileged:
+        return {}
+    return {folder: words for folder, words in legacy().items() if os.access(folder, os.W_OK)}
 
 
 def legacy() -> dict[Path, tuple[str, ...]]:

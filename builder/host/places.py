@@ -1,6 +1,7 @@
 """Where things lie on this machine: what is kept, what may be deleted, what ends with the boot."""
 
 import os
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -19,8 +20,8 @@ class Places(msgspec.Struct, frozen=True):
     """What a running container needs; after a boot it means nothing any more."""
     settings: tuple[Path, ...]
     """Settings files, the later one winning."""
-    ordinary: bool = False
-    """Whether they are those of an ordinary user, who has one range of ids for all containers."""
+    user: int = 0
+    """The id of whose they are, outside of any namespace."""
     point: Path = Path("/run/oven/mnt")
     """Where a container's room is mounted, seen by its own processes alone; a short path."""
 
@@ -51,7 +52,17 @@ class Places(msgspec.Struct, frozen=True):
 
     def of_ordinary_user(self) -> "Places":
         """Give the same for somebody who is not root."""
-        return msgspec.structs.replace(self, ordinary=True, point=self.runtime / "mnt")
+        return msgspec.structs.replace(self, user=os.geteuid(), point=self.runtime / "mnt")
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether that is an ordinary user, who has one range of ids for all containers."""
+        return self.user != 0
+
+    @property
+    def mark(self) -> str:
+        """A word that tells this home from the others of the host, for names that they share."""
+        return f"{zlib.crc32(os.fsencode(self.data)):08x}"
 
     @property
     def rootfs(self) -> Path:

@@ -1,47 +1,40 @@
 """Starting containers with the host: which ones, in which order, and the unit that does it."""
 
-import os
-import sys
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 
-from builder.host import files
+from builder.host import units
 from builder.host.places import Places
-from builder.host.process import Command, on_host
-from builder.model.errors import HostError, NotFoundError
+from builder.host.units import Systemd
+from builder.model.errors import NotFoundError
 from builder.runtime import state, storage
 from builder.runtime.container import Autostart, Container, load
-
-UNITS = Path("/etc/systemd/system")
-_BOOTED = Path("/run/systemd/system")
-"""There when systemd runs this host (sd_booted(3))."""
 
 _UNIT = """\
 # Written by oven, which removes it with the last container that starts with the host.
 [Unit]
 Description=Containers that start with the host ({home})
 Documentation=man:systemd.service(5)
-Wants=network-online.target
-After=network-online.target nftables.service
-RequiresMountsFor={home}
-
+{order}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-Environment=OVEN_HOME={override}
-ExecStart={program} start --autostart
-ExecStop={program} stop --all
+{environment}ExecStart={start}
+ExecStop={stop}
 TimeoutStartSec=infinity
 TimeoutStopSec=10min
 Delegate=yes
 KillMode=process
 
 [Install]
-WantedBy=multi-user.target
+WantedBy={target}
 """
 # KillMode: what is left in the unit's own cgroup are commands of ours at most; containers have
 # cgroups of their own and are stopped by ExecStop.
+
+_AFTER = "network-online.target nftables.service"
+_OF_ROOT = f"Wants=network-online.target\nAfter={_AFTER}\n"
+"""A user's systemd knows nothing of these: `await_network` of `userspace` stands in for them."""
 
 
 def groups(places: Places) -> Iterator[list[Container]]:
@@ -59,59 +52,64 @@ def stop_groups(places: Places) -> list[list[str]]:
     return [[one.name for one in group] for _, group in groupby(running, key=_order)]
 
 
-def settle(places: Places, units: Path = UNITS, booted: Path = _BOOTED) -> str | None:
+def settle(places: Places, systemd: Systemd) -> str | None:
     """Have the unit there if a container starts with the host, and only then.
 
     Gives a sentence for the user where there is something to know.
     """
-    path = units / unit_name(places)
-    wanted = any(True for _ in groups(places))
-    if places.ordinary:
-        line = f"@reboot {program()} start --autostart"
-        return (
-            f"no unit is made for an ordinary user; put into your crontab: {line}"
-            if wanted
-            else None
-        )
-    if wanted == path.exists() and (not wanted or path.read_text("utf-8") == unit(places)):
+    name = f"{units.name_of(places, 'oven')}.service"
+    texts = {name: unit(places)}
+    if not any(True for _ in groups(places)):
+        systemd.disable(texts, name)
         return None
-    if not wanted:
-        _systemctl("disable", path.name)
-        path.unlink()
-        _systemctl("daemon-reload")
-        return None
-    if not booted.is_dir():
-        return (
-            "this host is not run by systemd: have its own start-up scripts call "
-            f"`{program()} start --autostart`, and `{program()} stop --all` at the end"
-        )
-    files.replace(path, unit(places).encode())
-    path.chmod(0o644)
-    _systemctl("daemon-reload")
-    _systemctl("enable", path.name)
-    return f"wrote and enabled `{path}`"
+    return units.ensure(places, systemd, texts, name) if systemd.runs else _by_hand(places)
 
 
-def unit_name(places: Places) -> str:
-    """Name the unit; each home of Oven has its own."""
-    from builder.runtime.container import cgroup_of
+def hold(places: Places, systemd: Systemd) -> None:
+    """Have what runs shut down with the host, or with the systemd of an ordinary user.
 
-    plain = places.data == Path("/var/lib/oven")
-    return "oven.service" if plain else f"oven{cgroup_of(places, '')}.service".replace(".", "-", 1)
+    However a container was started, it would be killed then, after a minute and a half. This costs
+    next to nothing but for the first time after a boot.
+    """
+    if not systemd.runs:
+        return
+    properties = {
+        "Description": "Stops containers with the host",
+        "ExecStop": units.command("stop", "--all"),
+        "TimeoutStopSec": "10min",
+        "KillMode": "process",
+    }
+    if environment := units.environment(places):
+        properties["Environment"] = environment
+    if not places.ordinary:
+        # What is stopped comes before what it needs (systemd.unit(5), `After=`).
+        properties |= {"After": _AFTER, "RequiresMountsFor": units.quoted(str(places.data))}
+    systemd.hold(units.name_of(places, "oven-stop"), properties)
 
 
 def unit(places: Places) -> str:
     """Write the unit (systemd.service(5))."""
-    override = os.environ.get("OVEN_HOME", "")
-    escaped = str(places.data).replace("%", "%%")
-    text = _UNIT.format(home=escaped, override=override.replace("%", "%%"), program=program())
-    return text if override else text.replace("Environment=OVEN_HOME=\n", "")
+    home = units.quoted(str(places.data))
+    environment = units.environment(places)
+    return _UNIT.format(
+        home=str(places.data).replace("%", "%%"),
+        order="" if places.ordinary else f"{_OF_ROOT}RequiresMountsFor={home}\n",
+        environment=f"Environment={environment}\n" if environment else "",
+        start=units.command("start", "--autostart"),
+        stop=units.command("stop", "--all"),
+        target="default.target" if places.ordinary else "multi-user.target",
+    )
 
 
-def program() -> str:
-    """Give the command line that is `oven` here."""
-    beside = Path(sys.executable).with_name("oven")
-    return str(beside) if beside.exists() else f"{sys.executable} -m builder"
+def _by_hand(places: Places) -> str:
+    if places.ordinary:
+        line = units.cron_line(places, "@reboot", "start", "--autostart")
+        return f"your own systemd does not run: log in, or put this line into your crontab: {line}"
+    program = " ".join(units.program())
+    return (
+        "this host is not run by systemd: have its own start-up scripts call "
+        f"`{program} start --autostart`, and `{program} stop --all` at the end"
+    )
 
 
 def _order(container: Container) -> int:
@@ -124,9 +122,3 @@ def _every(places: Places) -> Iterator[Container]:
             yield load(places, name)
         except NotFoundError:
             continue
-
-
-def _systemctl(*words: str) -> None:
-    done = on_host(Command(("systemctl", *words)))
-    if done.code != 0:
-        raise HostError(f"cannot {words[0]} the unit of containers: {done.output.strip()}")

@@ -3,7 +3,6 @@
 import os
 import re
 import time
-import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -159,8 +158,7 @@ def volatile_of(places: Places, name: str) -> Path:
 
 def cgroup_of(places: Places, name: str) -> str:
     """Give the name of a container's cgroup, which all homes of Oven on this host share."""
-    home = zlib.crc32(os.fsencode(places.data))
-    return f"{name}.{home:08x}"
+    return f"{name}.{places.mark}"
 
 
 def rootfs_of(places: Places, container: Container) -> Path:

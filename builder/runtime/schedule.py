@@ -1,29 +1,21 @@
 """The schedule of snapshots: how often each container gets one, and how many are kept."""
 
-import os
-import shlex
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from builder.host import files
+from builder.host import files, units
 from builder.host.places import Places
-from builder.host.process import check, on_host
+from builder.host.units import Systemd
 from builder.model.errors import HostError, NotFoundError, OvenError
 from builder.model.value import Value, canonical
-from builder.runtime import autostart, journal, snapshots, storage
+from builder.runtime import journal, snapshots, storage
 from builder.runtime.container import check_name, folder_of, load
 
 SHORTEST = 300
 """Seconds between two snapshots at least: the timer looks so often."""
-
-UNITS = Path("/etc/systemd/system")
-"""Where an administrator's units are (systemd.unit(5))."""
-BOOTED = Path("/run/systemd/system")
-"""There when systemd runs this host (sd_booted(3))."""
 
 _SERVICE = """\
 # Written by `oven snapshot schedule`.
@@ -33,7 +25,7 @@ Documentation=man:systemd.timer(5)
 
 [Service]
 Type=oneshot
-{environment}ExecStart={program} snapshot due
+{environment}ExecStart={due}
 """
 _TIMER = """\
 # Written by `oven snapshot schedule`.
@@ -76,6 +68,11 @@ def read(places: Places, name: str) -> Schedule | None:
         )
 
 
+def is_set(places: Places, name: str) -> bool:
+    """Tell whether a container has a schedule, readable or not."""
+    return (folder_of(places, name) / _FILE).exists()
+
+
 def write(places: Places, name: str, schedule: Schedule | None) -> None:
     """Give a container a schedule, or take it away."""
     check_name(name)
@@ -110,53 +107,30 @@ def due(places: Places, now: float | None = None) -> Iterator[tuple[str, str | O
             yield name, made
 
 
-def settle(places: Places, units: Path = UNITS, booted: Path = BOOTED) -> str | None:
-    """Have the timer there; gives a sentence for the user where there is something to know."""
-    if places.ordinary or not booted.is_dir():
-        why = (
-            "no timer is made for an ordinary user"
-            if places.ordinary
-            else ("this host is not run by systemd")
-        )
-        return f"{why}; this line in your crontab does what one would: {cron_line(places)}"
-    if not write_units(places, units):
+def settle(places: Places, systemd: Systemd) -> str | None:
+    """Have the timer there if a container has a schedule, and only then.
+
+    Gives a sentence for the user where there is something to know.
+    """
+    texts = _units(places)
+    timer = f"{units.name_of(places, 'oven-snapshot')}.timer"
+    if not any(is_set(places, name) for name in storage.names(places)):
+        systemd.disable(texts, timer, now=True)
         return None
-    timer = f"{stem(places)}.timer"
-    check(on_host, "systemctl", "daemon-reload")
-    check(on_host, "systemctl", "enable", "--now", timer)
-    return f"wrote and enabled `{units / timer}`"
+    if systemd.runs:
+        return units.ensure(places, systemd, texts, timer, now=True)
+    whose = "your own systemd does not run" if places.ordinary else "systemd does not run here"
+    line = units.cron_line(places, f"*/{SHORTEST // 60} * * * *", "snapshot", "due")
+    return f"{whose}; this line in your crontab does what it would: {line}"
 
 
-def write_units(places: Places, units: Path) -> bool:
-    """Write the timer and what it runs; tell whether they were not so already."""
-    name, home = stem(places), os.environ.get("OVEN_HOME", "")
-    environment = f'Environment="OVEN_HOME={_escaped(home)}"\n' if home else ""
-    texts = {
-        f"{name}.service": _SERVICE.format(environment=environment, program=autostart.program()),
-        f"{name}.timer": _TIMER.format(minutes=SHORTEST // 60, name=name),
-    }
-    written = False
-    for unit, text in texts.items():
-        path = units / unit
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            files.replace(path, text.encode())
-            path.chmod(0o644)
-            written = True
-    return written
-
-
-def stem(places: Places) -> str:
-    """Give what the units' names begin with; each home of Oven has its own."""
-    return autostart.unit_name(places).removesuffix(".service").replace("oven", "oven-snapshot", 1)
-
-
-def cron_line(places: Places) -> str:
-    """Give what does the same on a host without systemd, as a line of crontab(5)."""
-    home = os.environ.get("OVEN_HOME")
-    environment = f"OVEN_HOME={shlex.quote(str(places.data))} " if home else ""
-    line = f"{environment}{autostart.program()} snapshot due"
-    # In a crontab an unescaped % ends the command.
-    return f"*/{SHORTEST // 60} * * * * {line}".replace("%", r"\%")
+def _units(places: Places) -> dict[str, str]:
+    """Write the timer and what it runs (systemd.timer(5))."""
+    name, environment = units.name_of(places, "oven-snapshot"), units.environment(places)
+    line = f"Environment={environment}\n" if environment else ""
+    service = _SERVICE.format(environment=line, due=units.command("snapshot", "due"))
+    timer = _TIMER.format(minutes=SHORTEST // 60, name=name)
+    return {f"{name}.service": service, f"{name}.timer": timer}
 
 
 def _due(places: Places, name: str, schedule: Schedule, now: float) -> str | None:
@@ -175,8 +149,3 @@ def _due(places: Places, name: str, schedule: Schedule, now: float) -> str | Non
 def _own(places: Places, name: str) -> list[tuple[str, float]]:
     known = snapshots.listed(places, name)
     return [(key, one.created) for key, one in known.items() if one.kind == "scheduled"]
-
-
-def _escaped(text: str) -> str:
-    """Write a part of a quoted word of a unit (systemd.syntax(7), systemd.unit(5))."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")

@@ -19,6 +19,7 @@ DNS = "169.254.1.1"
 """What the guest asks for names, where the host's own name servers listen on loopback alone."""
 _TUN = Path("/dev/net/tun")
 _PATIENCE = 10.0
+_NET = Path("/proc/net")
 _PRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
@@ -90,6 +91,37 @@ def check(container: Container) -> None:
                 f"port {mapping.host}/{mapping.protocol} of this host is in use by {holder}",
                 hint="publish another one with `-p`",
             )
+
+
+def await_network(seconds: float = 60.0, tables: Path = _NET) -> bool:
+    """Wait until the host has a way out, which pasta asks for, but no longer; tell whether it has.
+
+    A user's systemd begins before the network is up, and cannot wait for network-online.target.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := _has_way_out(tables)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found
+
+
+def _has_way_out(tables: Path) -> bool:
+    """Look for a default route of version 4 or 6 (proc(5), `/proc/net/route`)."""
+    for line in _lines(tables / "route"):
+        _, destination, *_, mask, _, _, _ = line.split()
+        if destination == mask == "0" * 8:
+            return True
+    # The loopback device always has one here, which refuses.
+    return any(
+        line.startswith("0" * 32 + " 00 ") and not line.endswith(" lo")
+        for line in _lines(tables / "ipv6_route")
+    )
+
+
+def _lines(table: Path) -> list[str]:
+    try:
+        return [line.strip() for line in table.read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return []  # a kernel without that version
 
 
 def _ports(ports: tuple[PortMapping, ...], protocol: str, option: str) -> list[str]:

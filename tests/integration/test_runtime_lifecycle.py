@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from builder.host import hierarchies
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime import lifecycle, logs, show, state, storage
 from builder.runtime.container import load
 from builder.runtime.exec import Call, capture, exec_command
+from tests.support import container as support
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -262,6 +266,15 @@ def test_kill_9_of_start_at_some_moment(rig: Rig, delay: float) -> None:
     assert rig.leftovers() == []
 
 
+def on_host_with(rig: Rig, mount: str, code: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python where a script has changed what is mounted."""
+    program = support.PREAMBLE.format(home=rig.places.data) + textwrap.dedent(code)
+    argv = ["unshare", "-m", "--propagation", "private", "sh", "-ec", f'{mount}; exec "$@"', "sh"]
+    return subprocess.run(
+        [*argv, sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+
+
 def test_version_2_host(rig: Rig) -> None:
     """Run the same code where a version 2 hierarchy is all there is, as on newer hosts."""
     code = """
@@ -274,17 +287,29 @@ def test_version_2_host(rig: Rig) -> None:
     lifecycle.stop(places, "test", timeout=20)
     """
     lifecycle.create(rig.places, rig.container())
-    import sys
-    import textwrap
-
-    from tests.support import container as support
-
-    program = support.PREAMBLE.format(home=rig.places.data) + textwrap.dedent(code)
-    mount = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
-    argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh"]
-    done = subprocess.run(
-        [*argv, sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
+    done = on_host_with(rig, "mount -t cgroup2 none /sys/fs/cgroup", code)
     assert done.returncode == 0, done.stderr
     assert "0::/\n" in done.stdout
     assert " /sys/fs/cgroup cgroup2 rw" in done.stdout
+
+
+def test_read_only_version_1_cgroups_are_told(rig: Rig) -> None:
+    """Some container managers show a guest its version 1 hierarchies so; runc needs them."""
+    if hierarchies.layout() is not hierarchies.Layout.LEGACY:
+        pytest.skip("this host has no version 1 cgroups")
+    code = """
+    from builder.model.errors import OvenError
+    from builder.runtime import lifecycle, state
+    try:
+        lifecycle.start(places, "test", Silent())
+    except OvenError as error:
+        print(error)
+    print(state.status(places, "test"))
+    """
+    lifecycle.create(rig.places, rig.container())
+    read_only = "mount -o remount,bind,ro"
+    script = f"for one in $(findmnt -rno TARGET -t cgroup); do {read_only} $one; done"
+    done = on_host_with(rig, script, code)
+    assert done.returncode == 0, done.stderr
+    assert "read-only file system" in done.stdout
+    assert done.stdout.endswith("stopped\n")

@@ -6,9 +6,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from builder.host import cgroups
+from builder.host.units import Systemd
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime import changes, layers, lifecycle, schedule, snapshots, storage
@@ -228,21 +230,16 @@ def test_the_schedule_makes_what_is_due_and_keeps_no_more(stopped: Rig) -> None:
     assert dict(schedule.due(stopped.places, now + 1e6)) == {}
 
 
-def test_units_are_written_once(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("OVEN_HOME", "/srv/100% of it")
-    assert schedule.write_units(rig.places, tmp_path)
-    assert not schedule.write_units(rig.places, tmp_path)
-    stem = schedule.stem(rig.places)
-    assert stem.startswith("oven-snapshot-"), "each home has its own"
-    service = (tmp_path / f"{stem}.service").read_text()
-    assert 'Environment="OVEN_HOME=/srv/100%% of it"\n' in service
-    assert service.endswith(" snapshot due\n")
-    timer = (tmp_path / f"{stem}.timer").read_text()
-    assert f"Unit={stem}.service\n" in timer
-    assert "OnCalendar=*:0/5\n" in timer
-    note = schedule.settle(rig.places, tmp_path, booted=tmp_path / "none")
+def test_a_schedule_without_systemd_is_told_as_a_line_of_crontab(
+    stopped: Rig, tmp_path: Path
+) -> None:
+    places = msgspec.structs.replace(stopped.places, user=1005)
+    none = Systemd(tmp_path, tmp_path / "none", tmp_path)
+    assert schedule.settle(places, none) is None, "there is no schedule"
+    schedule.write(stopped.places, "test", schedule.Schedule(every=3600, keep=2))
+    note = schedule.settle(places, none)
     assert note is not None
-    assert "crontab does what one would: */5 * * * * OVEN_HOME=" in note
+    assert f"crontab does what it would: */5 * * * * OVEN_HOME={stopped.places.data} " in note
 
 
 VERBS = {

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +58,16 @@ class Rig:
         )
 
     def leftovers(self) -> list[str]:
-        """Name all that containers of this rig have left outside of their folders."""
+        """Name all that containers of this rig have left outside of their folders.
+
+        Who tidied up after one that ended by itself may take a moment to end as well.
+        """
+        deadline = time.monotonic() + 5
+        while (found := self._leftovers()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def _leftovers(self) -> list[str]:
         found = [str(path) for path in (self.places.runtime / "containers").glob("*")]
         found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines()
                   if "/oven" in line or str(self.places.data) in line]  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.host.places import Places
 from tests.support.archive import Archive, Mirror, serve
 from tests.support.miniature import packages
 from tests.support.needs import require
@@ -38,6 +39,9 @@ def oven(disk: Path) -> Iterator[Oven]:
     names = sorted(path.name for path in containers.glob("*") if "." not in path.name)
     if names:
         oven("destroy", "--force", *names)
+    if Path("/run/systemd/system").is_dir():
+        mark = Places(data=home, cache=home, runtime=home, settings=()).mark
+        subprocess.run(["systemctl", "stop", f"oven-stop-{mark}"], capture_output=True)
 
 
 @pytest.fixture(scope="session")

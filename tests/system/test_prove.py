@@ -52,7 +52,8 @@ def test_what_is_not_reproducible_is_found_out(oven: Oven, built: Built, tmp_pat
     files = {file["path"].removeprefix("etc/found/"): file for file in proof["files"]}
     # Each condition that is said to be another one is seen to be.
     assert {"clock", "random", "order", "ids", "uptime", "processors", "folder"} == set(files)
-    assert files["random"]["offset"] == len("the same, then ")
+    # Some of the first random bytes may be the same.
+    assert 0 <= files["random"]["offset"] - len("the same, then ") < 8
     assert files["random"]["suspects"] == ["the script `script`"]
     assert {"owner ids", "order in folders", "uptime", "clock"} <= set(proof["perturbed"])
     assert text(done.stderr).startswith("tiny:")
