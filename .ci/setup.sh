@@ -63,27 +63,38 @@ need_packages() {
         die "apt-get could not install ${missing[*]}: is the network up?"
 }
 
-# Make .venv, and install this checkout into it, editable, with the named extra (or none).
+# Make a virtual environment and install this checkout into it, editable, with what the pins name:
+# `run` what Oven needs, `dev` the tools for working on it too, both in .venv; `oldest` both, with the
+# oldest libraries that pyproject.toml allows, in .venv/oldest.
 need_venv() {
-    local extra=$1 stamp=.venv/installed wanted
+    local pins=$1 folder=.venv files=(".ci/pins/$1.txt") stamp wanted
+    if [ "$pins" = oldest ]; then
+        folder=.venv/oldest
+        files=(.ci/pins/dev.txt .ci/pins/oldest.txt)
+    fi
+    stamp=$folder/installed
     # The path is part of it: programs in a virtual environment name it in their first line.
-    wanted="$(sha256sum <pyproject.toml | cut -c1-64) $PWD"
-    if .venv/bin/python -c 'import builder, pip' 2>/dev/null && new_enough .venv/bin/python; then
-        # What has the extra has all that is needed without it, too.
+    wanted="$(cat pyproject.toml .ci/pins/*.txt | sha256sum | cut -c1-64) $PWD"
+    if $folder/bin/python -c 'import builder, pip' 2>/dev/null && new_enough $folder/bin/python; then
+        # Tools for working on it are not in the way of who only needs Oven.
         case $(cat "$stamp" 2>/dev/null) in
-            "$wanted $extra" | "$wanted dev")
-                say "the virtual environment .venv is up to date"
+            "$wanted $pins" | "$wanted dev")
+                say "the virtual environment $folder is up to date"
                 return
                 ;;
         esac
     fi
-    say "installing Oven${extra:+ and the tools for working on it} into .venv"
-    if ! { .venv/bin/python -c 'import pip' 2>/dev/null && new_enough .venv/bin/python; }; then
+    say "installing what .ci/pins/$pins.txt names into $folder"
+    if ! { $folder/bin/python -c 'import pip' 2>/dev/null && new_enough $folder/bin/python; }; then
         # Debian's own: its venv module came with python3-venv, another one's may be missing.
-        /usr/bin/python3 -m venv --clear .venv || die "cannot make the virtual environment .venv"
+        /usr/bin/python3 -m venv --clear $folder || die "cannot make the virtual environment $folder"
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-        --editable ".${extra:+[$extra]}" </dev/null >&2 ||
-        die "pip could not install what pyproject.toml names (above): is the network up?"
-    printf '%s %s\n' "$wanted" "$extra" >"$stamp"
+    local file pip=("$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-input)
+    for file in "${files[@]}"; do
+        "${pip[@]}" --no-deps --require-hashes --requirement "$file" </dev/null >&2 ||
+            die "pip could not install what $file names (above): is the network up?"
+    done
+    "${pip[@]}" --no-deps --no-build-isolation --editable . </dev/null >&2 ||
+        die "pip could not install this checkout (above)"
+    printf '%s %s\n' "$wanted" "$pins" >"$stamp"
 }

@@ -61,8 +61,10 @@ def installed(disk: Path, oven: Oven) -> Oven:
     venv = disk / "venv"
     before = os.umask(0o022)
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--no-input"]
-    subprocess.run([*pip, str(CHECKOUT)], check=True)
+    pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
+    pins = CHECKOUT / ".ci/pins/run.txt"
+    subprocess.run([*pip, "--require-hashes", "--requirement", pins], check=True)
+    subprocess.run([*pip, "--no-build-isolation", str(CHECKOUT)], check=True)
     os.umask(before)
     return replace(oven, argv=(str(venv / "bin/oven"),), cwd=Path("/"))
 
