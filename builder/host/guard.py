@@ -18,6 +18,8 @@ from typing import Self
 Settings = list[int | list[bytes | int]]
 """How a terminal is set, as tcgetattr(3) gives it."""
 
+_DEAF_TO = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+
 _ROUNDS = 100
 """How often processes are looked for again that were forked meanwhile."""
 
@@ -32,12 +34,19 @@ class Guard:
         be restored.
         """
         reading, self._writing = map(_above_streams, os.pipe())
-        self._pid = os.fork()
+        # Blocked in the guard from its first instruction on: a terminal may go at any moment.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEAF_TO)
+        try:
+            self._pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
         if self._pid == 0:
             with contextlib.suppress(BaseException):
                 os.close(self._writing)
                 _stand_by(reading, litter, terminal)
             os._exit(0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(reading)
 
     def __enter__(self) -> Self:
@@ -97,8 +106,6 @@ def _above_streams(fd: int) -> int:
 
 def _stand_by(reading: int, litter: Sequence[Path], terminal: Settings | None) -> None:
     os.setsid()  # what a terminal sends is not for us
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     # Whoever reads our stdout must not wait for us.
     kept = os.dup2(reading, 4)
     screen = os.dup2(0, 3) if terminal is not None else None

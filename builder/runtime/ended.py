@@ -13,9 +13,13 @@ from builder.runtime import events, journal, lifecycle, room, state, storage, us
 from builder.runtime.container import Container, folder_of, load, volatile_of
 from builder.runtime.state import End, State
 
-# It runs in the monitor's namespaces and cgroups, and first of all leaves both; then the monitor,
-# which waits for it, can be taken away with the rest. Whoever stops a container has said so in its
-# state before, and there is nothing to do here.
+# It runs in the monitor's namespaces and cgroups, and leaves both; then the monitor, which waits
+# for it, can be taken away with the rest. Whoever stops a container has said so in its state
+# before, and there is nothing to do here.
+#
+# Whoever else holds the container's lock finds nothing of this program afterwards: before it has
+# the lock it is in the container's cgroups, and goes with them, and then it has the lock until it
+# is dead.
 
 _REBOOT = 129
 _SHUTDOWN = 130
@@ -36,8 +40,11 @@ def main() -> None:
         return
     try:
         room.leave(places)  # first: what it covers shows which cgroups are a user's
-        cgroups.leave()
-        handle(places, name)
+        with journal.locked(places, name):
+            waiting = handle(places, name)
+            if waiting is None:
+                os._exit(0)
+        _start(places, name, waiting)
     except NotFoundError:
         return  # it has been destroyed meanwhile
     except Exception:
@@ -46,29 +53,32 @@ def main() -> None:
         raise
 
 
-def handle(places: Places, name: str) -> None:
-    """Take away what the container had outside its folder; start it again where that is wanted."""
-    with journal.locked(places, name):
-        container = load(places, name)
-        current = state.read(places, name)
-        if current is None or current.monitor != os.getppid():
-            return  # somebody else has seen to it
-        code = state.exit_code(places, name)
-        if code is not None and current.phase != "stopping":
-            state.write_end(places, name, End(code=code, time=int(time.time())))
-            more = usage.kills(places, name)
-            events.record(places, name, "ended", code=code, how=_HOW.get(code, "failure"), **more)
-        journal.clean(places, name, networked=bool(container.interfaces))
-        if current.phase == "stopping" or not _wanted(container, code):
-            if container.remove and code != _REBOOT:
-                storage.remove(places, container)
-                events.record(places, name, "destroyed")
-            return
-        again = 0 if code == _REBOOT or _was_steady(current) else current.again + 1
-        waiting = _pause(places, name, again)
-        if again:
-            events.record(places, name, "waiting", seconds=pause_before(again), again=again)
-    _start(places, name, waiting)
+def handle(places: Places, name: str) -> State | None:
+    """Take away what the container had outside its folder; give its state if it is to start again.
+
+    The caller holds the container's lock.
+    """
+    container = load(places, name)
+    current = state.read(places, name)
+    if current is None or current.monitor != os.getppid():
+        return None  # somebody else has seen to it
+    cgroups.leave()
+    code = state.exit_code(places, name)
+    if code is not None and current.phase != "stopping":
+        state.write_end(places, name, End(code=code, time=int(time.time())))
+        more = usage.kills(places, name)
+        events.record(places, name, "ended", code=code, how=_HOW.get(code, "failure"), **more)
+    journal.clean(places, name, networked=bool(container.interfaces))
+    if current.phase == "stopping" or not _wanted(container, code):
+        if container.remove and code != _REBOOT:
+            storage.remove(places, container)
+            events.record(places, name, "destroyed")
+        return None
+    again = 0 if code == _REBOOT or _was_steady(current) else current.again + 1
+    waiting = _pause(places, name, again)
+    if again:
+        events.record(places, name, "waiting", seconds=pause_before(again), again=again)
+    return waiting
 
 
 def pause_before(again: int) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.host import guard
 from builder.model.errors import ConflictError
 from builder.model.progress import Silent
 from builder.runtime import console, lifecycle
@@ -120,6 +121,30 @@ def test_the_terminal_is_restored_after_a_signal(person: Terminal, number: signa
             return
         select.select([], [], [], 0.01)
     pytest.fail("the terminal is still raw")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_guard_stands_from_its_first_moment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The end of a terminal's session may come before a guard on a busy machine gets anywhere."""
+    stand_by, (gate, let_on) = guard._stand_by, os.pipe()
+    litter = tmp_path / "litter"
+    litter.touch()
+
+    def late(*arguments: object) -> None:
+        os.read(gate, 1)
+        stand_by(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(guard, "_stand_by", late)
+    guarding = guard.Guard((litter,))
+    os.kill(guarding._pid, number)
+    os.write(let_on, b"!")
+    guarding.__exit__(InterruptedError, InterruptedError(), None)
+    assert not litter.exists()
+    assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    os.close(gate)
+    os.close(let_on)
 
 
 def test_without_a_terminal_it_is_only_shown(rig: Rig, person: Terminal) -> None:

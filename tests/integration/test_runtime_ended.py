@@ -18,7 +18,7 @@ from builder.runtime.container import Container, Limits, Restart, folder_of
 from builder.runtime.ended import pause_before
 from builder.runtime.exec import capture
 from builder.runtime.state import State
-from tests.support.container import Rig, processes_of, rig_in, tiny_tree
+from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:busybox")
@@ -39,10 +39,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
         yield rig
-    # What sees to the end of a container ends a moment after it.
-    deadline = time.monotonic() + PATIENCE
-    while processes_of(rig) and time.monotonic() < deadline:
-        time.sleep(0.02)
     assert rig.leftovers() == []
 
 

@@ -138,7 +138,7 @@ def test_users_that_are_not_there(rig: Rig, user: str) -> None:
 
 
 def living(rig: Rig, word: str) -> list[int]:
-    """Find processes inside by a word of their command line."""
+    """Find the `sleep` processes inside that were given this word."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -148,7 +148,8 @@ def living(rig: Rig, word: str) -> list[int]:
             continue
         current = state.read(rig.places, "test")
         assert current
-        if word.encode() in words and os.path.samestat(
+        # Not `setsid sleep`, which has no session of its own yet.
+        if words[:2] == [b"sleep", word.encode()] and os.path.samestat(
             root, Path(f"/proc/{current.pid}/root").stat()
         ):
             found.append(int(entry.name))
@@ -156,7 +157,7 @@ def living(rig: Rig, word: str) -> list[int]:
 
 
 def begun(rig: Rig, word: str) -> int:
-    """Wait for the one process in the container whose command line has a word; a fork has none."""
+    """Wait for the one `sleep` in the container that was given this word."""
     for _ in range(1000):
         if found := living(rig, word):
             [pid] = found

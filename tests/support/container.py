@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host import processes
 from builder.host.places import Places
 from builder.model.value import Digest
 from builder.runtime import lifecycle
@@ -58,20 +58,11 @@ class Rig:
         )
 
     def leftovers(self) -> list[str]:
-        """Name all that containers of this rig have left outside of their folders.
-
-        Who tidied up after one that ended by itself may take a moment to end as well.
-        """
-        deadline = time.monotonic() + 5
-        while (found := self._leftovers()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return found
-
-    def _leftovers(self) -> list[str]:
-        found = [str(path) for path in (self.places.runtime / "containers").glob("*")]
+        """Name all that containers of this rig have left outside of their folders."""
+        found = [f"process {pid}" for pid in processes_of(self) if not _ends(pid)]
+        found += [str(path) for path in (self.places.runtime / "containers").glob("*")]
         found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines()
                   if "/oven" in line or str(self.places.data) in line]  # fmt: skip
-        found += [f"process {pid}" for pid in processes_of(self)]
         home = cgroup_of(self.places, "")
         # Not `**`: others' cgroups come and go while it is walked.
         for pattern in (f"oven/*{home}", f"*/oven/*{home}"):
@@ -81,6 +72,17 @@ class Rig:
         found += [str(path) for path in (self.places.runtime / "open").glob("*")]
         found += [line for line in _loop_devices() if str(self.places.data) in line]
         return found
+
+
+def _ends(pid: int) -> bool:
+    """Tell whether a process comes to its end: it has nothing to do any more, and is not held."""
+    pidfd = processes.hold(pid, processes.start_time(pid))
+    if pidfd is None:
+        return True
+    try:
+        return processes.wait_end(pidfd, 5)
+    finally:
+        os.close(pidfd)
 
 
 def _loop_devices() -> list[str]:
