@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from builder.host import files
 from builder.host.privilege import IDS
 from tests.support.oven import Oven
 
@@ -32,12 +33,13 @@ def account(
     name = f"{name}-{os.urandom(3).hex()}"
     none = ("-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0")
     home = ("--no-create-home", "--home-dir", "/nonexistent")
-    subprocess.run(["useradd", *none, *home, name], check=True)
-    try:
+    with files.locked(Path("/run/oven-test-accounts.lock")):  # others may look for ranges, too
+        subprocess.run(["useradd", *none, *home, name], check=True)
         for count in uids:
             _add("uids", "/etc/subuid", count, name)
         for count in gids:
             _add("gids", "/etc/subgid", count, name)
+    try:
         yield Account(name, pwd.getpwnam(name).pw_uid)
     finally:
         subprocess.run(["userdel", name], check=True, capture_output=True)

@@ -5,6 +5,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.host.places import Places
+from builder.runtime.network.addresses import meter_of
+from builder.runtime.network.ledger import Ledger
+from builder.runtime.network.switch import FOLDER
+
 
 @dataclass(frozen=True)
 class Traces:
@@ -22,8 +27,8 @@ class Traces:
         return cls(
             mounts=_mounts(home),
             processes=_processes(home),
-            cgroups=_cgroups(),
-            interfaces=_interfaces(),
+            cgroups=_cgroups(home),
+            interfaces=_interfaces(home),
             drafts=_drafts(home),
         )
 
@@ -63,16 +68,37 @@ def _processes(home: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def _cgroups() -> frozenset[str]:
+def _cgroups(home: Path) -> frozenset[str]:
+    """Find those of this home's containers, and those of name servers that no other home uses."""
+    mark = Places(data=home, cache=home, runtime=home, settings=()).mark
+    others = _of_others(home)
     root = Path("/sys/fs/cgroup")
     patterns = ("oven/*", "*/oven/*", "oven.slice/*")
-    return frozenset(str(path) for one in patterns for path in root.glob(one) if path.is_dir())
+    found = (path for one in patterns for path in root.glob(one) if path.is_dir())
+    return frozenset(
+        str(path)
+        for path in found
+        if _is_unused_server(path.name, others) or path.suffix == f".{mark}"
+    )
 
 
-def _interfaces() -> frozenset[str]:
+def _is_unused_server(name: str, others: frozenset[str]) -> bool:
+    return name.startswith("_names.") and name.split(".")[1] not in others
+
+
+def _interfaces(home: Path) -> frozenset[str]:
     """Name interfaces that came with containers; the bridge of a network may stay."""
     folder = Path("/sys/class/net")
-    return frozenset(path.name for path in folder.iterdir() if not (path / "bridge").exists())
+    found = {path.name for path in folder.iterdir() if not (path / "bridge").exists()}
+    return frozenset(found - _of_others(home))
+
+
+def _of_others(home: Path) -> frozenset[str]:
+    """Name the interfaces and bridges that are in use by containers of other homes."""
+    state = Ledger(FOLDER).load()
+    bridges = {one.bridge for one in state.segments if not one.key.startswith(f"{home}/")}
+    cables = {one.interface for one in state.leases if not one.segment.startswith(f"{home}/")}
+    return frozenset(bridges | cables | {meter_of(cable) for cable in cables})
 
 
 def _drafts(home: Path) -> frozenset[str]:
