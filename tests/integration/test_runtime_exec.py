@@ -250,8 +250,9 @@ def test_keys_of_job_control_go_inside(shell: Terminal) -> None:
     shell.until(b"started\r\n")
     shell.type(b"\x1a")
     shell.until(b"# ")
-    shell.type(b"jobs; kill -9 %1; echo co''de $?\n")
-    assert b"Stopped" in shell.until(b"code 0")
+    # The shell would not end before it has seen to the end of its job.
+    shell.type(b"jobs; kill -9 %1; fg %1; echo co''de $?\n")
+    assert b"Stopped" in shell.until(b"code 137")
     shell.type(command)
     shell.until(b"started\r\n")
     shell.type(b"\x03")
