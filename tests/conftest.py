@@ -1,11 +1,18 @@
 """Plumbing that all tests share: marks by folder, and abilities that a machine may lack."""
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.needs import require
+from tests.support.oven import CHECKOUT
 
 HERE = Path(__file__).parent
 
@@ -34,3 +41,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Check abilities before any fixture is made."""
     for mark in item.iter_markers("needs"):
         require(*mark.args)
+
+
+@pytest.fixture(scope="session")
+def disk() -> Iterator[Path]:
+    """A folder on a real disk: /tmp may be a tmpfs, which has other limits."""
+    folder = Path(tempfile.mkdtemp(prefix="oven-test.", dir="/var/tmp"))
+    # Ordinary users of some tests have to come through here.
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def venv(disk: Path) -> Path:
+    """What `pip install` of this project makes, where everybody may read it.
+
+    Gives the folder of a virtual environment. The checkout may lie where only root may look.
+    """
+    venv = disk / "venv"
+    before = os.umask(0o022)
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
+    pins = CHECKOUT / ".ci/pins/run.txt"
+    subprocess.run([*pip, "--require-hashes", "--requirement", pins], check=True)
+    subprocess.run([*pip, "--no-build-isolation", str(CHECKOUT)], check=True)
+    os.umask(before)
+    return venv

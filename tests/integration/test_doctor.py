@@ -38,8 +38,10 @@ def _doctor(home: Path, *words: str, prepare: tuple[str, ...] = ()) -> tuple[int
     return done.returncode, done.stdout
 
 
-def _examine(home: Path, *prepare: str, user: tuple[str, ...] = ()) -> tuple[int, dict[str, Check]]:
-    code, text = _doctor(home, *user, *DOCTOR, "--json", prepare=prepare)
+def _examine(
+    home: Path, *prepare: str, doctor: tuple[str, ...] = DOCTOR
+) -> tuple[int, dict[str, Check]]:
+    code, text = _doctor(home, *doctor, "--json", prepare=prepare)
     return code, {row["name"]: Check(**row) for row in json.loads(text)}
 
 
@@ -94,16 +96,17 @@ def _hide(tmp_path: Path) -> tuple[str, ...]:
 
 
 @needs("root", "userns", "program:setpriv")
-def test_ordinary_user_without_subordinate_ids_is_told_how_to_get_some() -> None:
+def test_ordinary_user_without_subordinate_ids_is_told_how_to_get_some(venv: Path) -> None:
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    oven = str(venv / "bin/oven")
     # Not in a folder of pytest's, which only root may enter.
     with tempfile.TemporaryDirectory() as home:
         os.chown(home, 65534, 65534)
-        _check_as_nobody(Path(home), nobody)
+        _check_as_nobody(Path(home), (*nobody, oven, "doctor"))
 
 
-def _check_as_nobody(home: Path, nobody: tuple[str, ...]) -> None:
-    code, checks = _examine(home, "mount --bind /dev/null /etc/subuid", user=nobody)
+def _check_as_nobody(home: Path, doctor: tuple[str, ...]) -> None:
+    code, checks = _examine(home, "mount --bind /dev/null /etc/subuid", doctor=doctor)
     assert code == 3
     assert checks["build sandbox"].state == "fail"
     assert checks["build sandbox"].fix.startswith("as root: usermod --add-subuids ")

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -26,7 +25,7 @@ print(check.state, check.found)
 
 
 @needs("root", "userns")
-def test_an_overlay_of_an_ordinary_user_is_tried() -> None:
+def test_an_overlay_of_an_ordinary_user_is_tried(venv: Path) -> None:
     ids = {"uids": (ENOUGH,), "gids": (ENOUGH,)}
     with account("oven-doctor", **ids) as user, tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -34,21 +33,21 @@ def test_an_overlay_of_an_ordinary_user_is_tried() -> None:
             Path(folder, name).mkdir()
         home = f"{folder}/home"
         os.chown(home, user.uid, user.uid)
-        assert _as(user.uid, home).startswith("ok overlays of ordinary users work in ")
+        assert _as(venv, user.uid, home).startswith("ok overlays of ordinary users work in ")
         assert list(Path(home).iterdir()) == []
         # An overlay cannot lie on another one (overlayfs.rst, "Upper and Lower").
         options = f"lowerdir={folder}/lower,upperdir={folder}/upper,workdir={folder}/work"
         subprocess.run(["mount", "-t", "overlay", "-o", options, "none", home], check=True)
         try:
             os.chown(home, user.uid, user.uid)
-            assert _as(user.uid, home).startswith("fail an overlay cannot be mounted")
+            assert _as(venv, user.uid, home).startswith("fail an overlay cannot be mounted")
         finally:
             subprocess.run(["umount", home], check=True)
 
 
-def _as(uid: int, home: str) -> str:
-    argv = [sys.executable, "-c", AS_USER, str(uid), home]
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+def _as(venv: Path, uid: int, home: str) -> str:
+    argv = [str(venv / "bin/python"), "-c", AS_USER, str(uid), home]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, cwd="/").stdout
 
 
 def test_network_of_a_user_needs_the_program_and_the_device(

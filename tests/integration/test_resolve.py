@@ -370,7 +370,12 @@ def test_page_in_place_of_an_index(sources: Sources, mirror: Mirror, tools: Tool
 def test_bad_signature(sources: Sources, archive: Archive, mirror: Mirror, tools: Tools) -> None:
     forged = archive.in_release().read_bytes().replace(b"Origin: Debian", b"Origin: Dabian")
     mirror.faults["bookworm/InRelease"] = Fault(body=forged)
-    error = fails(TrustError, rf"not good: {mirror.url}/debian.*BADSIG", sources, tools)
+    error = fails(
+        TrustError,
+        rf"not good: {mirror.url}/debian.*(BADSIG|: Message has been manipulated$)",
+        sources,
+        tools,
+    )
     assert error.hint
     assert kept(sources) == []
 
@@ -378,7 +383,7 @@ def test_bad_signature(sources: Sources, archive: Archive, mirror: Mirror, tools
 def test_unknown_key(sources: Sources, archive: Archive, mirror: Mirror, tools: Tools) -> None:
     signed = archive.sign(archive.release(), user="stranger@example.invalid")
     mirror.faults["bookworm/InRelease"] = Fault(body=signed)
-    fails(TrustError, "not good: .*NO_PUBKEY", sources, tools)
+    fails(TrustError, "not good: .*(NO_PUBKEY|: Missing key)", sources, tools)
     assert kept(sources) == []
 
 

@@ -1,10 +1,7 @@
 """What system tests share: one home with templates that are built once."""
 
 import os
-import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +12,8 @@ from builder.host.places import Places
 from tests.support.archive import Archive, Mirror, serve
 from tests.support.miniature import packages
 from tests.support.needs import require
-from tests.support.oven import CHECKOUT, Oven
+from tests.support.oven import Oven
 from tests.support.traces import Traces, left_over
-
-
-@pytest.fixture(scope="session")
-def disk() -> Iterator[Path]:
-    """A folder on a real disk: /tmp may be a tmpfs, which has other limits."""
-    folder = Path(tempfile.mkdtemp(prefix="oven-test.", dir="/var/tmp"))
-    # Ordinary users of some tests have to come through here.
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -56,16 +43,8 @@ Built = Callable[[str], str]
 
 
 @pytest.fixture(scope="session")
-def installed(disk: Path, oven: Oven) -> Oven:
-    """What `pip install` of this project makes, in a virtual environment that all may read."""
-    venv = disk / "venv"
-    before = os.umask(0o022)
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-    pins = CHECKOUT / ".ci/pins/run.txt"
-    subprocess.run([*pip, "--require-hashes", "--requirement", pins], check=True)
-    subprocess.run([*pip, "--no-build-isolation", str(CHECKOUT)], check=True)
-    os.umask(before)
+def installed(venv: Path, oven: Oven) -> Oven:
+    """The command as it is installed, wherever the checkout lies."""
     return replace(oven, argv=(str(venv / "bin/oven"),), cwd=Path("/"))
 
 

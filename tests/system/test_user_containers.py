@@ -43,13 +43,15 @@ def somebody() -> Iterator[Account]:
 
 
 @pytest.fixture(scope="module")
-def plain(oven: Oven, built: Built, disk: Path, somebody: Account) -> Iterator[Oven]:
+def plain(
+    oven: Oven, installed: Oven, built: Built, disk: Path, somebody: Account
+) -> Iterator[Oven]:
     """The command as run by somebody who has been given no cgroup, with a template at hand."""
     built("debian-bookworm")
     folder = disk / "for-users"
     folder.mkdir(mode=0o755)
     oven("template", "export", "debian-bookworm", "-o", folder)
-    with run_by(somebody, oven, disk) as user:
+    with run_by(somebody, installed, disk) as user:
         [tarball] = folder.iterdir()
         user("template", "import", tarball)
         yield user

@@ -63,6 +63,8 @@ RECENT = 24 * 3600
 
 CHOSEN = re.compile(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) [^\n]*\)", re.MULTILINE)
 REMOVED = re.compile(r"^Remv (\S+)", re.MULTILINE)
+UNTRUSTED = re.compile(r"(?:GPG error|OpenPGP signature verification failed): (.*)")
+"""What apt says of a bad signature: before and since version 2.9.19, which asks sqv(1)."""
 NOISE = re.compile(
     r"^(Reading|Building|Solving|Correcting|NOTE:|Note,|Some packages could not be|"
     r"requested an impossible|distribution that some|or been moved|"
@@ -231,11 +233,10 @@ def _update_error(done: Done, family: Family) -> OvenError:
             "no space left on the disk that holds the cache of indexes",
             hint="free some, or `oven cache prune`, then run the same command again",
         )
-    problem = next((line for line in lines if "GPG error" in line), None)
+    problem = next((found[1] for line in lines if (found := UNTRUSTED.search(line))), None)
     if problem:
-        problem = re.sub(r"^GPG error: ", "", problem)
         return TrustError(
-            f"the signature is not good: {problem}",
+            f"the signature is not good: {_plain(problem)}",
             hint=f"the mirror is broken or forged, or {family.keyring_package} is too old",
         )
     for line in lines:
@@ -255,6 +256,14 @@ def _update_error(done: Done, family: Family) -> OvenError:
         )
     urls = re.findall(r"https?://[^\s']+", text)
     return MirrorError("; ".join(lines) or done.output.strip(), tuple(urls))
+
+
+def _plain(problem: str) -> str:
+    """Leave out which program says it, and what it says more than once, as sqv(1) does."""
+    words = re.sub(
+        r"Sub-process \S+ returned an error code \(\d+\), error message is:", "", problem
+    )
+    return re.sub(r"(.{10,}?)(?: \1)+", r"\1", " ".join(words.split()))
 
 
 def _unsatisfiable(names: Sequence[str], done: Done) -> RecipeError:
