@@ -23,13 +23,29 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by its folder, and put what is quickest to fail first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test by its folder, and say in which order and company they run."""
     order = ["unit", "integration", "system"]
+    if config.getoption("numprocesses", None):
+        order.reverse()  # with several workers, the longest companies begin first
     for item in items:
         if (folder := _folder(item)) != "unit":
             item.add_marker(folder)
-    items.sort(key=lambda item: order.index(_folder(item)))
+        if any("archive" in mark.args for mark in item.iter_markers("needs")):
+            item.add_marker("far")
+        item.add_marker(pytest.mark.xdist_group(_company(item)))
+    # Alone, what is quickest to fail comes first.
+    items.sort(key=lambda item: (order.index(_folder(item)), _company(item) != SHARED))
+
+
+SHARED = "templates"
+"""The company of all tests that use the one home with templates which are built once."""
+
+
+def _company(item: pytest.Item) -> str:
+    """Name those that one worker runs: what they share is made once, and used by one at a time."""
+    names = item.fixturenames if isinstance(item, pytest.Function) else ()
+    return SHARED if "oven" in names else item.path.stem
 
 
 def _folder(item: pytest.Item) -> str:

@@ -148,7 +148,7 @@ def _by_path(manifest: TreeManifest) -> dict[str, Entry]:
     return {entry.path: entry for entry in entries}
 
 
-@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+@pytest.mark.parametrize("suite", ["bookworm", pytest.param("trixie", marks=pytest.mark.slow)])
 def test_the_tree_is_that_of_mmdebstrap(
     suite: str, store: Store, request: pytest.FixtureRequest
 ) -> None:
@@ -159,6 +159,7 @@ def test_the_tree_is_that_of_mmdebstrap(
     assert differences(store.tree_manifest(digest), theirs, but) == []
 
 
+@pytest.mark.slow
 def test_the_tree_is_that_of_debootstrap(bookworm: Reference, store: Store) -> None:
     packages = bookworm.packages(store)
     ours = bake(packages, "bookworm", store)

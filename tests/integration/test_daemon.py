@@ -12,7 +12,7 @@ from tests.support.needs import needs
 
 pytestmark = needs("root")
 
-NAME = "_daemon-test"
+NAME = f"_daemon-test-{os.getpid()}"
 BECOMES_DAEMON = ("/bin/sh", "-c", "/bin/sleep 1000 &")
 
 

@@ -92,8 +92,24 @@ def judge(seen: Seen, answer: int, told: str) -> None:
         assert "a bug in oven" not in seen.stderr, told
 
 
-@pytest.mark.parametrize("answer", [-signal.SIGKILL, FULL, BROKEN], ids=["kill", "full", "broken"])
-@pytest.mark.parametrize("own", [True, False], ids=["own", "programs"])
+ANSWERS = {"kill": -signal.SIGKILL, "full": FULL, "broken": BROKEN}
+FIRST = (("kill", "own"), ("full", "programs"))
+"""What a plain run tries; the others differ from these in little."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "own"),
+    [
+        pytest.param(
+            ANSWERS[answer],
+            whose == "own",
+            id=f"{answer}-{whose}",
+            marks=() if (answer, whose) in FIRST else pytest.mark.slow,
+        )
+        for answer in ANSWERS
+        for whose in ("own", "programs")
+    ],
+)
 def test_the_next_build_is_as_if_nothing_had_been(
     world: World, undisturbed: Seen, answer: int, own: bool
 ) -> None:
