@@ -45,7 +45,7 @@ SHARED = "templates"
 def _company(item: pytest.Item) -> str:
     """Name those that one worker runs: what they share is made once, and used by one at a time."""
     names = item.fixturenames if isinstance(item, pytest.Function) else ()
-    return SHARED if "oven" in names else item.path.stem
+    return SHARED if "oven" in names else "-".join(item.path.relative_to(HERE).parts)
 
 
 def _folder(item: pytest.Item) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from builder.cli.lines import reporter
 from builder.distros import Sources, UnknownPackageError, distro
-from builder.host.net import Net
+from builder.host.net import Net, use_proxy
 from builder.host.places import Places
 from builder.host.privilege import enter_namespace
 from builder.host.process import on_host
@@ -47,6 +47,8 @@ def open_workplace(
     """Read the settings, become root of a namespace, open the store, and report until the end."""
     places = Places.of_user()
     settings = load_settings(places.settings)
+    if settings.proxy:
+        use_proxy(settings.proxy)
     enter_namespace()  # before the reporter starts its thread
     with reporter(explain=explain) as report:
         store = Store(places.cache)

@@ -328,7 +328,13 @@ def _why(error: BaseException) -> str:
     return "the connection broke off"
 
 
+def use_proxy(url: str) -> None:
+    """Have all that downloads from now on, programs included, go by this HTTP proxy."""
+    for name in ("http_proxy", "https_proxy"):
+        os.environ[name] = url
+
+
 def proxy_environment() -> Mapping[str, str]:
-    """Give the proxies that the user has set, for programs that download for us."""
+    """Give the proxies in use, for programs that download for us."""
     names = ("http_proxy", "https_proxy", "no_proxy")
     return {name: os.environ[name] for name in names if name in os.environ}

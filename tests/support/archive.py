@@ -264,6 +264,8 @@ class Mirror:
     """By the path's end."""
     requests: list[tuple[str, str]] = field(default_factory=list)
     """Path and Range of everything that was asked for."""
+    proxied_for: list[str] = field(default_factory=list)
+    """The hosts that it was asked for as a proxy."""
 
     @property
     def urls(self) -> dict[str, tuple[str, ...]]:
@@ -314,6 +316,9 @@ def serve(root: Path) -> Iterator[Mirror]:
 
 def _answer(request: BaseHTTPRequestHandler, mirror: Mirror) -> None:
     path = request.path.partition("?")[0].replace("%2b", "+").replace("%7e", "~")
+    if path.startswith("http://"):  # we are its proxy (RFC 9112, section 3.2.2)
+        host, _, path = path.removeprefix("http://").partition("/")
+        mirror.proxied_for.append(host)
     ranged = request.headers.get("Range", "")
     mirror.requests.append((path, ranged))
     fault = mirror.take_fault(path)

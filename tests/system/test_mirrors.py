@@ -1,10 +1,10 @@
-"""A mirror whose index names packages that it has no more."""
+"""Mirrors as the settings name them: one that has packages no more, one behind a proxy."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.support.archive import Archive, Deb, Fault, Layout, serve
+from tests.support.archive import Archive, Deb, Fault, Layout, dead_url, serve
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
 from tests.support.projects import project
@@ -54,3 +54,23 @@ def test_it_is_named_and_the_next_mirror_asked(tmp_path: Path, mirrors: int) -> 
             assert "hint: `oven lock tiny --update`" in said
         else:
             assert good.asked("/apt_2.0_all.deb")
+
+
+def test_the_proxy_of_the_settings_is_used(tmp_path: Path) -> None:
+    """By apt for the index and by Oven for packages, whatever the environment says."""
+    packages = archive(tmp_path / "archive", "1.0")
+    recipe = project(tmp_path, RECIPE)
+    settings = tmp_path / "config/oven/settings.toml"
+    settings.parent.mkdir(parents=True)
+    oven = Oven(tmp_path / "home").having(XDG_CONFIG_HOME=str(tmp_path / "config"))
+    oven = oven.having(http_proxy=dead_url(), no_proxy="")
+    with serve(packages.root) as proxy:
+        settings.write_text(
+            f'proxy = "{proxy.url}"\n[archive.devuan]\n'
+            f'mirrors = ["http://archive.invalid/merged"]\nkeyring = "{packages.keyring}"\n'
+        )
+        # It gets as far as packages that are of no use.
+        oven("build", recipe, "--no-probe", code=6)
+    assert set(proxy.proxied_for) == {"archive.invalid"}
+    assert proxy.asked("InRelease")
+    assert proxy.asked("/apt_1.0_all.deb")
