@@ -50,12 +50,13 @@ def export(
 @click.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("name", required=False)
+@click.option("--as-another", is_flag=True, help="With a machine-id and host keys of its own.")
 @verbose
-def import_(file: Path, name: str | None) -> None:
+def import_(file: Path, name: str | None, as_another: bool) -> None:  # noqa: FBT001  # click's way
     """Make a container of a file that `oven export` wrote; it is stopped. Prints its name."""
     from builder.stages.transfer import import_container
 
-    taken = import_container(places_of(), file, name)
+    taken = import_container(places_of(), file, name, as_another=as_another)
     for note in taken.notes:
         click.echo(note, err=True)
     click.echo(taken.container.name)

@@ -19,7 +19,7 @@ from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import HostError
 from builder.model.value import Digest, Value, canonical
-from builder.runtime import own
+from builder.runtime import ids, own
 from builder.runtime.container import Container, Limits, cgroup_of, encode, folder_of, load
 from builder.runtime.journal import CHANGE
 
@@ -133,7 +133,7 @@ def settled(places: Places, name: str) -> Container:
         with contextlib.suppress(FileNotFoundError):
             cgroups.freeze(cgroup_of(places, name), frozen=False)
     if change.rename:
-        _settle_rename(folder, change)
+        _settle_rename(places, folder, change)
     else:
         with own.opened(places, container) as area:
             if change.ready:
@@ -206,7 +206,12 @@ def _note(folder: Path, change: Change) -> None:
         files.replace(folder / RECORD, encode(change.record))
 
 
-def _settle_rename(folder: Path, change: Change) -> None:
-    """Undo a change of name that has not come to the renaming of the folder, which decides."""
-    if folder.name != change.rename and change.record is not None:
+def _settle_rename(places: Places, folder: Path, change: Change) -> None:
+    """Finish a change of name, or undo one that has not come to the renaming of the folder."""
+    if change.record is None:
+        return
+    if folder.name != change.rename:
         files.replace(folder / RECORD, encode(change.record))
+    else:
+        before = folder.with_name(change.record.name)
+        ids.pass_on(places, change.record.first_id, before, folder)

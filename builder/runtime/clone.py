@@ -88,6 +88,7 @@ def describe(source: Container, name: str, ports: tuple[PortMapping, ...] = ()) 
         autostart=None,
         protected=False,
         remove=False,
+        address_key="",
     )
 
 
@@ -129,7 +130,10 @@ def _rename(places: Places, container: Container, target: Path) -> None:
     folder, disk = folder_of(places, container.name), files.Disk()
     follows = container.hostname == container.name
     record = msgspec.structs.replace(
-        container, name=target.name, hostname=target.name if follows else container.hostname
+        container,
+        name=target.name,
+        hostname=target.name if follows else container.hostname,
+        address_key=container.address_key or str(folder),
     )
     # The folder's name decides: until it has the new one, the next command undoes the rest.
     files.replace(folder / CHANGE, canonical(Change(rename=target.name, record=container)))

@@ -115,6 +115,9 @@ class Container(Value, frozen=True, kw_only=True):
     """Folders of `layers/` that lie between the template and what it changes now, the top first."""
     remove: bool = False
     """Whether it is destroyed once it is stopped."""
+    address_key: str = ""
+    """What its hardware addresses are made from, and the addresses that its networks choose for it;
+    a rename keeps it. By default that is its folder."""
     rootfs: str = ""
     """The tree to run, where it is not that of a local template: a probe runs one of the store."""
 

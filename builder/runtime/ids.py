@@ -65,6 +65,15 @@ def release(places: Places, container: Container) -> None:
                 path.unlink(missing_ok=True)
 
 
+def pass_on(places: Places, first: int, before: Path, after: Path) -> None:
+    """Let a container keep its range when its folder is called something else."""
+    path = CLAIMS / str(first)
+    if not places.ordinary and path.exists():
+        with files.locked(CLAIMS / ".lock"):
+            if _holder(path) == str(before):
+                _write(places, after.name, first)
+
+
 def _claim(places: Places, name: str) -> int:
     for first in _between([*_of_containers(places.data / "containers"), *_of_users()]):
         if _is_free(places, name, first):

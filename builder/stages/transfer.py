@@ -16,15 +16,16 @@ from builder.formats.parcel import Reader, writing
 from builder.formats.unpack import unpack
 from builder.host import cgroups, files
 from builder.host.places import Places
-from builder.model.errors import ConflictError, NotFoundError, RecipeError, TrustError
+from builder.model.errors import ConflictError, NotFoundError, OvenError, RecipeError, TrustError
 from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical
 from builder.runtime import changes, events, journal, layers, state, storage
 from builder.runtime.changes import DRAFTS, LAYERS, SNAPSHOTS, UPPER, Snapshot
 from builder.runtime.clone import drop_name, merged
-from builder.runtime.container import NAME, Container, cgroup_of, check_name, folder_of
+from builder.runtime.container import NAME, Container, cgroup_of, check_name, folder_of, load
 from builder.runtime.pending import PENDING
 from builder.runtime.templates import ROOTFS, Templates
+from builder.stages.clean import forget_identity
 from builder.stages.template_import import export_template, unpack_template
 from builder.store import Store
 
@@ -89,8 +90,13 @@ def export_container(places: Places, name: str, file: BinaryIO, packing: Packing
             writer.finish()
 
 
-def import_container(places: Places, source: Path, name: str | None) -> Taken:
-    """Make a container of a file, whole or not at all; nothing of it is run."""
+def import_container(
+    places: Places, source: Path, name: str | None, *, as_another: bool = False
+) -> Taken:
+    """Make a container of a file, whole or not at all; nothing of it is run.
+
+    One that is taken in `as_another` makes its machine-id and its keys anew when it starts.
+    """
     try:
         file = source.open("rb")
     except OSError as error:
@@ -102,6 +108,10 @@ def import_container(places: Places, source: Path, name: str | None) -> Taken:
         reader = Reader(file, source, most=room.f_bavail * room.f_frsize + _ROOM)
         parcel = _parcel(reader.record(), source)
         taken = _accepted(parcel, name, source)
+        if as_another:
+            taken.container = msgspec.structs.replace(taken.container, uuid=os.urandom(16).hex())
+        else:
+            taken.notes += _same_identity(places, taken.container)
         names = [f"{LAYERS}/{layer}".encode() for layer in _layers_of(parcel)]
         templates = Templates(places.data)
         stands_on = _see_to_template(places, taken, templates, reader)
@@ -121,9 +131,11 @@ def import_container(places: Places, source: Path, name: str | None) -> Taken:
             for key, one in kept.items():
                 files.replace(folder / SNAPSHOTS / f"{key}.json", canonical(one))
             changes.sweep(folder, area)
-            if made.hostname != parcel.container.hostname:
+            if as_another or made.hostname != parcel.container.hostname:
                 with merged(places, made, area) as tree:
                     drop_name(tree, parcel.container.hostname)
+                    if as_another:
+                        forget_identity(tree)
 
         with templates.held(stands_on):
             taken.container = storage.make_filled(places, taken.container, fill)
@@ -201,6 +213,7 @@ def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
             binds=(),
             autostart=None,
             remove=False,
+            address_key="",
             rootfs="",
         )
     )
@@ -210,6 +223,17 @@ def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
     if given.autostart is not None:
         taken.notes.append("it is not started with this host; `oven set` changes that")
     return taken
+
+
+def _same_identity(places: Places, container: Container) -> Iterator[str]:
+    """Tell of those that would be the same machine for whoever meets both."""
+    for name in storage.names(places):
+        with contextlib.suppress(OvenError):  # one that cannot be read is none that runs
+            if load(places, name).uuid == container.uuid:
+                yield (
+                    f"it has the machine-id and the keys of container `{name}`;"
+                    " `oven import --as-another` makes it another machine"
+                )
 
 
 def _checks(parcel: Parcel) -> Iterator[tuple[str, bool]]:

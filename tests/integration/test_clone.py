@@ -11,7 +11,7 @@ import pytest
 from builder.host import cgroups
 from builder.model.errors import ConflictError, NotFoundError
 from builder.model.progress import Silent
-from builder.runtime import clone, lifecycle, snapshots, storage
+from builder.runtime import clone, ids, lifecycle, snapshots, storage
 from builder.runtime.container import Container, cgroup_of, load
 from builder.runtime.exec import capture
 from builder.runtime.network.addresses import mac_of
@@ -141,6 +141,11 @@ def test_a_new_name(rig: Rig) -> None:
     lifecycle.start(rig.places, "new", Silent())
     assert capture(rig.places, "new", ("cat", "/etc/hostname"))[1] == "new\n"
     assert list(snapshots.listed(rig.places, "new")) == ["one"]
+    # What it was known by stays: its addresses, and its range of ids under the new name alone.
+    made = load(rig.places, "new")
+    assert made.address_key == str(folder(rig, "test"))
+    assert (ids.CLAIMS / str(made.first_id)).read_text() == str(folder(rig, "new"))
+    assert clone.describe(made, "other").address_key == ""
 
 
 @pytest.mark.parametrize("verb", ["clone", "rename"])

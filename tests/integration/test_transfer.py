@@ -122,6 +122,29 @@ def test_everything_comes_back(rig: Rig) -> None:
     assert facts(folder(rig, "alone") / "layers" / alone.layers[0])
 
 
+def test_a_copy_beside_its_original_is_told_or_made_another_machine(rig: Rig) -> None:
+    upper = folder(rig) / "upper"
+    (upper / "etc/ssh").mkdir(parents=True)
+    (upper / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (upper / "etc/ssh/ssh_host_ed25519_key").write_text("a key\n")
+    path = rig.places.data / "file"
+    path.write_bytes(exported(rig))
+    same = import_container(rig.places, path, "same")
+    assert same.notes == [
+        (
+            "it has the machine-id and the keys of container `test`;"
+            " `oven import --as-another` makes it another machine"
+        )
+    ]
+    assert (folder(rig, "same") / "upper/etc/ssh/ssh_host_ed25519_key").exists()
+    another = import_container(rig.places, path, "another", as_another=True)
+    assert another.notes == []
+    assert another.container.uuid != same.container.uuid
+    made = folder(rig, "another") / "upper/etc"
+    assert (made / "machine-id").read_text() == ""
+    assert not (made / "ssh/ssh_host_ed25519_key").exists()
+
+
 def test_a_running_container_is_written_as_it_is_at_one_moment(rig: Rig) -> None:
     lifecycle.start(rig.places, "test", Silent())
     capture(rig.places, "test", ("sh", "-c", "echo 1 > /a"))

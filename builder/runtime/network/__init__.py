@@ -29,7 +29,13 @@ def attach(places: Places, container: Container, pid: int) -> tuple[Lease, ...]:
         key = definitions.key_of(places, one.network)
         look = definitions.find if key in active else definitions.ready
         wishes.append(Wish(key, look(places, one.network), one.address, one.address6, one.rate))
-    member = Member(_key(places, container.name), container.name, pid, container.ports)
+    member = Member(
+        key=_key(places, container.name),
+        name=container.name,
+        pid=pid,
+        ports=container.ports,
+        address_key=container.address_key,
+    )
     return switch.attach(member, wishes)
 
 

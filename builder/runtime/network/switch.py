@@ -45,6 +45,8 @@ class Member(msgspec.Struct, frozen=True):
     """For people, and for other containers to find it by."""
     pid: int
     ports: tuple[PortMapping, ...] = ()
+    address_key: str = ""
+    """What its addresses are made from, where that is not `key`."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -236,8 +238,10 @@ def _grown(
         if segment is None:
             segment = begin(wish, segments)
             segments.append(segment)
-        key = member.key if index == 0 else f"{member.key} {index}"
-        given = _addresses(segment, wish, (*state.leases, *leases), key)
+        there = (*state.leases, *leases)
+        key = _numbered(member.key, index)
+        seed = _numbered(member.address_key or member.key, index)
+        given = _addresses(segment, wish, there, seed)
         leases.append(
             Lease(
                 key=member.key,
@@ -246,7 +250,7 @@ def _grown(
                 device=f"eth{index}",
                 address=given[0],
                 address6=given[1],
-                mac=addresses.mac_of(key),
+                mac=_mac(seed, there),
                 interface=addresses.cable_of(key),
                 rate=wish.rate,
                 ports=member.ports if index == 0 else (),
@@ -256,6 +260,18 @@ def _grown(
             )
         )
     return NetworkState(segments=tuple(segments), leases=(*state.leases, *leases)), tuple(leases)
+
+
+def _numbered(key: str, index: int) -> str:
+    return key if index == 0 else f"{key} {index}"
+
+
+def _mac(seed: str, leases: Iterable[Lease]) -> str:
+    """Give a hardware address that nobody has: one that was renamed keeps that of its old name."""
+    taken = {lease.mac for lease in leases}
+    while (mac := addresses.mac_of(seed)) in taken:
+        seed += "'"
+    return mac
 
 
 def _exchanged(state: NetworkState, new: Mapping[str, Lease]) -> NetworkState:

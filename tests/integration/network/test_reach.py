@@ -7,8 +7,9 @@ import pytest
 
 from builder.host import link
 from builder.model.errors import ConflictError, HostError, RecipeError
-from builder.model.network import Network
+from builder.model.network import Lease, Network
 from builder.runtime.network import addresses
+from builder.runtime.network.switch import Member
 from tests.support.needs import needs
 from tests.support.networks import (
     BLOCKED,
@@ -78,6 +79,21 @@ def test_new_owner_of_an_address_is_reached_at_once(rig: Rig) -> None:
     new.serve("new", 80)
     assert (its.address, its.mac != lease.mac) == (lease.address, True)
     assert rig.host.ask("tcp", str(its.address), 80, timeout=0.9).startswith("new ")
+
+
+def test_addresses_are_kept_under_another_name(rig: Rig) -> None:
+    def attach(name: str, address_key: str = "") -> Lease:
+        pid = rig.container().pid
+        return rig.switch.attach(Member(name, name, pid, (), address_key), [wish(OVEN)])[0]
+
+    first = attach("first")
+    rig.switch.detach("first")
+    renamed = attach("renamed", "first")
+    assert (renamed.mac, renamed.addresses) == (first.mac, first.addresses)
+    newcomer = attach("first")
+    assert newcomer.mac != first.mac
+    assert newcomer.address != first.address
+    assert newcomer.interface != renamed.interface
 
 
 @pytest.mark.parametrize(("outside", "inside"), [(1400, 1400), (1000, 1280)])
