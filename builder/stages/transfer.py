@@ -119,14 +119,7 @@ def import_container(
         kept = _with_templates(parcel, taken, templates)
 
         def fill(made: Container, area: Path) -> None:
-            draft = area / DRAFTS
-            draft.mkdir(mode=0o700)
-            reader.layers(draft, frozenset((UPPER.encode(), *names)))
-            (area / UPPER).rmdir()
-            (draft / UPPER).rename(area / UPPER)
-            if names:
-                (draft / LAYERS).rename(area / LAYERS)
-                (area / LAYERS).chmod(0o700)
+            _unpack_layers(reader, names, area)
             folder = folder_of(places, made.name)
             for key, one in kept.items():
                 files.replace(folder / SNAPSHOTS / f"{key}.json", canonical(one))
@@ -141,6 +134,17 @@ def import_container(
             taken.container = storage.make_filled(places, taken.container, fill)
     events.record(places, taken.container.name, "imported")
     return taken
+
+
+def _unpack_layers(reader: Reader, names: list[bytes], area: Path) -> None:
+    draft = area / DRAFTS
+    draft.mkdir(mode=0o700)
+    reader.layers(draft, frozenset((UPPER.encode(), *names)))
+    (area / UPPER).rmdir()
+    (draft / UPPER).rename(area / UPPER)
+    if names:
+        (draft / LAYERS).rename(area / LAYERS)
+        (area / LAYERS).chmod(0o700)
 
 
 @contextlib.contextmanager
