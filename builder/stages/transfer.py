@@ -108,10 +108,7 @@ def import_container(
         reader = Reader(file, source, most=room.f_bavail * room.f_frsize + _ROOM)
         parcel = _parcel(reader.record(), source)
         taken = _accepted(parcel, name, source)
-        if as_another:
-            taken.container = msgspec.structs.replace(taken.container, uuid=os.urandom(16).hex())
-        else:
-            taken.notes += _same_identity(places, taken.container)
+        _see_to_identity(places, taken, as_another=as_another)
         names = [f"{LAYERS}/{layer}".encode() for layer in _layers_of(parcel)]
         templates = Templates(places.data)
         stands_on = _see_to_template(places, taken, templates, reader)
@@ -227,6 +224,13 @@ def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
     if given.autostart is not None:
         taken.notes.append("it is not started with this host; `oven set` changes that")
     return taken
+
+
+def _see_to_identity(places: Places, taken: Taken, *, as_another: bool) -> None:
+    if as_another:
+        taken.container = msgspec.structs.replace(taken.container, uuid=os.urandom(16).hex())
+    else:
+        taken.notes += _same_identity(places, taken.container)
 
 
 def _same_identity(places: Places, container: Container) -> Iterator[str]:
