@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.host import mounts
+from builder.host.mountinfo import mount_table
 from builder.host.places import PACKAGE
 from builder.host.privilege import IDS, current
 from builder.model.trial import Conditions
@@ -112,11 +113,7 @@ def give_away(folder: Path, first_id: int) -> None:
 
 def kind_of(folder: Path) -> str:
     """Name the kind of file system that a folder lies on."""
-    rows = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    best = ("", "unknown")
-    for row in rows:
-        words = row.split()
-        point, kind = words[4], words[words.index("-") + 1]
-        if folder == Path(point) or Path(point) in folder.parents:
-            best = max(best, (point, kind), key=lambda one: len(one[0]))
-    return best[1]
+    above = [one for one in mount_table() if folder == one.point or one.point in folder.parents]
+    # Of two on one folder, the later one covers the other.
+    above.reverse()
+    return max(above, key=lambda one: len(one.point.parts)).kind if above else "unknown"

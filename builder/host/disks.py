@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host.mountinfo import mount_table
 from builder.model.errors import HostError
 
 _SYSFS = Path("/sys/dev/block")
@@ -46,12 +47,8 @@ def _mounted(path: Path) -> tuple[str, str]:
     finally:
         os.close(fd)
     number = next(line.split()[1] for line in about.splitlines() if line.startswith("mnt_id:"))
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        left, _, right = line.partition(" - ")
-        if left.split(" ", 1)[0] == number:
-            kind, source, _ = right.split(" ", 2)
-            return kind, source
-    return "", ""
+    found = (one for one in mount_table() if one.number == int(number))
+    return next(((one.kind, one.source) for one in found), ("", ""))
 
 
 def _only_device(path: Path, kind: str, source: str) -> int:

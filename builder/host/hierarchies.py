@@ -5,6 +5,7 @@ import os
 from enum import Enum
 from pathlib import Path
 
+from builder.host.mountinfo import mount_table
 from builder.host.privilege import current
 
 ROOT = Path("/sys/fs/cgroup")
@@ -76,14 +77,11 @@ def limiting() -> dict[Path, tuple[str, ...]]:
 
 def legacy() -> dict[Path, tuple[str, ...]]:
     """Find each version 1 hierarchy that the host mounts, with the controllers that it has."""
-    found = {}
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        left, _, right = line.partition(" - ")
-        kind, _, options = right.split(" ", 2)
-        folder = Path(left.split(" ")[4])
-        if kind == "cgroup" and folder.parent == ROOT:
-            found[folder] = tuple(options.split(","))
-    return found
+    return {
+        one.point: one.options
+        for one in mount_table()
+        if one.kind == "cgroup" and one.point.parent == ROOT
+    }
 
 
 def _is_ours(folder: Path) -> bool:

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from builder.host import mounts
+from builder.host.mountinfo import mount_table
 from builder.host.process import Command, Done, find_program, missing_program, on_host
 from builder.model.errors import ConflictError, HostError
 
@@ -88,8 +90,12 @@ def mount(path: Path, target: Path) -> None:
         error = _refused("cannot mount the image of a container's disk", done)
         error.hint = f"`fsck -f {path}` may repair it"
         raise error
-    # Else every page would be kept twice, of the image and of the files in it. Not all disks can.
-    on_host(Command(("losetup", "--direct-io=on", _device(target))))
+    try:
+        # Else every page would be kept twice, of the image and of its files. Not all disks can.
+        on_host(Command(("losetup", "--direct-io=on", _device(target))))
+    except BaseException:
+        mounts.detach(target)
+        raise
 
 
 def resize(path: Path, target: Path, size: int, *, namespace: int | None = None) -> None:
@@ -171,13 +177,11 @@ def _do(namespace: int | None, *argv: str) -> Done:
 
 
 def _device(target: Path, namespace: int | None = None) -> str:
-    """Find the loop device that is mounted on a folder (proc_pid_mountinfo(5))."""
-    table = Path(f"/proc/{namespace or 'self'}/mountinfo").read_text(encoding="utf-8")
-    for line in reversed(table.splitlines()):
-        words = line.split()
-        if words[4] == str(target):
-            return words[words.index("-") + 2]
-    raise HostError(f"`{target}` is not mounted")
+    """Find the loop device that is mounted on a folder."""
+    found = [one.source for one in mount_table(namespace) if one.point == target]
+    if not found:
+        raise HostError(f"`{target}` is not mounted")
+    return found[-1]
 
 
 def known(kind: Kind) -> bool:

@@ -41,13 +41,15 @@ def mounted(places: Places, name: str, image: Path) -> Iterator[Path]:
 
     target = places.runtime / "open" / name
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mounts.private_namespace()
-    images.mount(image, target)
     try:
-        fill(target)
-        yield target
+        mounts.private_namespace()
+        images.mount(image, target)
+        try:
+            fill(target)
+            yield target
+        finally:
+            mounts.detach(target)
     finally:
-        mounts.detach(target)
         target.rmdir()
 
 

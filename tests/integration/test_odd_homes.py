@@ -1,0 +1,56 @@
+"""Homes of Oven that are called something odd: all that a container does works in them, too."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.model.progress import Silent
+from builder.runtime import clone, lifecycle, logs, snapshots
+from builder.runtime.container import Limits, load
+from builder.runtime.exec import capture
+from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.needs import needs
+
+pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs")
+
+NAMES = {
+    "space": "my containers",
+    "colon": "a:b",
+    "comma": "a,b=c",
+    "backslash": r"a\040b\n",
+    "percent": "100%s",
+    "quote": 'it\'s "so"',
+    "letters": "Behälter",
+    "newline": "a\nb",
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+
+
+@pytest.fixture(params=list(NAMES.values()), ids=list(NAMES))
+def rig(request: pytest.FixtureRequest, tmp_path: Path, tree: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path / request.param, tree) as rig:
+        yield rig
+    assert rig.leftovers() == []
+
+
+@pytest.mark.parametrize("disk", [None, 256 << 20], ids=["free", "limited"])
+def test_a_container_lives_there(rig: Rig, disk: int | None) -> None:
+    lifecycle.create(rig.places, rig.container(limits=Limits(disk=disk)))
+    lifecycle.start(rig.places, "test", Silent())
+    assert capture(rig.places, "test", ("sh", "-c", "echo kept > /kept"))[0] == 0
+    assert "hello from the console" in logs.tail(rig.places, "test")
+    snapshots.create(rig.places, "test", "one")
+    fresh = clone.describe(load(rig.places, "test"), "copy")
+    clone.clone(rig.places, "test", fresh, lambda _: None)
+    lifecycle.stop(rig.places, "test", timeout=20)
+    snapshots.restore(rig.places, "test", "one", discard=True)
+    clone.rename(rig.places, "copy", "other")
+    for name in ("test", "other"):
+        lifecycle.start(rig.places, name, Silent())
+        assert capture(rig.places, name, ("cat", "/kept")) == (0, "kept\n")
+        lifecycle.destroy(rig.places, name, force=True)
