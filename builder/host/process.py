@@ -157,18 +157,21 @@ def _ended(one: _Running) -> Done:
         return Done(os.waitstatus_to_exitcode(status), all_of(one.stdout), all_of(one.stderr))
 
 
-def aside(work: Callable[[], None], *, holding: int) -> None:
-    """Have something done by a process of its own, and do not wait for it.
+def aside(work: Callable[[], None], *, holding: int) -> int:
+    """Have something done by a process of its own, and do not wait for it; give its pid.
 
     Of open files it has only `holding`, such as a lock that it lets go of when it ends. What it
     raises is lost.
     """
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
             os.setsid()
             # Twice, so that the first one can be waited for and nobody has to wait for this one.
             if os.fork() == 0:
+                os.write(writing, b"%d" % os.getpid())
+                os.chdir("/")  # no folder is kept from being unmounted
                 null = os.open(os.devnull, os.O_RDWR)
                 for fd in range(3):
                     os.dup2(null, fd)
@@ -176,7 +179,11 @@ def aside(work: Callable[[], None], *, holding: int) -> None:
                 os.closerange(holding + 1, _MOST_FILES)
                 work()
         os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as file:  # noqa: PTH123  # opened by descriptor
+        made = int(file.read() or 0)
     os.waitpid(pid, 0)
+    return made
 
 
 _MOST_FILES = 1 << 16

@@ -57,7 +57,7 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
     cgroups.delegate(cgroup_of(places, name), container.first_id)
     addresses = _connect(places, container, pid)
     current = State(
-        phase="booting",
+        phase="starting",
         boot=processes.boot_id(),
         pid=pid,
         pid_started=processes.start_time(pid),
@@ -72,6 +72,9 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
     )
     state.write(places, name, current)
     _run_engine(places, name, "start", name)
+    # Only now, since one whose init has begun is never given up when this command dies.
+    current = msgspec.structs.replace(current, phase="booting")
+    state.write(places, name, current)
     return current
 
 

@@ -16,8 +16,8 @@ from builder.runtime.container import Container, cgroup_of, folder_of, load, vol
 
 # Whoever changes a container holds the lock of its folder, which the kernel frees when the process
 # dies. So under the lock everything half done belongs to a dead command:
-#   start    `state.json` says `starting`, or `booting` and its starter has died, or the volatile
-#            folder is there with no live process
+#   start    `state.json` says `starting`, or the volatile folder is there with no live process;
+#            a container whose init has begun is not given up, but waited for by somebody else
 #   restart  `state.json` says `waiting`, and who waits has died
 #   set      a file `setting` in the volatile folder: the kernel may not hold what the record says;
 #            a file `wish.json`: the disk may have the size that the record does not tell yet
@@ -56,11 +56,19 @@ def holding(places: Places, name: str) -> Iterator[Container]:
                     clean(places, name, networked=bool(container.interfaces))
                     if current is not None and current.pid:
                         _record_unseen(places, name)
+                elif state.is_alone(current):
+                    _adopt(places, name)
                 yield _settled(places, container)
                 return
         if not processes.wait_end(handler, patience):
             patience = 0.0  # it hangs, and is not waited for twice
         os.close(handler)
+
+
+def _adopt(places: Places, name: str) -> None:
+    from builder.runtime import orphans  # nearly all have somebody who waits for them, or are ready
+
+    orphans.adopt(places, name)
 
 
 def _record_unseen(places: Places, name: str) -> None:
@@ -101,8 +109,6 @@ def _is_over(current: state.State | None) -> bool:
         return True
     if current.phase == "waiting":
         return not state.waited_for(current)
-    if current.phase == "booting" and not state.waited_for(current):
-        return True
     return not state.alive(current)
 
 
