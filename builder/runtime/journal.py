@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host import cgroups, files, hierarchies, processes
+from builder.host import cgroups, files, hierarchies, locks, processes
 from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import NotFoundError
@@ -224,7 +224,7 @@ def _locked_folder(folder: Path, name: str) -> Iterator[None]:
                 f"there is no container `{name}`", hint="`oven list` shows those that exist"
             ) from None
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            locks.lock(fd, f"container `{name}`")
             if _same(fd, folder):
                 yield
                 return

@@ -17,8 +17,6 @@ from builder.runtime.state import State
 # The new listener is there before the init is asked, so nothing can be missed in between. Whoever
 # finds that this process has died too begins another one.
 
-_LONG = 1e6
-"""Seconds; as many as poll(2) can be told of, roughly."""
 _PROMPT = 20.0
 """Seconds that systemd may take to say how far it is."""
 _UP = {"running", "degraded"}
@@ -52,7 +50,7 @@ class _Follower(msgspec.Struct, frozen=True):
             return
         verdict = "ready" if self._is_up() else "late"
         while verdict == "late":
-            verdict = self.listener.wait_ready(pidfd, _LONG)
+            verdict = self.listener.wait_ready(pidfd, processes.FOREVER)
         if verdict == "ready":
             self._note()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -105,6 +106,7 @@ def ended(rig: Rig, code: str) -> int:
 
 KILLED_FROZEN = """
 import os
+import pty
 from builder.host import cgroups
 from builder.runtime import snapshots
 halt = cgroups.freeze
@@ -230,3 +232,26 @@ def test_one_that_is_late_is_followed_again_when_its_follower_dies(rig: Rig, ove
 
 def happened(oven: Oven) -> list[dict[str, str]]:
     return [json.loads(line) for line in oven("events", "--json").stdout.splitlines()]
+
+
+def test_who_loses_the_terminal_undoes_what_was_under_way(rig: Rig, oven: Oven) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *oven.line("start", "test")],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=oven.cwd, env=oven.environment,
+    )  # fmt: skip
+    os.close(theirs)
+    booting(rig)
+    os.close(ours)
+    process.wait(60)
+    assert state.read(rig.places, "test") is None
+    assert [row["what"] for row in happened(oven)][-1] == "stopped"
+
+
+def test_what_is_to_outlive_its_terminal_does(rig: Rig, oven: Oven) -> None:
+    process = Oven(oven.home, argv=("nohup", *oven.argv)).start("start", "test")
+    booting(rig)
+    process.send_signal(signal.SIGHUP)
+    go(oven)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
