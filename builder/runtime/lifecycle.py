@@ -23,6 +23,7 @@ from builder.runtime import (
     room,
     state,
     storage,
+    tasks,
 )
 from builder.runtime.container import Container, cgroup_of, check_name
 from builder.runtime.creation import create as create  # noqa: PLC0414  # the first of its verbs
@@ -71,7 +72,11 @@ def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
 
     Gives whether nothing had to be killed.
     """
-    with journal.holding(places, name) as container:
+    if tasks.is_left(places, name):
+        from builder.runtime import resume
+
+        resume.resume(places, name, "stopped")
+    with journal.held(places, name) as container:
         by_itself = _stop(places, container, timeout)
         if container.remove:
             storage.remove(places, container)
@@ -80,16 +85,18 @@ def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
 
 
 def restart(places: Places, name: str, report: Reporter, *, timeout: float = STOP_TIMEOUT) -> State:
-    """Stop a container if it runs, and start it."""
-    with journal.holding(places, name) as container:
-        _stop(places, container, timeout)
-    return start(places, name, report)
+    """Stop a container if it runs, and start it; one that was to be gone then stays."""
+    journal.resume(places, name)
+    with tasks.begun(places, name, runs=state.status(places, name) != "stopped"):
+        with journal.holding(places, name) as container:
+            _stop(places, container, timeout)
+        return start(places, name, report)
 
 
 def destroy(places: Places, name: str, *, force: bool = False) -> None:
     """Remove a container and all that is in it; a running one only by `force`."""
     check_name(name)
-    with journal.holding(places, name) as container:
+    with journal.held(places, name) as container:
         if container.protected:
             raise ConflictError(
                 f"container `{name}` is protected",

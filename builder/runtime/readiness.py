@@ -63,7 +63,7 @@ class _Follower(msgspec.Struct, frozen=True):
         return False
 
     def _note(self) -> None:
-        with journal.holding(self.places, self.name):
+        with journal.held(self.places, self.name):
             current = state.read(self.places, self.name)
             if current is not None and current.pid == self.begun.pid and not current.ready:
                 ready = msgspec.structs.replace(current, ready=True, starter=0, starter_started=0)
