@@ -138,6 +138,10 @@ def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | 
         if current is not None and current.phase in {"stopping", "waiting"}:
             _stop(places, container, STOP_TIMEOUT)
             current = None
+        if current is not None and current.phase == "booting" and current.starter == os.getpid():
+            # An earlier start by this very process was interrupted before it could be taken back.
+            journal.clean(places, name, networked=bool(container.interfaces))
+            current = None
         if current is not None:
             return current
         return _boot(places, container, stack)
