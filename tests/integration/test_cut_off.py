@@ -245,7 +245,7 @@ def test_who_loses_the_terminal_undoes_what_was_under_way(rig: Rig, oven: Oven) 
     os.close(ours)
     process.wait(60)
     assert state.read(rig.places, "test") is None
-    assert [row["what"] for row in happened(oven)][-1] == "stopped"
+    assert happened(oven)[-1]["what"] in {"stopped", "failed"}, "by how far it had come"
 
 
 def test_what_is_to_outlive_its_terminal_does(rig: Rig, oven: Oven) -> None:
