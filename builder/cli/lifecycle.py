@@ -1,9 +1,11 @@
 """`oven start`, `stop`, `restart`, `destroy`, `freeze` and `thaw`."""
 
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +14,14 @@ from builder.cli.verbose import verbose
 from builder.host.places import Places
 from builder.model.errors import RecipeError
 
+if TYPE_CHECKING:
+    from builder.model.progress import Reporter
+    from builder.runtime.state import State
+
 NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True)
 _SOME_NAMES = click.argument("names", metavar="NAME...", nargs=-1)
+_ASKED_TO_END = {128 + signal.SIGHUP, 128 + signal.SIGINT, 128 + signal.SIGTERM}
+"""Exit statuses after which nothing more is begun."""
 _TIME = click.option(
     "-t", "--time", "seconds", default=90.0, show_default=True, help="Kill it after so long."
 )
@@ -36,7 +44,9 @@ def start(names: tuple[str, ...], autostart: bool) -> int:  # noqa: FBT001  # cl
     for group in with_host.groups(places):
         if places.ordinary and any(one.interfaces for one in group):
             userspace.await_network()
-        code = _each([one.name for one in group], lambda name: start_and_tell(places, name))
+        code = _every([one.name for one in group], lambda name: start_and_tell(places, name))
+        if code in _ASKED_TO_END:
+            return code
         worst = worst or code
         time.sleep(max(one.autostart.delay for one in group if one.autostart))
     return worst
@@ -64,7 +74,10 @@ def stop(names: tuple[str, ...], every: bool, seconds: float) -> int:  # noqa: F
 
     worst = 0
     for group in autostart.stop_groups(places):
-        worst = worst or _each(group, work)
+        code = _every(group, work)
+        if code in _ASKED_TO_END:
+            return code
+        worst = worst or code
     return worst
 
 
@@ -79,8 +92,9 @@ def restart(names: tuple[str, ...], seconds: float) -> int:
     places = places_of()
 
     def work(name: str) -> None:
-        lifecycle.stop(places, name, timeout=seconds)
-        start_and_tell(places, name)
+        _begin_and_tell(
+            places, name, lambda report: lifecycle.restart(places, name, report, timeout=seconds)
+        )
 
     return _each(names, work)
 
@@ -89,17 +103,18 @@ def restart(names: tuple[str, ...], seconds: float) -> int:
 @NAMES
 @click.option("-f", "--force", is_flag=True, help="Do not ask, and kill one that runs.")
 @verbose
-def destroy(names: tuple[str, ...], force: bool) -> None:  # noqa: FBT001  # click's way
+def destroy(names: tuple[str, ...], force: bool) -> int:  # noqa: FBT001  # click's way
     """Remove containers and all that is in them."""
     from builder.runtime import lifecycle, schedule
     from builder.runtime.container import load
 
     places = places_of()
-    for name in names:
+
+    def work(name: str) -> None:
         with_host = load(places, name).autostart is not None
         with_schedule = schedule.is_set(places, name)
         if not force and sys.stdin.isatty():
-            click.confirm(f"remove container `{name}` and all that is in it?", abort=True, err=True)
+            _confirm(f"remove container `{name}` and all that is in it?")
         lifecycle.destroy(places, name, force=force)
         click.echo(name)
         if with_host:
@@ -107,47 +122,61 @@ def destroy(names: tuple[str, ...], force: bool) -> None:  # noqa: FBT001  # cli
         if with_schedule:
             settle_schedule(places)
 
+    return _in_turn(names, work)
+
 
 @click.command()
 @NAMES
 @verbose
-def freeze(names: tuple[str, ...]) -> None:
+def freeze(names: tuple[str, ...]) -> int:
     """Halt all processes of running containers where they are."""
     from builder.runtime import lifecycle
 
     places = places_of()
-    for name in names:
+
+    def work(name: str) -> None:
         lifecycle.freeze(places, name)
         click.echo(name)
+
+    return _in_turn(names, work)
 
 
 @click.command()
 @NAMES
 @verbose
-def thaw(names: tuple[str, ...]) -> None:
+def thaw(names: tuple[str, ...]) -> int:
     """Let frozen containers go on."""
     from builder.runtime import lifecycle
 
     places = places_of()
-    for name in names:
+
+    def work(name: str) -> None:
         lifecycle.thaw(places, name)
         click.echo(name)
+
+    return _in_turn(names, work)
 
 
 def start_and_tell(places: Places, name: str) -> None:
     """Start a container, wait until it is ready, and print its name and address."""
+    from builder.runtime import lifecycle
+
+    _begin_and_tell(places, name, lambda report: lifecycle.start(places, name, report))
+
+
+def _begin_and_tell(places: Places, name: str, begin: "Callable[[Reporter], State]") -> None:
     from builder.host.units import systemd_of
     from builder.model.progress import Silent
-    from builder.runtime import autostart, lifecycle
+    from builder.runtime import autostart
 
     autostart.hold(places, systemd_of(places))
     if sys.stderr.isatty():
         from builder.cli.progress import Waiting
 
         with Waiting(f"starting {name}"):
-            state = lifecycle.start(places, name, Silent())
+            state = begin(Silent())
     else:
-        state = lifecycle.start(places, name, Silent())
+        state = begin(Silent())
     click.echo(f"{name}\t{state.address}" if state.address else name)
     if state.address:
         from builder.cli.network import tell_notices
@@ -179,11 +208,36 @@ def _each(names: "list[str] | tuple[str, ...]", work: Callable[[str], None]) -> 
     if len(names) == 1:
         work(names[0])
         return 0
+    return _every(names, work)
+
+
+def _every(names: "list[str] | tuple[str, ...]", work: Callable[[str], None]) -> int:
+    """Do it to each, and raise nothing: others come after these."""
     from builder.cli.outcome import told
     from builder.host.parallel import for_each
 
     processors = len(os.sched_getaffinity(0))
     return for_each(names, lambda name: told(lambda: work(name)), at_once=2 * processors)
+
+
+def _in_turn(names: Iterable[str], work: Callable[[str], None]) -> int:
+    """Do it to one after the other; one that fails does not keep the others from it."""
+    from builder.cli.outcome import told
+
+    worst = 0
+    for name in names:
+        code = told(lambda name=name: work(name))  # type: ignore[misc]
+        if code in _ASKED_TO_END:
+            return code
+        worst = worst or code
+    return worst
+
+
+def _confirm(question: str) -> None:
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort:
+        raise KeyboardInterrupt from None
 
 
 def _check_names(names: tuple[str, ...], *, instead: bool, option: str) -> None:

@@ -1,24 +1,34 @@
 """The outcome of a command: every way that it can end becomes text and an exit status."""
 
+import contextlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
 
+from builder.host import notices
 from builder.model.errors import OvenError
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals, beside that of Ctrl-C, by which others end a command."""
 
 
 def told(work: Callable[[], object]) -> int:
     """Do something and give its exit status; every error that Oven can explain is told."""
-    signal.signal(signal.SIGTERM, terminate)
+    for number in ENDING:
+        # What `nohup` has set stays: the command is to outlive its terminal.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, terminate)
+    notices.listen(_tell)
     try:
         code = work()
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
+        _tell("\ninterrupted")
         return 130
-    except Terminated:
-        sys.stderr.write("\ninterrupted\n")
-        return 128 + signal.SIGTERM
+    except Terminated as ended:
+        _tell("\ninterrupted")
+        return 128 + ended.number
     except BrokenPipeError:
         # The reader has gone, as `oven list | head -1` does; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,12 +54,35 @@ def told(work: Callable[[], object]) -> int:
 class Terminated(BaseException):
     """Somebody wants this process to end: all that is under way is undone, as for Ctrl-C."""
 
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
 
 def terminate(number: int, frame: object) -> None:  # noqa: ARG001  # the signal module's way
-    """Handle SIGTERM."""
+    """Handle SIGTERM, and SIGHUP as the loss of a terminal or of a line to it sends."""
     # Once is enough: whoever asks again, as systemd and shells do, must not stop the undoing.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
+    _leave_lost_streams()
+    raise Terminated(number)
+
+
+def _leave_lost_streams() -> None:
+    """Have what nobody reads any more go nowhere: a word about the undoing must not stop it."""
+    poll = select.poll()
+    for fd in (1, 2):
+        poll.register(fd, 0)
+    for fd, _ in poll.poll(0):
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, fd)
+        os.close(null)
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody may be there any more, which stops nothing
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _bug() -> int:

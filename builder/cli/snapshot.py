@@ -3,6 +3,8 @@
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -67,17 +69,14 @@ def restore(
     discard: bool,  # noqa: FBT001
 ) -> None:
     """Make a container what it was; what it is now becomes a snapshot, whose name is printed."""
-    from builder.cli.lifecycle import start_and_tell
     from builder.runtime import snapshots
 
     places = places_of(name)
     snapshots.find(places, name, snapshot)  # refused before anything is stopped
-    was_up = stop_if_asked(places, name, stop=stop)
-    before = snapshots.restore(places, name, snapshot, discard=discard)
-    if before is not None:
-        click.echo(before)
-    if was_up:
-        start_and_tell(places, name)
+    with stopped(places, name, stop=stop):
+        before = snapshots.restore(places, name, snapshot, discard=discard)
+        if before is not None:
+            click.echo(before)
 
 
 @snapshot.command()
@@ -133,21 +132,27 @@ def due() -> int:
     return code
 
 
-def stop_if_asked(places: Places, name: str, *, stop: bool) -> bool:
-    """Stop a running container if that was said, or is now on a terminal; tell whether it ran."""
+@contextmanager
+def stopped(places: Places, name: str, *, stop: bool) -> Iterator[None]:
+    """Have a running container stopped for a while if that was said, or is now on a terminal."""
+    from builder.cli.lifecycle import start_and_tell
     from builder.model.errors import ConflictError
-    from builder.runtime import lifecycle, state
+    from builder.runtime import journal, lifecycle, state, tasks
     from builder.runtime.container import load
 
-    if state.status(places, name) == "stopped":
-        return False
-    if not stop and sys.stdin.isatty():
+    journal.resume(places, name)
+    runs = state.status(places, name) != "stopped"
+    if runs and not stop and sys.stdin.isatty():
         stop = click.confirm(f"container `{name}` is running; stop it?", err=True)
-    if stop and load(places, name).remove:
+    if not runs or not stop:
+        yield
+        return
+    if load(places, name).remove:
         raise ConflictError(f"container `{name}` is gone once it is stopped (`run --rm`)")
-    if stop:
+    with tasks.begun(places, name, runs=True):
         lifecycle.stop(places, name)
-    return stop
+        yield
+        start_and_tell(places, name)
 
 
 def _row(name: str, one: "Snapshot") -> dict[str, object]:

@@ -7,7 +7,7 @@ import click
 
 from builder.cli.commands import places_of
 from builder.cli.diff import printable
-from builder.cli.snapshot import stop_if_asked
+from builder.cli.snapshot import stopped
 from builder.cli.verbose import verbose
 from builder.host.places import Places
 
@@ -43,9 +43,12 @@ def upgrade(
     It is stopped, changed and started; if it does not work as before, all is as it was.
     """
     from builder.cli.lines import reporter
+    from builder.runtime import journal
     from builder.runtime import upgrade as upgrading
+    from builder.runtime.container import check_name
 
     places = places_of(name)
+    journal.resume(places, check_name(name))
     template = _template(places, name, wanted)
     if template is None:
         click.echo(json.dumps({"upgraded": False}) if as_json else f"{name} is up to date")
@@ -65,14 +68,11 @@ def upgrade(
 @verbose
 def rollback(name: str, stop: bool) -> None:  # noqa: FBT001  # click's way
     """Make a container what it was before its last upgrade; what it is now becomes a snapshot."""
-    from builder.cli.lifecycle import start_and_tell
     from builder.runtime import upgrade as upgrading
 
     places = places_of(name)
-    was_up = stop_if_asked(places, name, stop=stop)
-    click.echo(upgrading.rollback(places, name))
-    if was_up:
-        start_and_tell(places, name)
+    with stopped(places, name, stop=stop):
+        click.echo(upgrading.rollback(places, name))
 
 
 def _template(places: Places, name: str, wanted: str | None) -> "Template | None":

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from builder.host.process import Command, find_program, on_host
+from builder.host.process import PROMPT, Command, find_program, on_host
 from builder.model.errors import HostError
 
 Way = Literal["forward", "input"]
@@ -52,7 +52,7 @@ def barriers() -> tuple[Barrier, ...]:
 
 
 def _of_nftables() -> Iterator[Barrier]:
-    done = on_host(Command(("nft", "-j", "list", "chains")))
+    done = on_host(Command(("nft", "-j", "list", "chains"), limit=PROMPT))
     if done.code != 0:
         raise HostError(f"`nft` cannot list what there is: {done.output.strip()}")
     found = msgspec.json.decode(done.stdout, type=_Ruleset).nftables
@@ -71,9 +71,8 @@ def _of_nftables() -> Iterator[Barrier]:
 
 def _lets_pass(chain: _Chain) -> bool:
     """Tell whether somebody has taken care of us anywhere in the table."""
-    text = on_host(Command(("nft", "list", "table", *_table(chain)))).stdout.decode(
-        errors="replace"
-    )
+    listing = Command(("nft", "list", "table", *_table(chain)), limit=PROMPT)
+    text = on_host(listing).stdout.decode(errors="replace")
     sides = ("iifname",) if chain.hook == "input" else ("iifname", "oifname")
     lines = [line for line in text.splitlines() if line.rstrip().endswith("accept")]
     return all(any(f'{side} "oven' in line for line in lines) for side in sides)
@@ -119,7 +118,9 @@ def _of_older_iptables() -> Iterator[Barrier]:
 
 
 def _of_legacy_table(program: str, family: str) -> Iterator[Barrier]:
-    lines = on_host(Command((program, "-S"))).stdout.decode(errors="replace").splitlines()
+    lines = (
+        on_host(Command((program, "-S"), limit=PROMPT)).stdout.decode(errors="replace").splitlines()
+    )
     for way, chain, side in (("forward", "FORWARD", "-o oven"), ("input", "INPUT", "-i oven")):
         if f"-P {chain} DROP" in lines and not any(side in line for line in lines):
             own = way == "forward" and "-N DOCKER-USER" in lines

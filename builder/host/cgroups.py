@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import mounts
+from builder.host import mounts, processes
 from builder.host.hierarchies import (
     ROOT,
     Layout,
@@ -204,7 +204,7 @@ def freeze(name: str, *, frozen: bool) -> None:
             poll.register(events, select.POLLPRI)
             wanted = b"frozen %d" % frozen
             while wanted not in os.pread(events, 4096, 0):
-                if not poll.poll(_FREEZES * 1000):
+                if not processes.patiently(poll, _FREEZES):
                     raise HostError(
                         f"processes of container `{name}` cannot be frozen",
                         hint="one may hang in the kernel; look for state D in `ps -e -o pid,stat`",
@@ -264,7 +264,7 @@ def kill(name: str, timeout: float = 30) -> None:
             poll.register(events, select.POLLPRI)
             while b"populated 1" in os.pread(events, 4096, 0):
                 # The kernel wakes us at each change of the file (cgroup-v2.rst, "cgroup.events").
-                if not poll.poll(timeout * 1000):
+                if not processes.patiently(poll, timeout):
                     raise HostError(
                         f"processes of container `{name}` survive SIGKILL",
                         hint="one may hang in the kernel; look for state D in `ps -e -o pid,stat`",

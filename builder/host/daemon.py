@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 from typing import IO
 
-from builder.host import cgroups, mounts, processes
+from builder.host import cgroups, mounts, process, processes
 from builder.host.process import (
     CLEAN_ENVIRONMENT,
     Command,
@@ -30,6 +30,9 @@ class Starting:
 
     def wait(self) -> None:
         """Wait until it works on its own; HostError with what it printed when it does not."""
+        if not process.ends(self._pid, process.PROMPT):
+            os.killpg(self._pid, signal.SIGKILL)
+            raise HostError(f"it is not ready after {process.PROMPT:g} seconds, and is given up")
         _, status = os.waitpid(self._pid, 0)
         with self._output:
             said = all_of(self._output).decode(errors="replace").strip()

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from builder.host import locks
 from builder.model.errors import HostError
 
 
@@ -92,8 +93,10 @@ def draft_of(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool = True, make: bool = True) -> Iterator[bool]:
+def locked(path: Path, *, wait: bool = True, make: bool = True, what: str = "") -> Iterator[bool]:
     """Hold an exclusive lock on a file, made when missing; gives False when it is taken.
+
+    Where it keeps others from `what`, those who wait are told who has it.
 
     The kernel lets go of the lock when the process dies (flock(2)). Who holds the lock may remove
     the file. Without `make`, a missing file raises FileNotFoundError.
@@ -107,7 +110,10 @@ def locked(path: Path, *, wait: bool = True, make: bool = True) -> Iterator[bool
             fd = os.open(path, flags, 0o600)
             stack.callback(os.close, fd)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                if wait and what:
+                    locks.lock(fd, what)
+                else:
+                    fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 yield False
                 return

@@ -9,7 +9,7 @@ import msgspec
 
 from builder.host import mounts
 from builder.host.mountinfo import mount_table
-from builder.host.process import Command, Done, find_program, missing_program, on_host
+from builder.host.process import PROMPT, SLOW, Command, Done, find_program, missing_program, on_host
 from builder.model.errors import ConflictError, HostError
 
 # `mount -o loop` has the kernel give back the loop device together with the mount (autoclear). So
@@ -65,7 +65,7 @@ def make(path: Path, size: int, files: int | None = None) -> None:
     with path.open("xb") as file:
         file.truncate(size)
     count = ("-N", str(files)) if files is not None else ()
-    done = on_host(Command((*_MAKE[kind], *count, str(path))))
+    done = on_host(Command((*_MAKE[kind], *count, str(path)), limit=SLOW))
     if done.code != 0:
         path.unlink()
         raise _refused(f"cannot make a file system of {size} bytes", done)
@@ -85,14 +85,16 @@ def mount(path: Path, target: Path) -> None:
     """Mount an image, in a mount namespace of this process's own."""
     kind = kind_of(path)
     options = f"{_OPTIONS[kind]},nodev"
-    done = on_host(Command(("mount", "-t", kind, "-o", options, str(path), str(target))))
+    done = on_host(
+        Command(("mount", "-t", kind, "-o", options, str(path), str(target)), limit=SLOW)
+    )
     if done.code != 0:
         error = _refused("cannot mount the image of a container's disk", done)
         error.hint = f"`fsck -f {path}` may repair it"
         raise error
     try:
         # Else every page would be kept twice, of the image and of its files. Not all disks can.
-        on_host(Command(("losetup", "--direct-io=on", _device(target))))
+        on_host(Command(("losetup", "--direct-io=on", _device(target)), limit=PROMPT))
     except BaseException:
         mounts.detach(target)
         raise
@@ -119,10 +121,10 @@ def resize(path: Path, target: Path, size: int, *, namespace: int | None = None)
 
 def resize_at_rest(path: Path, size: int) -> None:
     """Give an image of ext4 that is not mounted another size; see `resize`."""
-    on_host(Command(("e2fsck", "-f", "-p", str(path))))
+    on_host(Command(("e2fsck", "-f", "-p", str(path)), limit=SLOW))
     if size > path.stat().st_size:
         os.truncate(path, size)
-    done = on_host(Command(("resize2fs", str(path), f"{size >> 10}K")))
+    done = on_host(Command(("resize2fs", str(path), f"{size >> 10}K"), limit=SLOW))
     if b"larger" in done.stderr or b"not enough" in done.stderr.lower():
         raise _too_small(size)
     if done.code != 0:
@@ -173,7 +175,7 @@ def _cannot_grow(done: Done) -> HostError:
 def _do(namespace: int | None, *argv: str) -> Done:
     """Run a program of the host among the mounts that a process sees."""
     enter = () if namespace is None else ("nsenter", f"--mount=/proc/{namespace}/ns/mnt")
-    return on_host(Command((*enter, *argv)))
+    return on_host(Command((*enter, *argv), limit=SLOW))
 
 
 def _device(target: Path, namespace: int | None = None) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host.process import Command, Done, on_host, side_by_side
+from builder.host.beside import side_by_side
+from builder.host.process import PROMPT, Command, Done, on_host
 from builder.model.errors import HostError
 
 _SYSCTL = Path("/proc/sys/net")
@@ -116,7 +117,7 @@ def tc(commands: Iterable[str], *, tolerant: bool = False) -> Job:
 
 def nft(rules: str) -> Job:
     """Have the kernel take all these nftables commands, or none of them."""
-    return Job("nft", Command(("nft", "-f", "-"), stdin=rules.encode()))
+    return Job("nft", Command(("nft", "-f", "-"), stdin=rules.encode(), limit=PROMPT))
 
 
 def removal(names: Iterable[str]) -> Job:
@@ -159,7 +160,7 @@ def apply_rules(rules: str) -> None:
 
 
 def _batch(*argv: str, lines: Iterable[str]) -> Command:
-    return Command(argv, stdin=("\n".join(lines) + "\n").encode())
+    return Command(argv, stdin=("\n".join(lines) + "\n").encode(), limit=PROMPT)
 
 
 def filters_bridged_ipv6() -> bool:
@@ -176,7 +177,7 @@ def has_ipv6() -> bool:
 
 def check_rules(rules: str) -> None:
     """Have the kernel say whether it would take these nftables commands, changing nothing."""
-    done = on_host(Command(("nft", "--check", "-f", "-"), stdin=rules.encode()))
+    done = on_host(Command(("nft", "--check", "-f", "-"), stdin=rules.encode(), limit=PROMPT))
     if done.code != 0:
         raise _refused("nft", done)
 
@@ -197,7 +198,7 @@ def set_sysctl(name: str, value: str) -> None:
 
 
 def _ask(*argv: str) -> bytes:
-    done = on_host(Command(argv))
+    done = on_host(Command(argv, limit=PROMPT))
     if done.code != 0:
         raise _refused(argv[0], done)
     return done.stdout

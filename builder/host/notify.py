@@ -36,6 +36,10 @@ class Listener:
     ) -> None:
         self._socket.close()
 
+    def fileno(self) -> int:
+        """Give the descriptor that has to be kept open to hear more."""
+        return self._socket.fileno()
+
     def wait_ready(self, pidfd: int, timeout: float) -> str:
         """Wait for READY=1; give `ready`, `ended` when the process did first, or `late`."""
         deadline = time.monotonic() + timeout

@@ -8,6 +8,8 @@ from types import FrameType
 
 Handlers = Mapping[signal.Signals, Callable[[int, FrameType | None], object] | int | None]
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def for_each(names: Sequence[str], work: Callable[[str], int], *, at_once: int) -> int:
     """Fork a process for each name, so many at once; give the first exit status that is not 0.
@@ -18,7 +20,8 @@ def for_each(names: Sequence[str], work: Callable[[str], int], *, at_once: int) 
         return work(names[0])
     waiting, running, worst = list(names), set[int](), 0
     ending = _Ending(running)
-    old = {number: signal.signal(number, ending) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = [one for one in _ENDING if signal.getsignal(one) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, ending) for number in asked}
     try:
         while running or (waiting and not ending.asked):
             if waiting and len(running) < at_once and not ending.asked:

@@ -5,7 +5,7 @@ import errno
 import socket
 from typing import Literal
 
-from builder.host.process import Command, on_host
+from builder.host.process import PROMPT, Command, on_host
 from builder.model.errors import HostError
 
 Protocol = Literal["tcp", "udp"]
@@ -52,7 +52,9 @@ def holder_of(protocol: Protocol, port: int) -> str:
     """Name the program that listens on a port, as `nginx (pid 42)`, as well as can be known."""
     flags = "-Hlnpt" if protocol == "tcp" else "-Hlnpu"
     with contextlib.suppress(HostError):
-        users = on_host(Command(("ss", flags, f"sport = :{port}"))).output.partition('users:(("')[2]
+        users = on_host(Command(("ss", flags, f"sport = :{port}"), limit=PROMPT)).output.partition(
+            'users:(("'
+        )[2]
         if users:
             program, _, rest = users.partition('",pid=')
             return f"`{program}` (pid {rest.partition(',')[0]})"

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import msgspec
 
+from builder.host.processes import FOREVER, UNDISTURBED, disturbed, wait_end
 from builder.model.errors import HostError, StageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Command(msgspec.Struct, frozen=True):
     env: Mapping[str, str] = {}
     cwd: Path | None = None
     pass_fds: tuple[int, ...] = ()
+    limit: float | None = None
+    """Seconds after which it is given up; None for work that may take any time."""
 
     def __str__(self) -> str:
         import shlex  # few commands are ever shown
@@ -64,6 +67,11 @@ class Trace(Protocol):
         """Take note."""
 
 
+PROMPT = 60.0
+"""Seconds for what is done in one on a healthy machine, and in ten on a very busy one."""
+SLOW = 3600.0
+"""Seconds for what reads or writes a whole disk."""
+
 _traces: list[Trace] = []
 
 
@@ -83,92 +91,70 @@ _PIPE = 1 << 20
 
 
 def on_host(command: Command) -> Done:
-    """Run a command on this machine with a clean environment; wait for it; kill it on Ctrl-C."""
+    """Run a command on this machine with a clean environment; wait for it; kill it on Ctrl-C.
+
+    HostError when its time is over.
+    """
     import subprocess  # a container can be started without
 
     announce(command)
     pipe = subprocess.PIPE
-    process = start(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    alone = command.limit is not None  # all that it has started can be killed then
+    process = start(command, stdin=pipe, stdout=pipe, stderr=pipe, alone=alone)
     with process:
         try:
-            stdout, stderr = process.communicate(command.stdin)
+            stdout, stderr = _communicated(process, command)
+        except subprocess.TimeoutExpired:
+            _kill(process, alone=alone)
+            raise hung(command) from None
         except BaseException:
-            process.kill()
+            _kill(process, alone=alone)
             raise
     return Done(process.returncode, stdout, stderr)
 
 
-def side_by_side(
-    commands: Sequence[Command], meanwhile: Callable[[], None] | None = None
-) -> list[Done]:
-    """Run commands on this machine at the same time, and do something else beside them.
+def _kill(process: "subprocess.Popen[bytes]", *, alone: bool) -> None:
+    if alone:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
-    Waits for all; kills them on Ctrl-C. They take no folder and no descriptors. The network of a
-    container hangs on this, so it does without `subprocess`, which is slow to import.
-    """
-    running: list[_Running] = []
+
+def _communicated(process: "subprocess.Popen[bytes]", command: Command) -> tuple[bytes, bytes]:
+    import subprocess
+
     try:
-        for command in commands:
-            announce(command)
-            running.append(_spawn(command))
-        if meanwhile is not None:
-            meanwhile()
-        return [_ended(one) for one in running]
-    except BaseException:
-        for one in running:
-            if not one.ended:
-                os.kill(one.pid, signal.SIGKILL)
-                _ended(one)
-        raise
+        return process.communicate(command.stdin, timeout=UNDISTURBED)
+    except subprocess.TimeoutExpired:
+        with disturbed():
+            left = None if command.limit is None else max(command.limit - UNDISTURBED, 0)
+            return process.communicate(timeout=left)
 
 
-class _Running:
-    """A program under way; all that it reads and prints is in memory, so that it never waits."""
-
-    def __init__(self, pid: int, stdout: IO[bytes], stderr: IO[bytes]) -> None:
-        self.pid = pid
-        self.stdout = stdout
-        self.stderr = stderr
-        self.ended = False
-
-
-def _spawn(command: Command) -> _Running:
-    program = find_program(command.argv[0])
-    if program is None:
-        raise missing_program(command.argv[0])
-    files = (memory_file(), memory_file(), memory_file())
-    files[0].write(command.stdin)
-    files[0].seek(0)
-    actions = [(os.POSIX_SPAWN_DUP2, file.fileno(), fd) for fd, file in enumerate(files)]
-    environment = {**CLEAN_ENVIRONMENT, **command.env}
-    with files[0]:
-        # Python ignores these two; a program must not inherit that (signal(7)).
-        usual = (signal.SIGPIPE, signal.SIGXFSZ)
-        pid = os.posix_spawn(
-            program, command.argv, environment, file_actions=actions, setsigdef=usual
-        )
-    return _Running(pid, *files[1:])
+def ends(child: int, limit: float | None) -> bool:
+    """Wait for a child that is reaped later; False when it has not ended in time."""
+    pidfd = os.pidfd_open(child)
+    try:
+        return wait_end(pidfd, FOREVER if limit is None else limit)
+    finally:
+        os.close(pidfd)
 
 
-def _ended(one: _Running) -> Done:
-    _, status = os.waitpid(one.pid, 0)
-    one.ended = True
-    with one.stdout, one.stderr:
-        return Done(os.waitstatus_to_exitcode(status), all_of(one.stdout), all_of(one.stderr))
-
-
-def aside(work: Callable[[], None], *, holding: int) -> None:
-    """Have something done by a process of its own, and do not wait for it.
+def aside(work: Callable[[], None], *, holding: int) -> int:
+    """Have something done by a process of its own, and do not wait for it; give its pid.
 
     Of open files it has only `holding`, such as a lock that it lets go of when it ends. What it
     raises is lost.
     """
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
             os.setsid()
             # Twice, so that the first one can be waited for and nobody has to wait for this one.
             if os.fork() == 0:
+                os.write(writing, b"%d" % os.getpid())
+                os.chdir("/")  # no folder is kept from being unmounted
                 null = os.open(os.devnull, os.O_RDWR)
                 for fd in range(3):
                     os.dup2(null, fd)
@@ -176,7 +162,11 @@ def aside(work: Callable[[], None], *, holding: int) -> None:
                 os.closerange(holding + 1, _MOST_FILES)
                 work()
         os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as file:  # noqa: PTH123  # opened by descriptor
+        made = int(file.read() or 0)
     os.waitpid(pid, 0)
+    return made
 
 
 _MOST_FILES = 1 << 16
@@ -225,7 +215,7 @@ def start_apart(command: Command) -> int:
     environment = {**CLEAN_ENVIRONMENT, **command.env}
     return os.posix_spawn(
         program, command.argv, environment, file_actions=null, setsid=True, setsigmask=[],
-        setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+        setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
     )  # fmt: skip
 
 
@@ -289,6 +279,15 @@ def failed(command: Command, done: Done, problem: str | None = None) -> StageErr
         hint=NO_SPACE if "No space left on device" in done.output else None,
         command=str(command),
         output=done.output,
+    )
+
+
+def hung(command: Command) -> HostError:
+    """Make the error for a command whose time is over."""
+    program = Path(command.argv[0]).name
+    return HostError(
+        f"`{program}` has not ended in {command.limit:g} seconds, and is given up",
+        hint=f"see whether `{program}` works on this host at all: `{command}`",
     )
 
 

@@ -4,9 +4,16 @@ import contextlib
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+UNDISTURBED = 2.0
+"""Seconds that something short may take, during which it is not cut in two."""
+FOREVER = 1e6
+"""Seconds; poll(2) cannot be told of many more."""
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @cache
@@ -61,19 +68,29 @@ def wait_end(pidfd: int, timeout: float) -> bool:
     """Wait until a held process has ended; False when it has not after `timeout` seconds."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(timeout * 1000))
+    return bool(patiently(poll, timeout))
 
 
-def wait_readable(fd: int, pid: int) -> bool:
-    """Wait until there is something to read; False when the child ends before."""
+def wait_readable(fd: int, pid: int, timeout: float) -> bool | None:
+    """Wait until there is something to read; False when the child ends before, None when late."""
     pidfd = os.pidfd_open(pid)
     try:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         poll.register(pidfd, select.POLLIN)
-        return fd in dict(poll.poll())
+        found = patiently(poll, timeout)
+        return fd in dict(found) if found else None
     finally:
         os.close(pidfd)
+
+
+def patiently(poll: select.poll, timeout: float) -> list[tuple[int, int]]:
+    """Wait for what was registered; after a while also those signals end it that are held back."""
+    found = poll.poll(min(timeout, UNDISTURBED) * 1000)
+    if found or timeout <= UNDISTURBED:
+        return found
+    with disturbed():
+        return poll.poll((timeout - UNDISTURBED) * 1000)
 
 
 def catches(pid: int, number: int) -> bool:
@@ -113,13 +130,46 @@ def below(pid: int) -> list[int]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold back Ctrl-C and its kin until something short that must not be cut in two is done."""
-    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    """Hold back Ctrl-C and its kin until something short that must not be cut in two is done.
+
+    What waits for others in there does so `patiently`, so that it can be ended all the same.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def disturbed() -> Iterator[None]:
+    """Take Ctrl-C and its kin all the same, while waiting for others who may never be done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def began(pid: int) -> float:
+    """Give when a process began, in seconds since 1970."""
+    ticks = start_time(pid) / os.sysconf("SC_CLK_TCK")
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks
+
+
+def command_line(pid: int) -> str:
+    """Give what a process was started as, for a person; `oven` is called so however it is run."""
+    try:
+        data = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return "a command that has ended"
+    words = data.decode(errors="replace").rstrip("\0").split("\0")
+    for ours in ("builder", "oven"):
+        names = [word.rpartition("/")[2] for word in words[:3]]
+        if ours in names:
+            words = ["oven", *words[names.index(ours) + 1 :]]
+    return "".join(char for char in " ".join(words) if char.isprintable())
 
 
 def _kind_and_start(pid: int) -> tuple[bytes, int]:

@@ -12,7 +12,7 @@ import msgspec
 
 from builder.host import files
 from builder.host.places import Places
-from builder.host.process import Command, check, on_host
+from builder.host.process import PROMPT, Command, check, on_host
 from builder.model.errors import HostError
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
@@ -87,7 +87,7 @@ class Systemd(msgspec.Struct, frozen=True):
             f"--unit={name}", f"--property=RuntimeDirectory={name}", *words, "true",
         )  # fmt: skip
         with contextlib.suppress(HostError):
-            on_host(Command(argv, env=self.environment))
+            on_host(Command(argv, env=self.environment, limit=PROMPT))
 
     def _ctl(self, *words: str) -> None:
         check(on_host, "systemctl", *self.options, *words, env=self.environment)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 
 from builder.host import cgroups, hierarchies, launch, processes
 from builder.host.places import PACKAGE, Places
-from builder.host.process import Command, find_program, missing_program, on_host
+from builder.host.process import PROMPT, Command, find_program, missing_program, on_host
 from builder.model.errors import HostError
 from builder.runtime import engine, inits, limits, pending, room, spec, state
 from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
@@ -57,7 +58,7 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
     cgroups.delegate(cgroup_of(places, name), container.first_id)
     addresses = _connect(places, container, pid)
     current = State(
-        phase="booting",
+        phase="starting",
         boot=processes.boot_id(),
         pid=pid,
         pid_started=processes.start_time(pid),
@@ -72,6 +73,9 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
     )
     state.write(places, name, current)
     _run_engine(places, name, "start", name)
+    # Only now, since one whose init has begun is never given up when this command dies.
+    current = msgspec.structs.replace(current, phase="booting")
+    state.write(places, name, current)
     return current
 
 
@@ -186,6 +190,14 @@ def _after(places: Places, name: str) -> tuple[str, ...]:
 
 def _first_pid(places: Places, name: str, monitor: int, answer: int) -> int:
     """Read what conmon says of the container that it had made."""
+    if not processes.wait_readable(answer, os.getpid(), PROMPT):
+        _give_up(places, name)
+        program = engine.find(places).name
+        raise HostError(
+            f"cannot create container `{name}`: `conmon` or `{program}` gives no answer within"
+            f" {PROMPT:g} seconds, and is given up",
+            hint=f"see whether `conmon --version` and `{program} --version` answer on this host",
+        )
     with open(answer, "rb") as file:  # opened by descriptor
         line = file.readline()
     # This one only begins the real monitor, which is told of in `conmon.pid`.
@@ -199,8 +211,19 @@ def _first_pid(places: Places, name: str, monitor: int, answer: int) -> int:
     return said.data
 
 
+def _give_up(places: Places, name: str) -> None:
+    """Kill the monitor and the runtime that it calls; not everybody has a cgroup for that."""
+    with contextlib.suppress(OSError, ValueError):
+        monitor = int((volatile_of(places, name) / "conmon.pid").read_text(encoding="ascii"))
+        for pid in (*processes.below(monitor), monitor):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def _run_engine(places: Places, name: str, *words: str) -> None:
-    done = on_host(Command((*engine.command(places, name, _log(places, name)), *words)))
+    done = on_host(
+        Command((*engine.command(places, name, _log(places, name)), *words), limit=PROMPT)
+    )
     if done.code != 0:
         reason = engine.complaint(_log(places, name)) or done.output.strip()
         raise HostError(f"cannot {words[0]} container `{name}`: {reason}")

@@ -147,6 +147,14 @@ def settled(places: Places, name: str) -> Container:
     return load(places, name)
 
 
+def halts(places: Places, name: str) -> bool:
+    """Tell whether a container was halted for a change."""
+    with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
+        data = (folder_of(places, name) / CHANGE).read_bytes()
+        return msgspec.json.decode(data, type=Change).frozen
+    return False
+
+
 def snapshots_in(folder: Path) -> dict[str, Snapshot]:
     """Read all snapshots of the container of a folder, the oldest first."""
     found: dict[str, Snapshot] = {}

@@ -100,7 +100,7 @@ def rename(places: Places, name: str, new: str) -> None:
     with journal.holding(places, name) as container, files.disk_errors(containers):
         if state.read(places, name) is not None:
             raise ConflictError(f"container `{name}` is running", hint=f"`oven stop {name}` first")
-        with files.locked(containers / ".lock"):
+        with files.locked(containers / ".lock", what="the containers"):
             target = folder_of(places, new)
             if target.exists():
                 raise ConflictError(f"there is a container `{new}` already")

@@ -3,7 +3,7 @@
 from builder.host import console
 from builder.host.places import Places
 from builder.model.errors import ConflictError, HostError
-from builder.runtime import state
+from builder.runtime import orphans, state
 from builder.runtime.container import check_name, load, volatile_of
 
 
@@ -11,7 +11,7 @@ def attach(places: Places, name: str) -> bool:
     """Join our terminal to the console; give True when it was left, False when it has ended."""
     check_name(name)
     load(places, name)
-    if not state.alive(state.read(places, name)):
+    if not state.alive(orphans.seen(places, name)):
         raise ConflictError(
             f"container `{name}` is not running",
             hint=f"`oven start {name}` first; `oven logs {name}` has what it said",

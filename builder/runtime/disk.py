@@ -5,7 +5,7 @@ from pathlib import Path
 
 from builder.host import files, images
 from builder.host.places import Places
-from builder.host.process import Command, on_host
+from builder.host.process import SLOW, Command, on_host
 from builder.model.errors import ConflictError, HostError
 from builder.runtime import own, state
 from builder.runtime.container import Container, Limits, folder_of
@@ -106,7 +106,7 @@ def _copy(folder: Path, target: Path) -> None:
     parts = [str(folder / name) for name in own.FOLDERS if (folder / name).exists()]
     for name in own.FOLDERS:
         (target / name).rmdir()
-    done = on_host(Command(("cp", "--archive", "--sparse=auto", *parts, f"{target}/")))
+    done = on_host(Command(("cp", "--archive", "--sparse=auto", *parts, f"{target}/"), limit=SLOW))
     if done.code != 0:
         if b"No space left" in done.stderr:
             size = os.statvfs(target)

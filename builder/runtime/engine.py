@@ -6,7 +6,7 @@ import msgspec
 
 from builder.host import hierarchies, processes
 from builder.host.places import Places
-from builder.host.process import Command, find_program, missing_program, on_host
+from builder.host.process import PROMPT, Command, find_program, missing_program, on_host
 from builder.runtime.container import volatile_of
 
 _CRUN_FLOOR = (1, 25)
@@ -68,7 +68,11 @@ def _crun_version(places: Places, crun: Path) -> tuple[int, ...]:
             return version
     except (FileNotFoundError, msgspec.MsgspecError):
         pass
-    words = on_host(Command((str(crun), "--version"))).stdout.decode(errors="replace").split()
+    words = (
+        on_host(Command((str(crun), "--version"), limit=PROMPT))
+        .stdout.decode(errors="replace")
+        .split()
+    )
     digits = words[2].split(".")[:2] if len(words) > 2 else []
     version = tuple(int(part) for part in digits if part.isdigit())
     cached.parent.mkdir(parents=True, exist_ok=True)

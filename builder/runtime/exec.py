@@ -12,7 +12,7 @@ from builder.host.guard import Guard, Settings
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, OvenError, RecipeError
-from builder.runtime import engine, inside, room, spec, state
+from builder.runtime import engine, inside, journal, orphans, room, spec, state
 from builder.runtime.container import check_name, load, volatile_of
 from builder.runtime.state import State
 
@@ -131,7 +131,8 @@ def boot_report(places: Places, name: str, *, timeout: float = 120) -> BootRepor
 def _running(places: Places, name: str) -> State:
     check_name(name)
     load(places, name)
-    current = state.read(places, name)
+    journal.resume(places, name)
+    current = orphans.seen(places, name)
     if current is None or not state.alive(current):
         raise ConflictError(f"container `{name}` is not running", hint=f"`oven start {name}` first")
     if current.frozen:

@@ -10,7 +10,7 @@ from builder.model.progress import Reporter
 from builder.runtime import exec as inside
 from builder.runtime import logs, state
 from builder.runtime.container import load
-from builder.runtime.plan import Plan
+from builder.runtime.tasks import Trial
 
 _APT = (
     "apt-get", "-qq", "--yes", "-o", "Dpkg::Options::=--force-confdef",
@@ -73,8 +73,8 @@ def _check_units(places: Places, name: str, earlier: Before, timeout: float) -> 
         raise StageError(f"systemd says `{report.state}`", output=logs.tail(places, name))
 
 
-def finish_inside(places: Places, name: str, made: Plan, report: Reporter) -> None:
-    """Do inside what an upgrade has left to do there."""
+def finish_inside(places: Places, name: str, made: Trial, report: Reporter) -> None:
+    """Do inside what an upgrade has left to do there; it may be done again."""
     if made.libraries:
         inside.capture(places, name, ("ldconfig",))
     if not (made.install or made.remove):

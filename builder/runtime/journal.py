@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host import cgroups, files, hierarchies, processes
+from builder.host import cgroups, files, hierarchies, locks, processes
 from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import NotFoundError
@@ -16,19 +16,20 @@ from builder.runtime.container import Container, cgroup_of, folder_of, load, vol
 
 # Whoever changes a container holds the lock of its folder, which the kernel frees when the process
 # dies. So under the lock everything half done belongs to a dead command:
-#   start    `state.json` says `starting`, or `booting` and its starter has died, or the volatile
-#            folder is there with no live process
+#   start    `state.json` says `starting`, or the volatile folder is there with no live process;
+#            a container whose init has begun is not given up, but waited for by somebody else
 #   restart  `state.json` says `waiting`, and who waits has died
 #   set      a file `setting` in the volatile folder: the kernel may not hold what the record says;
 #            a file `wish.json`: the disk may have the size that the record does not tell yet
 #   create   a folder `new.*`, invisible until it is renamed
 #   destroy  a folder `old.*`, renamed before anything in it is removed
 #   run      a folder `run.*`, whose lock is held as long as the command runs
+#   all that stops a container for a while (restart, upgrade, restore --stop ...)   `task.json`
 #   all that moves layers (snapshot, restore, upgrade, rename ...)   `change.json`
 # Names of containers hold no dot, so these four never meet one.
 
 DEAD_WITHOUT_LOCK = ("new.", "old.", "run.")
-CHANGE, SETTING, WISH = "change.json", "setting", "wish.json"
+CHANGE, SETTING, WISH, TASK = "change.json", "setting", "wish.json", "task.json"
 
 HANDLED = 30.0
 """Seconds that what follows the end of a container's first process is waited for."""
@@ -36,7 +37,24 @@ HANDLED = 30.0
 
 @contextlib.contextmanager
 def holding(places: Places, name: str) -> Iterator[Container]:
-    """Lock a container, repair what a dead command left, and give its record.
+    """Lock a container, end or undo what a dead command was about, and give its record."""
+    resume(places, name)
+    with held(places, name) as container:
+        yield container
+
+
+def resume(places: Places, name: str) -> None:
+    """End what a dead command had stopped a container for."""
+    # Quicker than Path: `oven exec` asks too.
+    if os.path.exists(f"{places.data}/containers/{name}/{TASK}"):  # noqa: PTH110
+        from builder.runtime import resume
+
+        resume.resume(places, name)
+
+
+@contextlib.contextmanager
+def held(places: Places, name: str) -> Iterator[Container]:
+    """Lock a container, repair what a dead command left, and give its record; begin nothing anew.
 
     Where the container's first process has just ended, whoever sees to that comes first.
     """
@@ -49,18 +67,30 @@ def holding(places: Places, name: str) -> Iterator[Container]:
     while True:
         with locked(places, name):
             container = _loaded(places, name)
-            current = state.read(places, name)
-            handler = _handler(current) if patience else None
+            handler = _handler(state.read(places, name)) if patience else None
             if handler is None:
-                if _is_over(current):
-                    clean(places, name, networked=bool(container.interfaces))
-                    if current is not None and current.pid:
-                        _record_unseen(places, name)
+                _see_to_processes(places, container)
                 yield _settled(places, container)
                 return
         if not processes.wait_end(handler, patience):
             patience = 0.0  # it hangs, and is not waited for twice
         os.close(handler)
+
+
+def _see_to_processes(places: Places, container: Container) -> None:
+    name, current = container.name, state.read(places, container.name)
+    if _is_over(current):
+        clean(places, name, networked=bool(container.interfaces))
+        if current is not None and current.pid:
+            _record_unseen(places, name)
+    elif state.is_alone(current):
+        _adopt(places, name)
+
+
+def _adopt(places: Places, name: str) -> None:
+    from builder.runtime import orphans  # nearly all have somebody who waits for them, or are ready
+
+    orphans.adopt(places, name)
 
 
 def _record_unseen(places: Places, name: str) -> None:
@@ -101,8 +131,6 @@ def _is_over(current: state.State | None) -> bool:
         return True
     if current.phase == "waiting":
         return not state.waited_for(current)
-    if current.phase == "booting" and not state.waited_for(current):
-        return True
     return not state.alive(current)
 
 
@@ -218,7 +246,7 @@ def _locked_folder(folder: Path, name: str) -> Iterator[None]:
                 f"there is no container `{name}`", hint="`oven list` shows those that exist"
             ) from None
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            locks.lock(fd, f"container `{name}`")
             if _same(fd, folder):
                 yield
                 return

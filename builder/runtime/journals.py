@@ -7,7 +7,7 @@ from builder.host import journalreader, mounts
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import ConflictError, NotFoundError
-from builder.runtime import inside, journal, logs, room, state
+from builder.runtime import inside, journal, logs, orphans, room, state
 from builder.runtime.container import load
 from builder.runtime.logs import Wanted
 
@@ -22,7 +22,7 @@ def read(places: Places, name: str, wanted: Wanted, unit: str | None = None) -> 
     """Give the lines of the journal, the oldest first, without what would steer a terminal."""
     load(places, name)
     options = journalreader.options(wanted.since, wanted.count, unit)
-    current = state.read(places, name)
+    current = orphans.seen(places, name)
     if current is not None and state.alive(current):
         from builder.runtime.exec import output
 

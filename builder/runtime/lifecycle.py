@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 
 import msgspec
 
@@ -18,9 +19,11 @@ from builder.runtime import (
     journal,
     limits,
     pending,
+    readiness,
     room,
     state,
     storage,
+    tasks,
 )
 from builder.runtime.container import Container, cgroup_of, check_name
 from builder.runtime.creation import create as create  # noqa: PLC0414  # the first of its verbs
@@ -33,20 +36,22 @@ STOP_TIMEOUT = 90.0
 def start(places: Places, name: str, report: Reporter, *, timeout: float = READY_TIMEOUT) -> State:
     """Start a container and wait until its init says that all is up.
 
-    One that runs already stays as it is. One that ends before it is ready is cleaned up; one that
-    is only late goes on running, so that one can look inside. Both are a StageError with the last
-    of the console.
+    One that runs already stays as it is, and is waited for if it is not ready. One that ends before
+    it is ready is cleaned up; one that is only late goes on running, so that one can look inside.
+    Both are a StageError with the last of the console.
     """
     task = report.begin(f"starting {name}")
+    deadline = time.monotonic() + timeout
     try:
         while True:
             with contextlib.ExitStack() as stack:
                 begun = _begin(places, name, stack)
                 if isinstance(begun, Started):
                     return _see_it_up(places, begun, timeout)
-            if begun.ready or not _starts(begun):
+            if begun.ready or begun.frozen:
                 return begun
-            _wait_for_other(begun)
+            if not _wait_for_other(begun, deadline - time.monotonic()):
+                raise _late(places, name, timeout)
     finally:
         task.close()
 
@@ -67,7 +72,11 @@ def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
 
     Gives whether nothing had to be killed.
     """
-    with journal.holding(places, name) as container:
+    if tasks.is_left(places, name):
+        from builder.runtime import resume
+
+        resume.resume(places, name, "stopped")
+    with journal.held(places, name) as container:
         by_itself = _stop(places, container, timeout)
         if container.remove:
             storage.remove(places, container)
@@ -76,16 +85,18 @@ def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
 
 
 def restart(places: Places, name: str, report: Reporter, *, timeout: float = STOP_TIMEOUT) -> State:
-    """Stop a container if it runs, and start it."""
-    with journal.holding(places, name) as container:
-        _stop(places, container, timeout)
-    return start(places, name, report)
+    """Stop a container if it runs, and start it; one that was to be gone then stays."""
+    journal.resume(places, name)
+    with tasks.begun(places, name, runs=state.status(places, name) != "stopped"):
+        with journal.holding(places, name) as container:
+            _stop(places, container, timeout)
+        return start(places, name, report)
 
 
 def destroy(places: Places, name: str, *, force: bool = False) -> None:
     """Remove a container and all that is in it; a running one only by `force`."""
     check_name(name)
-    with journal.holding(places, name) as container:
+    with journal.held(places, name) as container:
         if container.protected:
             raise ConflictError(
                 f"container `{name}` is protected",
@@ -127,6 +138,10 @@ def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | 
         if current is not None and current.phase in {"stopping", "waiting"}:
             _stop(places, container, STOP_TIMEOUT)
             current = None
+        if current is not None and current.phase == "booting" and current.starter == os.getpid():
+            # An earlier start by this very process was interrupted before it could be taken back.
+            journal.clean(places, name, networked=bool(container.interfaces))
+            current = None
         if current is not None:
             return current
         return _boot(places, container, stack)
@@ -163,9 +178,7 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
             current = state.read(places, name)
             same = current is not None and current.pid == begun.state.pid
             if current is not None and same:
-                current = msgspec.structs.replace(
-                    current, phase="running", ready=verdict == "ready", starter=0
-                )
+                current = _judged(places, begun.container, current, verdict)
                 state.write(places, name, current)
                 pending.forget(places, name)
     except NotFoundError:
@@ -177,12 +190,25 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
         raise _ended_early(name, _console(places, name))
     events.record(places, name, verdict)
     if verdict == "late":
-        raise StageError(
-            f"container `{name}` is not ready after {timeout:g} seconds, and goes on running",
-            hint=f"`oven enter {name}` to look inside, `oven stop {name}` to stop it",
-            output=_console(places, name),
-        )
+        raise _late(places, name, timeout)
     return current
+
+
+def _judged(places: Places, container: Container, current: State, verdict: str) -> State:
+    """Give the state of a container that was waited for; a late one goes on to be."""
+    if verdict == "late":
+        return readiness.followed(places, container, current)
+    return msgspec.structs.replace(
+        current, phase="running", ready=verdict == "ready", starter=0, starter_started=0
+    )
+
+
+def _late(places: Places, name: str, timeout: float) -> StageError:
+    return StageError(
+        f"container `{name}` is not ready after {timeout:g} seconds, and goes on running",
+        hint=f"`oven enter {name}` to look inside, `oven stop {name}` to stop it",
+        output=_console(places, name),
+    )
 
 
 def _ended_early(name: str, console: str) -> StageError:
@@ -199,15 +225,14 @@ def _undo(places: Places, begun: State, name: str) -> None:
             events.record(places, name, "stopped", killed=True)
 
 
-def _starts(current: State) -> bool:
-    """Tell whether another command waits for the container to be ready."""
-    return current.phase == "booting" and current.starter != os.getpid()
-
-
-def _wait_for_other(current: State) -> None:
+def _wait_for_other(current: State, seconds: float) -> bool:
+    """Wait for whoever waits for the container to be ready; tell whether that has an end."""
     pidfd = processes.hold(current.starter, current.starter_started)
-    if pidfd is not None:
-        processes.wait_end(pidfd, READY_TIMEOUT)
+    if pidfd is None:
+        return True
+    try:
+        return processes.wait_end(pidfd, max(seconds, 0))
+    finally:
         os.close(pidfd)
 
 

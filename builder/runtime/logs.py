@@ -8,6 +8,7 @@ import msgspec
 
 from builder.host import watch
 from builder.host.places import Places
+from builder.runtime import orphans
 from builder.runtime.container import folder_of, load
 
 
@@ -28,6 +29,7 @@ ALL = Wanted()
 def console(places: Places, name: str, wanted: Wanted = ALL) -> Iterator[str]:
     """Give the lines of the console so far, the oldest first."""
     load(places, name)
+    orphans.seen(places, name)
     if wanted.follow:
         return _follow(places, name, wanted)
     try:

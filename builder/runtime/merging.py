@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from builder.host.process import Command, find_program, memory_file, on_host
+from builder.host.process import PROMPT, Command, find_program, memory_file, on_host
 from builder.runtime.noise import matches
 
 How = Literal["accounts", "template", "packages", "keep", "lines"]
@@ -90,7 +90,7 @@ def merge_lines(three: Three) -> bytes | None:
             "--bounding-set=-all", str(diff3), "--merge", "--text",
             *(f"/dev/fd/{fd}" for fd in fds),
         )  # fmt: skip
-        done = on_host(Command(argv, pass_fds=tuple(fds)))
+        done = on_host(Command(argv, pass_fds=tuple(fds), limit=PROMPT))
     return done.stdout if done.code == 0 else None
 
 

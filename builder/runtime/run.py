@@ -10,6 +10,7 @@ import msgspec
 
 from builder.host import cgroups, hierarchies, launch, processes
 from builder.host.places import Places
+from builder.host.process import PROMPT
 from builder.host.removal import remove_tree
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
@@ -126,6 +127,10 @@ def _signal(runtime: int, number: int, sender: launch.Sender) -> None:
     """
     first, *others = _inside(runtime) or (None,)
     if first is None:
+        # It has not begun, and may never: a runtime that hangs is not waited for any longer. What
+        # a terminal sends has reached the runtime.
+        if sender is launch.Sender.PROGRAM and number not in {signal.SIGUSR1, signal.SIGUSR2}:
+            os.kill(runtime, signal.SIGKILL)
         return
     if not processes.catches(first, number):
         os.kill(first, signal.SIGKILL)
@@ -193,7 +198,14 @@ class _Gate:
     def open(self, runtime: int) -> None:
         """Wait for the network namespace, connect it, and let the command start."""
         asked, go = self._fds
-        if not processes.wait_readable(asked, runtime):
+        came = processes.wait_readable(asked, runtime, PROMPT)
+        if came is None:
+            os.kill(runtime, signal.SIGKILL)
+            program = engine.find(self._places).name
+            raise HostError(
+                f"`{program}` has not made the container in {PROMPT:g} seconds, and is given up"
+            )
+        if not came:
             return  # the runtime has failed, and says why in its log
         from builder.runtime import network
 

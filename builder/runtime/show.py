@@ -10,7 +10,7 @@ from builder.host.places import Places
 from builder.model.errors import NotFoundError
 from builder.model.network import PortMapping
 from builder.model.value import Value
-from builder.runtime import state
+from builder.runtime import orphans, state
 from builder.runtime.container import (
     Autostart,
     Container,
@@ -23,7 +23,7 @@ from builder.runtime.container import (
 )
 from builder.runtime.state import State
 
-# Nobody here asks for a lock, so that it never waits. `list` reads one small file of a container,
+# Nobody here waits for a lock. `list` reads one small file of a container,
 # and a second only of one that was started: a thousand of them must not take longer than Python's
 # own start.
 
@@ -93,7 +93,7 @@ def show(places: Places, name: str) -> Summary:
     """Tell about one container."""
     check_name(name)
     container = load(places, name)
-    current = state.read(places, name)
+    current = orphans.seen(places, name)
     status = state.status_of(current)
     if status == "stopped" or current is None:
         return Summary(container=container, status=status, exit_code=_exit_code(places, name))
@@ -111,7 +111,7 @@ def show(places: Places, name: str) -> Summary:
 def row(places: Places, name: str) -> Row:
     """Tell the most important of one container, even if its record is damaged."""
     check_name(name)
-    found = _row(places, name, state.read(places, name))
+    found = _row(places, name, orphans.seen(places, name))
     if found is None:
         raise NotFoundError(
             f"there is no container `{name}`", hint="`oven list` shows those that exist"
@@ -123,7 +123,7 @@ def list_containers(places: Places) -> tuple[Row, ...]:
     """Tell about every container, by name; one that goes away meanwhile is left out."""
     started = set(_entries(places.runtime / "containers"))
     rows = (
-        _row(places, name, state.read(places, name) if name in started else None)
+        _row(places, name, orphans.seen(places, name) if name in started else None)
         for name in sorted(_entries(places.data / "containers"))
     )
     return tuple(row for row in rows if row is not None)
@@ -132,7 +132,7 @@ def list_containers(places: Places) -> tuple[Row, ...]:
 def running(places: Places) -> Iterator[tuple[str, State]]:
     """Give the containers whose first process runs, by name, and their states."""
     for name in sorted(_entries(places.runtime / "containers")):
-        current = state.read(places, name)
+        current = orphans.seen(places, name)
         if current is not None and state.alive(current):
             yield name, current
 

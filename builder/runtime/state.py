@@ -15,7 +15,8 @@ class State(Value, frozen=True, kw_only=True):
 
     The phases, in order: `starting` is the intent that is written before anything is done, and
     lasts no longer than the lock is held; `booting` is over when the init is ready, and its
-    `starter` waits for that; `running`; `stopping`. `waiting` is the pause before another try to
+    `starter` waits for that; `running`, which a late one may be before it is ready, so that it too
+    has a `starter`; `stopping`. `waiting` is the pause before another try to
     start one that has failed; its `starter` waits.
     """
 
@@ -72,6 +73,13 @@ def alive(state: State | None) -> bool:
 def waited_for(state: State) -> bool:
     """Tell whether the command that waits for a container to be up, or to try again, lives."""
     return processes.is_alive(state.starter, state.starter_started)
+
+
+def is_alone(state: State | None) -> bool:
+    """Tell whether a container has begun and is not ready, and nobody waits for that."""
+    if state is None or state.phase not in {"booting", "running"} or state.ready:
+        return False
+    return alive(state) and not waited_for(state)
 
 
 def status(places: Places, name: str) -> Status:

@@ -30,7 +30,7 @@ def make(
     _check_template(places, container)
     check_binds(places, container)
     containers = _containers(places)
-    with files.disk_errors(containers), files.locked(containers / ".lock"):
+    with files.disk_errors(containers), files.locked(containers / ".lock", what="the containers"):
         journal.sweep(places)
         target = _refuse_taken(places, container.name)
         container = msgspec.structs.replace(container, first_id=ids.claim(places, container.name))
@@ -57,7 +57,7 @@ def make_filled(
     check_binds(places, container)
     containers = _containers(places)
     with files.disk_errors(containers):
-        with files.locked(containers / ".lock"):
+        with files.locked(containers / ".lock", what="the containers"):
             journal.sweep(places)
             _refuse_taken(places, container.name)
             container = msgspec.structs.replace(
@@ -73,7 +73,7 @@ def make_filled(
             with own.opened(places, drafted) as area:
                 fill(drafted, area)
                 files.Disk().sync_filesystem(area)
-            with files.locked(containers / ".lock"):
+            with files.locked(containers / ".lock", what="the containers"):
                 _refuse_taken(places, container.name)
                 draft.rename(folder_of(places, container.name))
                 files.Disk().sync(containers)
@@ -91,7 +91,7 @@ def make_ephemeral(places: Places, container: Container) -> tuple[Container, int
     _check_template(places, container)
     check_binds(places, container)
     containers = _containers(places)
-    with files.disk_errors(containers), files.locked(containers / ".lock"):
+    with files.disk_errors(containers), files.locked(containers / ".lock", what="the containers"):
         journal.sweep(places)
         name = f"run.{os.urandom(4).hex()}"
         container = msgspec.structs.replace(container, name=name, first_id=ids.claim(places, name))

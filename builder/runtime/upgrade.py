@@ -23,10 +23,12 @@ from builder.runtime import (
     own,
     plan,
     snapshots,
+    tasks,
 )
 from builder.runtime.changes import DRAFTS, LAYERS, UPPER, Change, Draft
 from builder.runtime.container import Container, check_name, folder_of, load, rootfs_of
 from builder.runtime.plan import Plan, Take, Trees, Write
+from builder.runtime.tasks import Task, Trial
 from builder.runtime.templates import Template, Templates
 
 LARGEST = 1 << 30
@@ -73,36 +75,54 @@ def upgrade(places: Places, name: str, order: Order, report: Reporter) -> Outcom
         raise ConflictError(f"container `{name}` is gone once it is stopped (`run --rm`)")
     foresee(places, name, order)  # what is refused is refused before anything is stopped
     before = health.before(places, name)
-    lifecycle.stop(places, name)
-    with journal.holding(places, name) as container, files.disk_errors(folder_of(places, name)):
-        snapshots.refuse_running(places, name)
-        # Nobody removes the template before the record names it.
-        with Templates(places.data).lock():
-            outcome = _swap(places, container, order)
-        events.record(places, name, "upgraded", template=order.template.name)
-        snapshots.compact(places, name)
-    if not order.start:
-        return outcome
+    with tasks.begun(places, name, runs=before.running):
+        lifecycle.stop(places, name)
+        with journal.holding(places, name) as container, files.disk_errors(folder_of(places, name)):
+            snapshots.refuse_running(places, name)
+            # Nobody removes the template before the record names it.
+            with Templates(places.data).lock():
+                outcome, task = _swap(places, container, order, before)
+            events.record(places, name, "upgraded", template=order.template.name)
+            snapshots.compact(places, name)
+        if order.start:
+            judge(places, name, task, report)
+    return outcome
+
+
+def judge(places: Places, name: str, task: Task, report: Reporter) -> None:
+    """See that a container works on a new template, and go back if it does not."""
+    trial = task.trial
+    assert trial is not None  # or there is nothing to judge
     try:
-        lifecycle.start(places, name, report, timeout=order.timeout)
-        health.finish_inside(places, name, outcome.plan, report)
-        health.check(places, name, before, timeout=order.timeout)
-    except BaseException as error:
+        lifecycle.start(places, name, report, timeout=trial.timeout)
+        health.finish_inside(places, name, trial, report)
+        before = health.Before(running=task.runs, failed=frozenset(trial.failed))
+        health.check(places, name, before, timeout=trial.timeout)
+    except OvenError as error:
         report.say(f"{name} is not healthy; going back to the old template")
-        # What it writes from now on is not wanted, so that it need not be waited for long.
-        lifecycle.stop(places, name, timeout=min(order.timeout, lifecycle.STOP_TIMEOUT))
-        _undo(places, name, outcome.snapshot, before, report)
-        if not isinstance(error, OvenError):
-            raise  # Ctrl-C and its kin: all is as it was
+        go_back(places, name, task, trial, report)
         raise StageError(
             f"container `{name}` is not healthy on the new template, and is as it was before: "
             f"{error.problem}",
             hint=f"`oven snapshot list {name}` shows what it was on the new one",
             output=error.output if isinstance(error, StageError) else "",
         ) from error
-    if not before.running:
+    if not task.runs:
         lifecycle.stop(places, name)
-    return outcome
+
+
+def go_back(places: Places, name: str, task: Task, trial: Trial, report: Reporter) -> None:
+    """Make a container what it was before it was put on a new template."""
+    back = msgspec.structs.replace(task, trial=msgspec.structs.replace(trial, back=True))
+    tasks.write(places, name, back)
+    # What it writes from now on is not wanted, so that it need not be waited for long.
+    lifecycle.stop(places, name, timeout=min(trial.timeout, lifecycle.STOP_TIMEOUT))
+    with journal.holding(places, name) as container, files.disk_errors(folder_of(places, name)):
+        wanted = snapshots.find(places, name, trial.snapshot)
+        snapshots.go_back(places, container, wanted, "rollback")
+        tasks.write(places, name, msgspec.structs.replace(task, trial=None))
+    if task.runs:
+        lifecycle.start(places, name, report)
 
 
 def rollback(places: Places, name: str) -> str:
@@ -141,7 +161,9 @@ def _plan(places: Places, container: Container, area: Path, order: Order) -> Pla
         return plan.make(trees, reinstall=order.reinstall)
 
 
-def _swap(places: Places, container: Container, order: Order) -> Outcome:
+def _swap(
+    places: Places, container: Container, order: Order, before: health.Before
+) -> tuple[Outcome, Task]:
     """Change template and upper layer, in one step that is done whole or not at all."""
     taken = changes.snapshots_in(folder_of(places, container.name))
     name = snapshots.free_name(taken, "before-upgrade")
@@ -163,9 +185,25 @@ def _swap(places: Places, container: Container, order: Order) -> Outcome:
             template_name=order.template.name,
             layers=kept,
         )
+        task = Task(runs=before.running, trial=_trial(name, made, order, before))
+        tasks.write(places, container.name, task)
         put = {name: snapshots.describe(container, kept, "upgrade")}
         draft.commit(Change(moves=moves, record=record, put=put))
-    return Outcome(made, name)
+    return Outcome(made, name), task
+
+
+def _trial(snapshot: str, made: Plan, order: Order, before: health.Before) -> Trial:
+    return Trial(
+        snapshot=snapshot,
+        template=order.template.name,
+        start=order.start,
+        timeout=order.timeout,
+        failed=tuple(sorted(before.failed)),
+        install=made.install,
+        automatic=made.automatic,
+        remove=made.remove,
+        libraries=made.libraries,
+    )
 
 
 def _apply(places: Places, draft: Draft, container: Container, made: Plan, rootfs: Path) -> None:
@@ -227,13 +265,3 @@ def _put(tree: TreeIO, step: Write) -> None:
     if tree.is_dir(step.path.rpartition("/")[0]):
         tree.write_bytes(step.path, step.data, stat.S_IMODE(status.st_mode), owner)
         tree.set_xattrs(step.path, step.attributes)
-
-
-def _undo(
-    places: Places, name: str, snapshot: str, before: health.Before, report: Reporter
-) -> None:
-    with journal.holding(places, name) as container, files.disk_errors(folder_of(places, name)):
-        wanted = snapshots.find(places, name, snapshot)
-        snapshots.go_back(places, container, wanted, "rollback")
-    if before.running:
-        lifecycle.start(places, name, report)

@@ -1,6 +1,7 @@
 """The network of an ordinary user's container: pasta hands its packets to the host's sockets."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def attach(places: Places, container: Container, pid: int) -> None:
         pasta = start_apart(Command(tuple(argv)))
         deadline = time.monotonic() + _PATIENCE
         while not _pid_file(folder).exists():
-            if os.waitpid(pasta, os.WNOHANG)[0] or time.monotonic() > deadline:
+            ended = os.waitpid(pasta, os.WNOHANG)[0]
+            if ended or time.monotonic() > deadline:
+                if not ended:
+                    os.kill(pasta, signal.SIGKILL)
                 said = log.read_text(errors="replace") if log.exists() else ""
                 raise HostError(f"pasta cannot connect the container: {_last(said)}")
             changes.wait(0.2)

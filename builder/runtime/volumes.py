@@ -113,7 +113,10 @@ def find(places: Places, name: str) -> Volume:
 def remove(places: Places, name: str) -> None:
     """Remove a volume and all that is in it; ConflictError while a container names it."""
     volumes = places.data / "volumes"
-    with files.disk_errors(volumes), files.locked(places.data / "containers/.lock"):
+    with (
+        files.disk_errors(volumes),
+        files.locked(places.data / "containers/.lock", what="the containers"),
+    ):
         for left in volumes.glob("old.*"):  # by a command that was killed
             remove_tree(left)
         volume = find(places, name)

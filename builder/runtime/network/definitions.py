@@ -198,7 +198,7 @@ def _write(places: Places, network: Network) -> None:
 
 @contextlib.contextmanager
 def _locked(places: Places) -> Iterator[None]:
-    with files.locked(_folder(places) / ".lock"):
+    with files.locked(_folder(places) / ".lock", what="the networks of containers"):
         yield
 
 

@@ -1,13 +1,13 @@
 """The ledger: who is on which network of this host now, written down before it becomes true."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from builder.host import locks
 from builder.host.files import replace
 from builder.host.processes import boot_id, is_alive
 from builder.model.errors import HostError
@@ -36,7 +36,7 @@ class Ledger:
                 "networks for containers need root", hint="run the same command with sudo"
             ) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            locks.lock(fd, "the networks of containers")
             yield fd
         finally:
             os.close(fd)

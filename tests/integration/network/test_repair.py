@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from builder.host import daemon, link, process
+from builder.host import beside, daemon, link
 from builder.model.errors import ConflictError, HostError
 from tests.support.needs import needs
 from tests.support.networks import FOREIGN, HOST, REFUSED, Rig, cables, ruleset
@@ -96,7 +96,7 @@ def _killed_before(step: int, work: Callable[[], object], monkeypatch: pytest.Mo
         return one
 
     with monkeypatch.context() as patch:
-        patch.setattr(process, "_spawn", dying(process._spawn))
+        patch.setattr(beside, "_spawn", dying(beside._spawn))
         for name in ("start", "stop", "reload"):
             patch.setattr(daemon, name, dying(getattr(daemon, name)))
         _, status = os.waitpid(_fork(work), 0)

@@ -1,0 +1,64 @@
+"""Orphans: containers whose command died in the middle, seen to by whoever merely looks at them."""
+
+import contextlib
+import os
+
+from builder.host import cgroups
+from builder.host.places import Places
+from builder.model.errors import OvenError
+from builder.runtime import journal, state
+from builder.runtime.container import cgroup_of, folder_of, load
+from builder.runtime.state import State
+
+# Who changes a container takes its lock, and repairs all that a dead command has left. Who only
+# looks waits for nobody: where the lock is free, the processes of the container are seen to, for
+# they cannot wait until somebody changes it. All else is left to the next one that does.
+
+
+def seen(places: Places, name: str) -> State | None:
+    """Read a container's state, after what a dead command has left of its processes is mended."""
+    current = state.read(places, name)
+    if current is None or not (_is_orphan(current) or _is_changed(places, name)):
+        return current
+    lock = journal.try_lock(folder_of(places, name))
+    if lock is None:
+        return current  # somebody is at work on it
+    try:
+        # An ordinary user who only looks may not be able to; who changes it will.
+        with contextlib.suppress(OvenError, PermissionError):
+            _mend(places, name)
+    finally:
+        os.close(lock)
+    return state.read(places, name)
+
+
+def adopt(places: Places, name: str) -> None:
+    """See to it that a container that came up is waited for; the caller holds its lock."""
+    current = state.read(places, name)
+    if current is None or not state.is_alone(current):
+        return
+    from builder.runtime import readiness
+
+    state.write(places, name, readiness.followed(places, load(places, name), current))
+
+
+def _mend(places: Places, name: str) -> None:
+    if _is_changed(places, name):
+        from builder.runtime import changes
+
+        if changes.halts(places, name):
+            cgroups.freeze(cgroup_of(places, name), frozen=False)
+    current = state.read(places, name)
+    if current is not None and current.phase == "starting":
+        journal.clean(places, name, networked=bool(load(places, name).interfaces))
+    else:
+        adopt(places, name)
+
+
+def _is_orphan(current: State) -> bool:
+    return current.phase == "starting" or state.is_alone(current)
+
+
+def _is_changed(places: Places, name: str) -> bool:
+    # Quicker than Path: `oven list` asks of a thousand.
+    return os.path.exists(f"{places.data}/containers/{name}/{journal.CHANGE}")  # noqa: PTH110

@@ -1,0 +1,257 @@
+"""Commands cut off in the middle, or that gave up: whoever comes next, even to look, mends it."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.host import cgroups, watch
+from builder.model.progress import Silent
+from builder.runtime import lifecycle, state
+from builder.runtime.container import Init, cgroup_of, volatile_of
+from builder.runtime.state import State
+from tests.support.container import Rig, add_program, rig_in, tiny_tree
+from tests.support.needs import needs
+from tests.support.oven import Oven, text
+
+pytestmark = needs("root", "program:runc", "program:conmon", "program:systemd-notify")
+
+SYSTEMD: Init = "systemd"
+INIT = """\
+#!/bin/sh
+trap 'exit 0' 37
+until test -e /go; do sleep .05; done
+touch /up
+systemd-notify --ready
+while :; do sleep .05; done
+"""
+"""What matters here of systemd: 37 is SIGRTMIN+3, which shuts it down."""
+SYSTEMCTL = """\
+#!/bin/sh
+if test -e /up; then echo running; else echo starting; exit 1; fi
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+    add_program(root, "systemd-notify")
+    for path, content in (("usr/sbin/init", INIT), ("usr/bin/systemctl", SYSTEMCTL)):
+        (root / path).write_text(content)
+        (root / path).chmod(0o755)
+    shutil.copy("/usr/bin/test", root / "usr/bin/test")
+    return root
+
+
+@pytest.fixture
+def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path / "home", tree) as rig:
+        lifecycle.create(rig.places, rig.container(init=SYSTEMD))
+        yield rig
+    assert rig.leftovers() == []
+
+
+@pytest.fixture
+def oven(rig: Rig) -> Oven:
+    return Oven(rig.places.data)
+
+
+def go(oven: Oven) -> None:
+    """Let what stands for systemd come to the end of its boot."""
+    oven("exec", "test", "--", "touch", "/go")
+
+
+def until(rig: Rig, wanted: Callable[[State], bool]) -> State:
+    """Wait for a state; whoever writes it is told of by the kernel."""
+    with watch.Folder(volatile_of(rig.places, "test")) as folder:
+        while True:
+            current = state.read(rig.places, "test")
+            if current is not None and wanted(current):
+                return current
+            folder.wait(30)
+
+
+def up(rig: Rig, oven: Oven) -> None:
+    """Start the container until it is ready."""
+    process = oven.start("start", "test")
+    booting(rig)
+    go(oven)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+
+
+def booting(rig: Rig) -> None:
+    """Wait until the init of a container that is being started has begun."""
+    containers = rig.places.runtime / "containers"
+    containers.mkdir(parents=True, exist_ok=True)
+    with watch.Folder(containers) as folder:
+        while not volatile_of(rig.places, "test").exists():
+            folder.wait(30)
+    until(rig, lambda now: now.phase == "booting")
+
+
+def ended(rig: Rig, code: str) -> int:
+    """Run Python, and give how it ended."""
+    process = rig.call(code)
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+KILLED_FROZEN = """
+import os
+import pty
+from builder.host import cgroups
+from builder.runtime import snapshots
+halt = cgroups.freeze
+def freeze(name, *, frozen):
+    halt(name, frozen=frozen)
+    os.kill(os.getpid(), 9)
+cgroups.freeze = freeze
+snapshots.create(places, "test", "kept")
+"""
+NEXT = {
+    "exec": ("exec", "test", "--", "true"),
+    "list": ("list",),
+    "show": ("show", "test"),
+    "logs": ("logs", "test"),
+    "set": ("set", "test", "--pids", "500"),
+}
+
+
+@pytest.mark.parametrize("verb", NEXT)
+def test_a_container_whose_freezer_was_killed_goes_on(rig: Rig, oven: Oven, verb: str) -> None:
+    up(rig, oven)
+    (rig.places.data / "containers/test/upper/more").write_text("more\n")
+    assert ended(rig, KILLED_FROZEN) == -signal.SIGKILL
+    assert cgroups.is_frozen(cgroup_of(rig.places, "test"))
+    oven(*NEXT[verb])
+    assert not cgroups.is_frozen(cgroup_of(rig.places, "test"))
+    oven("exec", "test", "--", "true")
+
+
+def test_what_an_administrator_froze_stays_frozen(rig: Rig, oven: Oven) -> None:
+    up(rig, oven)
+    oven("freeze", "test")
+    killed = KILLED_FROZEN.replace("halt = ", "import builder.runtime.layers as layers\nhalt = ")
+    killed = killed.replace("cgroups.freeze = freeze", "layers.copy_tree = lambda *_: os.abort()")
+    (rig.places.data / "containers/test/upper/more").write_text("more\n")
+    assert ended(rig, killed) == -signal.SIGABRT
+    oven("list")
+    oven("set", "test", "--pids", "500")
+    assert cgroups.is_frozen(cgroup_of(rig.places, "test"))
+    assert b"frozen" in oven("list").stdout
+    oven("thaw", "test")
+
+
+@pytest.mark.parametrize("verb", ["list", "show", "exec", "set"])
+def test_a_start_that_was_killed_is_gone_on_with(rig: Rig, oven: Oven, verb: str) -> None:
+    process = oven.start("start", "test")
+    booting(rig)
+    before = state.read(rig.places, "test")
+    process.kill()
+    process.communicate()
+    oven(*NEXT[verb])
+    current = state.read(rig.places, "test")
+    assert before is not None
+    assert current is not None
+    assert (current.phase, current.pid) == ("running", before.pid), "it goes on"
+    assert not current.ready
+    again = oven.start("start", "test")
+    go(oven)
+    out, _ = again.communicate(timeout=60)
+    assert again.returncode == 0, out
+    rows = oven.json("list")
+    assert isinstance(rows, list)
+    assert (rows[0]["status"], rows[0]["ready"]) == ("running", True)
+
+
+def test_a_start_that_was_killed_before_its_init_began_is_undone(rig: Rig, oven: Oven) -> None:
+    code = """
+    import os
+    from builder.runtime import boot, lifecycle
+    boot._run_engine = lambda *_: os.kill(os.getpid(), 9)
+    lifecycle.start(places, "test", Silent())
+    """
+    assert ended(rig, textwrap.dedent(code)) == -signal.SIGKILL
+    assert b"starting" not in oven("list").stdout
+    assert state.read(rig.places, "test") is None
+
+
+def test_one_that_came_up_while_nobody_listened_is_ready(rig: Rig, oven: Oven) -> None:
+    process = oven.start("start", "test")
+    booting(rig)
+    process.kill()
+    process.communicate()
+    current = state.read(rig.places, "test")
+    assert current is not None
+    upper = rig.places.data / "containers/test/upper"
+    inside = ["nsenter", "-t", str(current.pid), "-U", "-m", "-S", "0", "-G", "0"]
+    subprocess.run([*inside, "touch", "/go"], check=True)
+    with watch.Folder(upper) as folder:
+        while not (upper / "up").exists():
+            folder.wait(30)
+    oven("list")
+    until(rig, lambda now: now.ready)
+
+
+def test_one_that_is_late_becomes_ready(rig: Rig, oven: Oven) -> None:
+    code = """
+    lifecycle.start(places, "test", Silent(), timeout=0.2)
+    """
+    process = rig.call("from builder.runtime import lifecycle" + textwrap.dedent(code))
+    _, err = process.communicate(timeout=60)
+    assert b"is not ready after 0.2 seconds" in err
+    assert "not yet ready" in text(oven("show", "test").stdout)
+    go(oven)
+    until(rig, lambda now: now.ready)
+    assert "not yet ready" not in text(oven("show", "test").stdout)
+    kinds = [row["what"] for row in happened(oven)]
+    assert kinds[-2:] == ["late", "ready"]
+
+
+def test_one_that_is_late_is_followed_again_when_its_follower_dies(rig: Rig, oven: Oven) -> None:
+    with pytest.raises(Exception, match="is not ready after"):
+        lifecycle.start(rig.places, "test", Silent(), timeout=0.2)
+    first = state.read(rig.places, "test")
+    assert first is not None
+    os.kill(first.starter, signal.SIGKILL)
+    oven("list")
+    second = state.read(rig.places, "test")
+    assert second is not None
+    assert second.starter not in {0, first.starter}
+    go(oven)
+    until(rig, lambda now: now.ready)
+
+
+def happened(oven: Oven) -> list[dict[str, str]]:
+    return [json.loads(line) for line in oven("events", "--json").stdout.splitlines()]
+
+
+def test_who_loses_the_terminal_undoes_what_was_under_way(rig: Rig, oven: Oven) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *oven.line("start", "test")],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=oven.cwd, env=oven.environment,
+    )  # fmt: skip
+    os.close(theirs)
+    booting(rig)
+    os.close(ours)
+    process.wait(60)
+    assert state.read(rig.places, "test") is None
+    assert happened(oven)[-1]["what"] in {"stopped", "failed"}, "by how far it had come"
+
+
+def test_what_is_to_outlive_its_terminal_does(rig: Rig, oven: Oven) -> None:
+    process = Oven(oven.home, argv=("nohup", *oven.argv)).start("start", "test")
+    booting(rig)
+    process.send_signal(signal.SIGHUP)
+    go(oven)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out

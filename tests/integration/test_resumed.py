@@ -1,0 +1,276 @@
+"""What a container was stopped for is ended or undone, wherever that was cut off."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.host import watch
+from builder.model.errors import OvenError
+from builder.model.progress import Silent
+from builder.model.value import Digest, canonical, hex_of
+from builder.runtime import lifecycle, snapshots, state, tasks
+from builder.runtime.container import Init, load
+from builder.runtime.exec import capture
+from tests.integration.test_full_disk import Filler
+from tests.integration.test_runtime_lifecycle import at_each_step
+from tests.support.container import DIGEST, Rig, add_program, rig_in, tiny_tree
+from tests.support.needs import needs
+from tests.support.odd_trees import manifest
+from tests.support.oven import Oven, text
+
+pytestmark = needs("root", "program:runc", "program:conmon", "program:systemd-notify")
+
+NEW, BAD = (Digest("sha256:" + letters * 32) for letters in ("cd", "ef"))
+NAMES = {"new": hex_of(NEW), "bad": hex_of(BAD)}
+SYSTEMD: Init = "systemd"
+INIT = """\
+#!/bin/sh
+trap 'exit 0' 37
+systemd-notify --ready
+while :; do sleep .05; done
+"""
+SYSTEMCTL = """\
+#!/bin/sh
+case "$*" in
+    *--wait*)
+        touch /asked
+        test ! -e /slow || until test -e /go; do sleep .05; done
+        echo running ;;
+    *is-system-running*) echo running ;;
+    *--failed*) test ! -e /broken || echo bad.service loaded failed failed ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tiny_tree(tmp_path_factory.mktemp("old") / "rootfs")
+    for program in ("systemd-notify", "test"):
+        add_program(root, program)
+    for path, content in (("usr/sbin/init", INIT), ("usr/bin/systemctl", SYSTEMCTL)):
+        (root / path).write_text(content)
+        (root / path).chmod(0o755)
+    (root / "version").write_text("old\n")
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    (root / "var/lib/dpkg/status").touch()
+    return root
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> dict[Digest, Path]:
+    """New templates: one whose systemd takes its time, and one that has a failed unit too."""
+    made = {}
+    for digest, files in ((NEW, ("slow",)), (BAD, ("slow", "broken"))):
+        made[digest] = tmp_path_factory.mktemp("new") / "rootfs"
+        shutil.copytree(tree, made[digest], symlinks=True)
+        (made[digest] / "version").write_text("new\n")
+        for name in files:
+            (made[digest] / name).touch()
+    return made
+
+
+def fill(rig: Rig, trees: dict[Digest, Path]) -> Rig:
+    for digest, name in ((DIGEST, "tiny"), (NEW, "new"), (BAD, "bad")):
+        folder = rig.places.data / "templates" / hex_of(digest)
+        folder.mkdir(exist_ok=True)
+        if digest in trees:
+            (folder / "rootfs").symlink_to(trees[digest])
+        (folder / "manifest.json").write_bytes(canonical(manifest(name)))
+    lifecycle.create(rig.places, rig.container(init=SYSTEMD))
+    return rig
+
+
+@pytest.fixture
+def rig(tmp_path: Path, tree: Path, trees: dict[Digest, Path]) -> Iterator[Rig]:
+    with rig_in(tmp_path / "home", tree) as rig:
+        yield fill(rig, trees)
+    assert rig.leftovers() == []
+
+
+@pytest.fixture
+def oven(rig: Rig) -> Oven:
+    return Oven(rig.places.data)
+
+
+def version(rig: Rig) -> str:
+    return capture(rig.places, "test", ("cat", "/version"))[1].strip()
+
+
+def task(rig: Rig) -> bool:
+    return (rig.places.data / "containers/test/task.json").exists()
+
+
+def upgrading(rig: Rig, oven: Oven, template: str) -> "subprocess.Popen[bytes]":
+    """Begin an upgrade, and come back when it waits for the verdict on the new template."""
+    lifecycle.start(rig.places, "test", Silent())
+    upper = rig.places.data / "containers/test/upper"
+    process = oven.start("upgrade", "test", "--to", NAMES[template])
+    containers = rig.places.data / "containers/test"
+    with watch.Folder(containers) as folder:
+        while load(rig.places, "test").template == DIGEST:
+            assert process.poll() is None, process.communicate()
+            folder.wait(5)
+    with watch.Folder(upper) as folder:
+        while not (upper / "asked").exists():
+            assert process.poll() is None, process.communicate()
+            folder.wait(5)
+    return process
+
+
+ENDS = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_trial_that_was_cut_off_is_judged_or_undone(
+    rig: Rig, oven: Oven, number: signal.Signals
+) -> None:
+    process = upgrading(rig, oven, "bad")
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    killed = number == signal.SIGKILL
+    assert task(rig) is killed
+    if killed:
+        pid = state.read(rig.places, "test")
+        assert pid is not None
+        inside = ["nsenter", "-t", str(pid.pid), "-U", "-m", "-S", "0", "-G", "0"]
+        subprocess.run([*inside, "touch", "/go"], check=True)
+    shown = oven("exec", "test", "--", "cat", "/version")
+    assert text(shown.stdout) == "old\n"
+    assert (b"units failed: bad.service" in shown.stderr) is killed
+    assert state.status(rig.places, "test") == "running"
+    assert load(rig.places, "test").template == DIGEST
+
+
+def test_a_good_trial_that_was_cut_off_is_ended(rig: Rig, oven: Oven) -> None:
+    process = upgrading(rig, oven, "new")
+    process.kill()
+    process.communicate()
+    current = state.read(rig.places, "test")
+    assert current is not None
+    inside = ["nsenter", "-t", str(current.pid), "-U", "-m", "-S", "0", "-G", "0"]
+    subprocess.run([*inside, "touch", "/go"], check=True)
+    done = oven("upgrade", "test", "--to", NAMES["new"])
+    assert b"is healthy on `new`, and stays on it" in done.stderr
+    assert text(done.stdout) == "test is up to date\n"
+    assert version(rig) == "new"
+    assert not task(rig)
+
+
+def test_one_that_is_to_stop_is_not_started_for_a_verdict(rig: Rig, oven: Oven) -> None:
+    process = upgrading(rig, oven, "bad")
+    process.kill()
+    process.communicate()
+    current = state.read(rig.places, "test")
+    assert current is not None
+    os.kill(current.pid, signal.SIGKILL)
+    said = oven.said("stop", "test")
+    assert "is as it was before the upgrade" in said
+    assert load(rig.places, "test").template == DIGEST
+    assert state.status(rig.places, "test") == "stopped"
+
+
+VERBS = {
+    "restart": ("restart", "test"),
+    "restore": ("snapshot", "restore", "--stop", "test", "kept"),
+    "rollback": ("rollback", "--stop", "test"),
+    "upgrade": ("upgrade", "test", "--to", NAMES["new"]),
+}
+CALL = "from builder.cli.app import run\nimport os\nos.environ['OVEN_HOME'] = str(home)\n"
+
+
+def prepare(rig: Rig, verb: str) -> None:
+    """Have the container run, with what the verb needs."""
+    lifecycle.destroy(rig.places, "test", force=True)
+    lifecycle.create(rig.places, rig.container(init=SYSTEMD))
+    upper = rig.places.data / "containers/test/upper"
+    (upper / "go").write_text("mine\n")
+    snapshots.create(rig.places, "test", "kept")
+    if verb == "rollback":
+        from builder.runtime import upgrade
+        from builder.runtime.templates import Templates
+
+        new = Templates(rig.places.data).find(NEW)
+        upgrade.upgrade(rig.places, "test", upgrade.Order(new, start=False), Silent())
+    lifecycle.start(rig.places, "test", Silent())
+
+
+def check(rig: Rig, oven: Oven) -> None:
+    """See that any next command leaves it running and whole."""
+    oven("set", "test", "--pids", "500")
+    assert state.status(rig.places, "test") == "running"
+    assert not task(rig)
+    assert version(rig) in {"old", "new"}
+    assert capture(rig.places, "test", ("cat", "/go"))[1] == "mine\n"
+    assert not (rig.places.data / "containers/test/change.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.slow)])
+def test_what_ran_runs_again_wherever_it_was_cut_off(
+    rig: Rig, oven: Oven, verb: str, number: signal.Signals, stride: int
+) -> None:
+    for step in range(1, 2000, stride):
+        prepare(rig, verb)
+        work = f"assert run({VERBS[verb]!r}) == 0"
+        process = rig.call(CALL + at_each_step(work, step, number))
+        out, err = process.communicate(timeout=60)
+        check(rig, oven)
+        if b"came through" in out:
+            assert step > 1, "the deaths must have hit something"
+            return
+        assert process.returncode != 0, err
+    pytest.fail("the verb never came to its end")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_ran_runs_again_after_a_full_disk(
+    tmp_path: Path, tree: Path, trees: dict[Digest, Path], verb: str
+) -> None:
+    disk = tmp_path / "d"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+    try:
+        with rig_in(disk / "h", tree) as small:
+            fill(small, trees)
+            filler = Filler(small)
+            for pages in (0, 1, 2, 4, 6, 10):
+                prepare(small, verb)
+                filler.leave(pages)
+                process = small.call(CALL + f"raise SystemExit(run({VERBS[verb]!r}))")
+                _, err = process.communicate(timeout=60)
+                filler.free()
+                assert b"Traceback" not in err, err
+                check(small, Oven(small.places.data))
+        assert small.leftovers() == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_restart_keeps_what_was_to_be_gone_once_it_is_stopped(rig: Rig, oven: Oven) -> None:
+    import msgspec
+
+    gone = msgspec.structs.replace(rig.container("gone", init=SYSTEMD), remove=True)
+    lifecycle.create(rig.places, gone)
+    oven("start", "gone")
+    oven("exec", "gone", "--", "touch", "/mine")
+    oven("restart", "gone")
+    oven("exec", "gone", "--", "cat", "/mine")
+    oven("stop", "gone")
+    assert "gone" not in text(oven("list", "-q").stdout)
+
+
+def test_two_at_once_wait_for_each_other(rig: Rig, oven: Oven) -> None:
+    lifecycle.start(rig.places, "test", Silent())
+    both = [oven.start("restart", "test") for _ in range(2)]
+    for one in both:
+        out, _ = one.communicate(timeout=60)
+        assert one.returncode == 0, out
+    assert tasks.read(rig.places, "test") is None
+    with pytest.raises(OvenError):
+        snapshots.restore(rig.places, "test", "none")
