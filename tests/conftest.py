@@ -16,6 +16,9 @@ from tests.support.oven import CHECKOUT
 
 HERE = Path(__file__).parent
 
+# Where pytest puts its folders: on a disk, as containers are, while /tmp may be in memory.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*abilities): what the machine must have for a test")
