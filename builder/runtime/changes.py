@@ -20,8 +20,7 @@ from builder.host.removal import remove_tree
 from builder.model.errors import HostError
 from builder.model.value import Digest, Value, canonical
 from builder.runtime import ids, own
-from builder.runtime.container import Container, Limits, cgroup_of, encode, folder_of, load
-from builder.runtime.journal import CHANGE
+from builder.runtime.container import CHANGE, Container, Limits, cgroup_of, encode, folder_of, load
 
 RECORD, SNAPSHOTS = "container.json", "snapshots"
 UPPER, LAYERS, DRAFTS = "upper", "layers", "drafts"

@@ -26,6 +26,7 @@ from builder.runtime import (
 )
 from builder.runtime.changes import LAYERS, RECORD, UPPER, Change
 from builder.runtime.container import (
+    CHANGE,
     Container,
     cgroup_of,
     check_name,
@@ -33,7 +34,6 @@ from builder.runtime.container import (
     folder_of,
     rootfs_of,
 )
-from builder.runtime.journal import CHANGE
 
 Forget = Callable[[TreeIO], None]
 """Takes from a tree what two containers must not share."""

@@ -149,6 +149,10 @@ def check_name(name: str) -> str:
     return name
 
 
+CHANGE = "change.json"
+"""In a container's folder while its layers are moved: what is to be done, or undone."""
+
+
 def folder_of(places: Places, name: str) -> Path:
     """Give the folder where all of a container is kept."""
     return places.data / "containers" / name

@@ -12,7 +12,7 @@ from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import NotFoundError
 from builder.runtime import state
-from builder.runtime.container import Container, cgroup_of, folder_of, load, volatile_of
+from builder.runtime.container import CHANGE, Container, cgroup_of, folder_of, load, volatile_of
 
 # Whoever changes a container holds the lock of its folder, which the kernel frees when the process
 # dies. So under the lock everything half done belongs to a dead command:
@@ -29,7 +29,7 @@ from builder.runtime.container import Container, cgroup_of, folder_of, load, vol
 # Names of containers hold no dot, so these four never meet one.
 
 DEAD_WITHOUT_LOCK = ("new.", "old.", "run.")
-CHANGE, SETTING, WISH, TASK = "change.json", "setting", "wish.json", "task.json"
+SETTING, WISH, TASK = "setting", "wish.json", "task.json"
 
 HANDLED = 30.0
 """Seconds that what follows the end of a container's first process is waited for."""

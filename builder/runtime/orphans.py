@@ -3,11 +3,10 @@
 import contextlib
 import os
 
-from builder.host import cgroups
 from builder.host.places import Places
 from builder.model.errors import OvenError
-from builder.runtime import journal, state
-from builder.runtime.container import cgroup_of, folder_of, load
+from builder.runtime import state
+from builder.runtime.container import CHANGE, cgroup_of, folder_of, load
 from builder.runtime.state import State
 
 # Who changes a container takes its lock, and repairs all that a dead command has left. Who only
@@ -20,6 +19,8 @@ def seen(places: Places, name: str) -> State | None:
     current = state.read(places, name)
     if current is None or not (_is_orphan(current) or _is_changed(places, name)):
         return current
+    from builder.runtime import journal  # nearly none needs it, and `oven list` asks of a thousand
+
     lock = journal.try_lock(folder_of(places, name))
     if lock is None:
         return current  # somebody is at work on it
@@ -43,6 +44,9 @@ def adopt(places: Places, name: str) -> None:
 
 
 def _mend(places: Places, name: str) -> None:
+    from builder.host import cgroups
+    from builder.runtime import journal
+
     if _is_changed(places, name):
         from builder.runtime import changes
 
@@ -61,4 +65,4 @@ def _is_orphan(current: State) -> bool:
 
 def _is_changed(places: Places, name: str) -> bool:
     # Quicker than Path: `oven list` asks of a thousand.
-    return os.path.exists(f"{places.data}/containers/{name}/{journal.CHANGE}")  # noqa: PTH110
+    return os.path.exists(f"{places.data}/containers/{name}/{CHANGE}")  # noqa: PTH110
