@@ -4,20 +4,18 @@ import json
 import os
 import select
 import shlex
-import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
+
+from tests.support.machine_disk import Disk
 
 PATIENCE = 900
 """Seconds after which a command, or a boot, counts as stuck: emulation takes ten times as long."""
-
-KEYS = {"etc/ssh/authorized_keys": "key.pub", "etc/ssh/ssh_host_ed25519_key": "key",
-        "etc/ssh/ssh_host_ed25519_key.pub": "key.pub"}  # fmt: skip
-"""The machine and who asks it have the same key: both are thrown away together."""
 
 
 @dataclass(frozen=True)
@@ -29,41 +27,11 @@ class Done:
     err: str
 
 
-@dataclass(frozen=True)
-class Disk:
-    """What a machine boots from: an image, and beside it kernel, initramfs and a key."""
-
-    folder: Path
-
-    @classmethod
-    def make(cls, tarball: Path, folder: Path) -> "Disk":
-        """Make the disk of a template, unless it is there from another run."""
-        if (folder / "disk").exists():
-            return cls(folder)
-        draft, tree = folder.with_name(f"{folder.name}.draft"), folder.with_name("tree")
-        for old in (draft, tree):
-            shutil.rmtree(old, ignore_errors=True)
-            old.mkdir(parents=True)
-        _do("tar", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-xf", tarball, "-C", tree)
-        _do("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", draft / "key")
-        for path, name in KEYS.items():
-            shutil.copy(draft / name, tree / path)
-        for name in ("vmlinuz", "initrd.img"):
-            (found,) = (tree / "boot").glob(f"{name}-*")
-            shutil.copy(found, draft / name)
-        # No journal: nothing of this disk is to survive who made it.
-        _do("mkfs.ext4", "-q", "-O", "^has_journal", "-d", tree, draft / "disk", "10G")
-        shutil.rmtree(tree)
-        draft.rename(folder)
-        return cls(folder)
-
-
 @dataclass
 class Machine:
-    """A running machine; what is written to its disk lasts as long as it does."""
+    """A running machine."""
 
     disk: Disk
-    folder: Path
     qemu: "subprocess.Popen[bytes]"
     port: int = 0
     said: bytes = field(default=b"", repr=False)
@@ -102,7 +70,7 @@ class Machine:
             assert piece, f"the machine did not come up:\n{self.console()[-4000:]}"
             self.said += piece
         self.said = self.said.partition(b"ready")[2]
-        self.port = self.port or _port(self.folder / "monitor")
+        self.port = self.port or _port(self.disk.folder / "monitor")
         # Root's commands share one login, which would take seconds each; it ends with the machine.
         master = [*self._ssh("root"), "-fNM"]
         subprocess.run(master, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -110,30 +78,29 @@ class Machine:
 
     def console(self) -> str:
         """Give what the machine wrote to its console since it was made."""
-        return (self.folder / "console").read_text(errors="replace")
+        return (self.disk.folder / "console").read_text(errors="replace")
 
     def _ssh(self, user: str) -> list[str]:
         options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null",
-                   "LogLevel=ERROR", f"ControlPath={self.folder}/%r"]  # fmt: skip
+                   "LogLevel=ERROR", f"ControlPath={self.disk.folder}/%r"]  # fmt: skip
         words = [word for option in options for word in ("-o", option)]
         key = str(self.disk.folder / "key")
         return ["ssh", "-F", "none", "-i", key, "-p", str(self.port), *words, f"{user}@127.0.0.1"]
 
 
 @contextmanager
-def boot(disk: Disk, folder: Path) -> Iterator[Machine]:
-    """Lend a machine that starts from a disk, and leaves the disk as it is."""
-    monitor = folder / "monitor"
+def boot(disk: Disk) -> Iterator[Machine]:
+    """Lend a machine that starts from a disk."""
     # The kernel ends it together with the tests, however these end.
-    argv = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *_hardware(disk, folder)]
-    argv += ["-qmp", f"unix:{monitor},server=on,wait=off", "-serial", f"file:{folder / 'console'}"]
+    argv = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *_hardware(disk)]
+    argv += ["-qmp", f"unix:{disk.folder / 'monitor'},server=on,wait=off"]
+    argv += ["-serial", f"file:{disk.folder / 'console'}"]
     qemu = subprocess.Popen(
         [*argv, "-serial", "stdio"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(folder)},
     )
-    machine = Machine(disk, folder, qemu)
+    machine = Machine(disk, qemu)
     try:
         machine.await_ready()
         yield machine
@@ -142,9 +109,8 @@ def boot(disk: Disk, folder: Path) -> Iterator[Machine]:
         qemu.communicate()
 
 
-def _hardware(disk: Disk, folder: Path) -> list[str]:
-    # `snapshot`: writes go to a file in TMPDIR that has no name and ends with qemu.
-    drive = f"file={disk.folder / 'disk'},format=raw,if=virtio,snapshot=on,cache=unsafe"
+def _hardware(disk: Disk) -> list[str]:
+    drive = f"file={disk.folder / 'disk'},format=raw,if=virtio,cache=unsafe,discard=unmap"
     command = "root=/dev/vda rw console=ttyS0 systemd.unified_cgroup_hierarchy=1 panic=-1"
     return [
         *("-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3G"),
@@ -161,16 +127,15 @@ def _port(monitor: Path) -> int:
         link.connect(str(monitor))
         with link.makefile("rw") as lines:
             lines.readline()
-            for command in (
-                {"execute": "qmp_capabilities"},
-                {"execute": "human-monitor-command", "arguments": {"command-line": "info usernet"}},
-            ):
-                lines.write(json.dumps(command) + "\n")
-                lines.flush()
-                reply = json.loads(lines.readline())
-    (row,) = [line for line in reply["return"].splitlines() if "HOST_FORWARD" in line]
+            _ask(lines, "qmp_capabilities")
+            reply = _ask(lines, "human-monitor-command", {"command-line": "info usernet"})
+    (row,) = [line for line in reply.splitlines() if "HOST_FORWARD" in line]
     return int(row.split()[3])
 
 
-def _do(*argv: str | Path) -> None:
-    subprocess.run(argv, check=True, timeout=PATIENCE)
+def _ask(lines: TextIO, command: str, arguments: Mapping[str, str] | None = None) -> str:
+    lines.write(json.dumps({"execute": command, "arguments": arguments or {}}) + "\n")
+    lines.flush()
+    while "return" not in (reply := json.loads(lines.readline())):
+        assert "event" in reply, reply
+    return str(reply["return"])

@@ -1,0 +1,114 @@
+"""Limits on a host with version 2 cgroups, changed while the container runs, and held."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.machine.conftest import shown
+from tests.support.machine import Machine
+
+MIB = 1 << 20
+EAT = "head -c 300M /dev/zero | tail -c 200M >/dev/null"
+SPIN = "timeout 4 sh -c 'while :; do :; done & while :; do :; done'"
+FORK = "for i in $(seq 60); do sleep 20 & done; wait"
+
+Inside = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def box(machine: Machine) -> str:
+    """A container that runs, whose disk has a size and a number of files."""
+    options = "--network none --disk 256M --inodes 4096"
+    machine.run(f"oven run --name box {options} debian-bookworm")
+    return "box"
+
+
+@pytest.fixture
+def inside(machine: Machine, box: str) -> Inside:
+    """Run a line of shell in the container, and give its exit status."""
+
+    def run(line: str) -> int:
+        return machine.run(f"oven exec {box} -- sh -c {_quoted(line)}", code=None).status
+
+    return run
+
+
+def _quoted(line: str) -> str:
+    return '"' + line.replace("$", "\\$").replace('"', '\\"') + '"'
+
+
+def use(machine: Machine, kind: str, key: str) -> object:
+    used = shown(machine, "box")["use"]
+    assert isinstance(used, dict)
+    return used[kind][key]
+
+
+def test_memory(machine: Machine, inside: Inside) -> None:
+    assert inside(EAT) == 0
+    machine.run("oven set box --memory 100M --swap 0")
+    assert use(machine, "memory", "limit") == 100 * MIB
+    assert inside(EAT) != 0
+    kills = use(machine, "memory", "oom-kills")
+    assert isinstance(kills, int)
+    assert kills > 0
+    machine.run("oven set box --memory none --swap none")
+    assert inside(EAT) == 0
+
+
+def test_processors(machine: Machine, inside: Inside) -> None:
+    before = use(machine, "cpu", "throttled")
+    machine.run("oven set box --cpus 0.5 --weight 200")
+    assert use(machine, "cpu", "limit") == 0.5
+    inside(SPIN)
+    held = use(machine, "cpu", "throttled")
+    assert isinstance(held, int)
+    assert isinstance(before, int)
+    assert held > before
+    machine.run("oven set box --cpus none --weight none")
+    assert use(machine, "cpu", "limit") is None
+
+
+def test_processes(machine: Machine, inside: Inside) -> None:
+    machine.run("oven set box --pids 40")
+    assert inside(FORK) != 0
+    machine.run("oven set box --pids none")
+    assert inside("for i in $(seq 60); do true & done; wait") == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "least", "line"),
+    [
+        # Through the page cache, as programs write: what version 1 of cgroups cannot limit.
+        ("--write-bps 1M", 6, "dd if=/dev/zero of=/srv/file bs=1M count=8 conv=fsync"),
+        ("--write-iops 10", 6, "dd if=/dev/zero of=/srv/file bs=4k count=80 oflag=direct"),
+        ("--read-bps 1M", 6, "dd if=/srv/file of=/dev/null bs=1M iflag=direct"),
+        ("--read-iops 10", 6, "dd if=/srv/file of=/dev/null bs=4k count=80 iflag=direct"),
+    ],
+)
+def test_rates(machine: Machine, inside: Inside, limit: str, least: int, line: str) -> None:
+    """A limit is a time that cannot be undercut, however slow the machine is."""
+    assert inside("dd if=/dev/zero of=/srv/file bs=1M count=8 conv=fsync") == 0
+    machine.run(f"oven set box {limit}")
+    timed = f"begin=$(date +%s); {line} && test $(($(date +%s) - begin)) -ge {least}"
+    assert inside(timed) == 0
+    machine.run(f"oven set box {limit.split()[0]} none")
+    limits = shown(machine, "box")["limits"]
+    assert isinstance(limits, dict)
+    assert [key for key, value in limits.items() if value is not None] == ["disk", "inodes"]
+
+
+def test_an_ext4_disk_grows_while_in_use(machine: Machine, inside: Inside) -> None:
+    fill = "dd if=/dev/zero of=/srv/large bs=1M count=300 conv=fsync"
+    many = "mkdir -p /srv/many && cd /srv/many && seq 5000 | xargs touch"
+    assert inside(fill) != 0
+    assert inside("rm /srv/large") == 0
+    assert inside(many) != 0
+    assert machine.run("oven exec box -- stat -f -c %T /srv").out != ""
+    machine.run("oven set box --disk 600M")
+    assert use(machine, "disk", "limit-bytes") == 600 * MIB
+    assert inside(many) == 0
+    assert inside(fill) == 0
+    machine.run("oven restart box")
+    assert use(machine, "disk", "limit-bytes") == 600 * MIB
+    assert inside("test $(ls /srv/many | wc -l) = 5000") == 0
+    machine.run("oven destroy --force box")
