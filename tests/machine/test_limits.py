@@ -1,5 +1,6 @@
 """Limits on a host with version 2 cgroups, changed while the container runs, and held."""
 
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -28,13 +29,9 @@ def inside(machine: Machine, box: str) -> Inside:
     """Run a line of shell in the container, and give its exit status."""
 
     def run(line: str) -> int:
-        return machine.run(f"oven exec {box} -- sh -c {_quoted(line)}", code=None).status
+        return machine.run(f"oven exec {box} -- sh -c {shlex.quote(line)}", code=None).status
 
     return run
-
-
-def _quoted(line: str) -> str:
-    return '"' + line.replace("$", "\\$").replace('"', '\\"') + '"'
 
 
 def use(machine: Machine, kind: str, key: str) -> object:
@@ -91,7 +88,7 @@ def test_rates(machine: Machine, inside: Inside, limit: str, least: int, line: s
     machine.run(f"oven set box {limit}")
     timed = f"begin=$(date +%s); {line} && test $(($(date +%s) - begin)) -ge {least}"
     assert inside(timed) == 0
-    machine.run(f"oven set box {limit.split()[0]} none")
+    machine.run(f"oven set box {limit.split(maxsplit=1)[0]} none")
     limits = shown(machine, "box")["limits"]
     assert isinstance(limits, dict)
     assert [key for key, value in limits.items() if value is not None] == ["disk", "inodes"]
