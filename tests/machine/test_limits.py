@@ -9,7 +9,7 @@ from tests.machine.conftest import shown
 from tests.support.machine import Machine
 
 MIB = 1 << 20
-EAT = "head -c 300M /dev/zero | tail -c 200M >/dev/null"
+EAT = "head -c 96M /dev/zero | tail -c 64M >/dev/null"
 SPIN = "timeout 4 sh -c 'while :; do :; done & while :; do :; done'"
 FORK = "for i in $(seq 60); do sleep 20 & done; wait"
 
@@ -42,8 +42,8 @@ def use(machine: Machine, kind: str, key: str) -> object:
 
 def test_memory(machine: Machine, inside: Inside) -> None:
     assert inside(EAT) == 0
-    machine.run("oven set box --memory 100M --swap 0")
-    assert use(machine, "memory", "limit") == 100 * MIB
+    machine.run("oven set box --memory 48M --swap 0")
+    assert use(machine, "memory", "limit") == 48 * MIB
     assert inside(EAT) != 0
     kills = use(machine, "memory", "oom-kills")
     assert isinstance(kills, int)

@@ -30,12 +30,12 @@ def only(machine: Machine) -> Iterator[Only]:
 @pytest.mark.parametrize("runtime", BOTH)
 def test_one_is_enough(machine: Machine, only: Only, name: str, runtime: str) -> None:
     only(runtime)
-    machine.run(f"oven run --name {name} --memory 200M debian-bookworm")
+    machine.run(f"oven run --name {name} --memory 100M debian-bookworm")
     state = machine.run(f"oven exec {name} -- systemctl is-system-running", code=None)
     assert state.out == "running\n"
-    machine.run(f"oven set {name} --memory 100M")
+    machine.run(f"oven set {name} --memory 48M")
     machine.run(f"oven freeze {name} && oven thaw {name}")
-    eat = "head -c 300M /dev/zero | tail -c 200M >/dev/null"
+    eat = "head -c 96M /dev/zero | tail -c 64M >/dev/null"
     assert machine.run(f"oven exec {name} -- sh -c '{eat}'", code=None).status != 0
     machine.run(f"oven restart {name} && oven stop {name}")
 

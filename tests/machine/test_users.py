@@ -9,7 +9,7 @@ from tests.support.machine import Done, Machine
 
 USER = "ann"
 MIB = 1 << 20
-EAT = "head -c 300M /dev/zero | tail -c 200M >/dev/null"
+EAT = "head -c 96M /dev/zero | tail -c 64M >/dev/null"
 FORK = "for i in $(seq 60); do sleep 20 & done; wait"
 
 
@@ -25,7 +25,7 @@ def home(machine: Machine) -> Iterator[None]:
 @pytest.fixture
 def own(machine: Machine, home: None) -> Iterator[str]:
     """A container of the user's that boots systemd."""
-    line = "oven run --name own --network none --memory 150M --pids 60 debian-bookworm"
+    line = "oven run --name own --network none --memory 48M --pids 60 debian-bookworm"
     machine.run(line, user=USER)
     yield "own"
     machine.run("oven destroy --force own", user=USER)
@@ -45,15 +45,15 @@ def test_limits_hold_for_what_is_started_inside(machine: Machine, own: str) -> N
     assert running.out == "running\n"
     used = shown(machine, "own", user=USER)["use"]
     assert isinstance(used, dict)
-    assert used["memory"]["limit"] == 150 * MIB
+    assert used["memory"]["limit"] == 48 * MIB
     assert inside(EAT).status != 0
     assert inside(FORK).status != 0
     machine.run("oven set own --memory none --pids none", user=USER)
     assert inside(EAT).status == 0
-    machine.run("oven set own --memory 150M", user=USER)
+    machine.run("oven set own --memory 48M", user=USER)
     assert inside(EAT).status != 0
 
 
 def test_single_commands_are_limited(machine: Machine, home: None) -> None:
-    line = f"oven run --network none --memory 100M debian-bookworm -- sh -c '{EAT}'"
+    line = f"oven run --network none --memory 48M debian-bookworm -- sh -c '{EAT}'"
     assert machine.run(line, user=USER, code=None).status not in (0, 125)
