@@ -20,6 +20,10 @@ HERE = Path(__file__).parent
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--machine-suite", default="bookworm", help="Debian of the emulated machine")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*abilities): what the machine must have for a test")
     # Who runs the tests in the background ignores Ctrl-C, and so would all that they start.
@@ -28,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test by its folder, and say in which order and company they run."""
-    order = ["unit", "integration", "system"]
+    order = ["unit", "integration", "system", "machine"]
     if config.getoption("numprocesses", None):
         order.reverse()  # with several workers, the longest companies begin first
     for item in items:
