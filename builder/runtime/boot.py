@@ -52,7 +52,8 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
     name = container.name
     _check_cgroup(places, container)
     _write_bundle(places, container)
-    pid = _create(places, container)
+    runtime = engine.find(places)
+    pid = _create(places, container, runtime)
     monitor = int((volatile_of(places, name) / "conmon.pid").read_text(encoding="ascii"))
     cgroups.set_apart(cgroup_of(places, name), monitor)
     cgroups.delegate(cgroup_of(places, name), container.first_id)
@@ -69,10 +70,12 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
         since=int(time.time()),
         address=next(iter(addresses), None),
         addresses=addresses,
+        engine=str(runtime),
+        engine_copy=engine.keep(places, runtime),
         again=again,
     )
     state.write(places, name, current)
-    _run_engine(places, name, "start", name)
+    _start(places, name, runtime)
     # Only now, since one whose init has begun is never given up when this command dies.
     current = msgspec.structs.replace(current, phase="booting")
     state.write(places, name, current)
@@ -124,26 +127,29 @@ def _write_bundle(places: Places, container: Container) -> None:
     (bundle / "config.json").write_bytes(msgspec.json.encode(content))
 
 
-def _create(places: Places, container: Container) -> int:
+def _create(places: Places, container: Container, runtime: Path) -> int:
     """Have conmon make the container, not yet started; give the pid of its first process."""
     conmon = find_program("conmon")
     if conmon is None:
         raise missing_program("conmon")
     name, volatile = container.name, volatile_of(places, container.name)
-    program, *arguments = engine.command(places, name, _log(places, name))
+    program, *arguments = engine.command(runtime, places, name, _log(places, name))
     (volatile / "exit").mkdir()
     answer, tell = os.pipe()
+    folder = os.open(folder_of(places, name), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     argv = [
         str(conmon), "--api-version", "1", "--cid", name, "--cuuid", container.uuid,
         "--name", name, "--runtime", program, "--bundle", str(volatile / "bundle"),
         "--container-pidfile", str(volatile / "container.pid"),
         "--conmon-pidfile", str(volatile / "conmon.pid"), "--exit-dir", str(volatile / "exit"),
-        "--log-path", f"k8s-file:{folder_of(places, name) / 'console.log'}",
+        # By its descriptor, since a colon in a path would end it for conmon.
+        "--log-path", f"k8s-file:/proc/self/fd/{folder}/console.log",
         "--log-size-max", str(_CONSOLE_LIMIT), "--full-attach", "--terminal",
         *_after(places, name),
         *(f"--runtime-arg={word}" for word in arguments),
     ]  # fmt: skip
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    told = os.open(_complaints(places, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     environment = {
         "_OCI_SYNCPIPE": str(tell),
         "TMPDIR": str(places.temporary),
@@ -153,13 +159,13 @@ def _create(places: Places, container: Container) -> int:
     here = room.Room(places, container, shared=volatile / "host", resolvers=servers)
     try:
         monitor = launch.launch(
-            launch.Program(argv, environment, (null, null, null), (tell,)),
+            launch.Program(argv, environment, (null, null, told), (tell, folder)),
             lambda: _enter(places, here),
             lambda child: limits.join(places, container, child),
         )
     finally:
-        os.close(tell)
-        os.close(null)
+        for fd in (tell, null, told, folder):
+            os.close(fd)
     return _first_pid(places, name, monitor, answer)
 
 
@@ -206,7 +212,7 @@ def _first_pid(places: Places, name: str, monitor: int, answer: int) -> int:
     if said.data <= 0:
         raise HostError(
             f"cannot create container `{name}`: "
-            + (engine.complaint(_log(places, name)) or said.message or "conmon gave no reason")
+            + (engine.complaint(_log(places, name)) or said.message or _last_word(places, name))
         )
     return said.data
 
@@ -220,13 +226,25 @@ def _give_up(places: Places, name: str) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _run_engine(places: Places, name: str, *words: str) -> None:
+def _last_word(places: Places, name: str) -> str:
+    """Give what conmon said at the end, without the marks of its log."""
+    text = _complaints(places, name).read_text(encoding="utf-8", errors="replace").strip()
+    _, _, reason = text.rpartition("\n")[2].rpartition("]: ")
+    return reason or "conmon gave no reason"
+
+
+def _start(places: Places, name: str, runtime: Path) -> None:
+    log = _log(places, name)
     done = on_host(
-        Command((*engine.command(places, name, _log(places, name)), *words), limit=PROMPT)
+        Command((*engine.command(runtime, places, name, log), "start", name), limit=PROMPT)
     )
     if done.code != 0:
-        reason = engine.complaint(_log(places, name)) or done.output.strip()
-        raise HostError(f"cannot {words[0]} container `{name}`: {reason}")
+        reason = engine.complaint(log) or done.output.strip()
+        raise HostError(f"cannot start container `{name}`: {reason}")
+
+
+def _complaints(places: Places, name: str) -> Path:
+    return volatile_of(places, name) / "conmon.log"
 
 
 def _log(places: Places, name: str) -> Path:

@@ -98,9 +98,9 @@ def _opened(places: Places, name: str | None, stack: contextlib.ExitStack) -> _O
     container = load(places, name)
     current = state.read(places, name)
     if current is not None and state.alive(current):
-        tree = stack.enter_context(TreeIO(Path(f"/proc/{current.pid}/root")))
+        tree = stack.enter_context(inside.root_of(name, current.pid))
         if not state.alive(current):
-            raise ConflictError(f"container `{name}` has just ended")
+            raise inside.has_ended(name)
         return _Opened(end, tree, container.first_id)
     container = stack.enter_context(journal.holding(places, name))
     if state.alive(state.read(places, name)):

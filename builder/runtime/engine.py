@@ -1,13 +1,17 @@
 """The OCI runtime: which one works on this host, and how it is called."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
 
-from builder.host import hierarchies, processes
+from builder.host import files, hierarchies, processes
 from builder.host.places import Places
 from builder.host.process import PROMPT, Command, find_program, missing_program, on_host
+from builder.model.errors import HostError
+from builder.runtime import state
 from builder.runtime.container import volatile_of
+from builder.runtime.state import State
 
 _CRUN_FLOOR = (1, 25)
 """Older ones follow links of the image at `/dev` (CVE-2025-31133 and kin)."""
@@ -40,10 +44,42 @@ def is_too_old(places: Places, path: Path) -> bool:
     return path.name == "crun" and _crun_version(places, path) < _CRUN_FLOOR
 
 
-def command(places: Places, name: str, log: Path) -> tuple[str, ...]:
+def command(engine: Path, places: Places, name: str, log: Path) -> tuple[str, ...]:
     """Begin a command line; the runtime's own records go with the container's volatile folder."""
     root = volatile_of(places, name) / "oci"
-    return (str(find(places)), "--root", str(root), "--log", str(log), "--log-format", "json")
+    return (str(engine), "--root", str(root), "--log", str(log), "--log-format", "json")
+
+
+def keep(places: Places, engine: Path) -> str:
+    """Have a copy of a runtime, for containers that go on when its package is removed.
+
+    No other runtime can read its records. Gives the name of the copy; there is one of each build.
+    """
+    status = engine.stat()
+    name = f"{engine.name}-{status.st_size:x}-{status.st_mtime_ns:x}"
+    copy = _kept(places, name)
+    if not copy.exists():
+        files.private(copy.parent)
+        with files.disk_errors(copy), files.draft_of(copy) as draft:
+            shutil.copyfile(engine, draft)
+            draft.chmod(0o700)
+            draft.rename(copy)
+        _forget_others(places, name)
+    return name
+
+
+def of_container(places: Places, name: str, current: State) -> Path:
+    """Give the runtime that a container was started with; raises HostError when it is gone."""
+    if not current.engine:
+        return find(places)  # started by an Oven that wrote none down
+    for path in (Path(current.engine), _kept(places, current.engine_copy)):
+        if path.is_file():
+            return path
+    program = Path(current.engine).name
+    raise HostError(
+        f"container `{name}` was started with `{program}`, which is not installed any more",
+        hint=f"install it again, or `oven restart {name}`",
+    )
 
 
 def complaint(log: Path) -> str | None:
@@ -55,6 +91,23 @@ def complaint(log: Path) -> str | None:
     lines = [msgspec.json.decode(line, type=_Line) for line in data.splitlines()]
     errors = [line.msg for line in lines if line.level == "error"]
     return errors[-1] if errors else None
+
+
+def _kept(places: Places, name: str) -> Path:
+    return places.data / "engines" / (name or "none")
+
+
+def _forget_others(places: Places, name: str) -> None:
+    """Remove the copies that no container runs with."""
+    from builder.runtime import storage  # only where a runtime is new
+
+    used = {name}
+    for container in storage.names(places):
+        if (current := state.read(places, container)) is not None:
+            used.add(current.engine_copy)
+    for path in _kept(places, name).parent.iterdir():
+        if path.name not in used and not path.name.startswith("."):
+            path.unlink(missing_ok=True)
 
 
 def _crun_version(places: Places, crun: Path) -> tuple[int, ...]:

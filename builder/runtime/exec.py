@@ -3,14 +3,12 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
 from builder.host import launch
 from builder.host.guard import Guard, Settings
 from builder.host.places import Places
-from builder.host.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, OvenError, RecipeError
 from builder.runtime import engine, inside, journal, orphans, room, spec, state
 from builder.runtime.container import check_name, load, volatile_of
@@ -49,7 +47,7 @@ def exec_command(places: Places, name: str, call: Call) -> int:
     current = _running(places, name)
     terminal = _terminal() if call.tty else None
     try:
-        with _program(places, name, _resolve(current, call), terminal) as (program, guard):
+        with _program(places, name, current, call, terminal) as (program, guard):
             pid = launch.launch(program, _way_in(places, name, current), guard.over)
             return launch.attend(pid, lambda: None, _forward_to(pid))
     finally:
@@ -62,7 +60,7 @@ def exec_command(places: Places, name: str, call: Call) -> int:
 def enter(places: Places, name: str, user: str = "root") -> int:
     """Open the user's login shell on our terminal; give its exit status."""
     current = _running(places, name)
-    with TreeIO(_root_of(current)) as tree:
+    with inside.root_of(name, current.pid) as tree:
         found = inside.find_user(tree, user)
         home = found.home if tree.is_dir(found.home) else "/"
     env = [f"HOME={found.home}", f"SHELL={found.shell}"]
@@ -83,7 +81,7 @@ def capture(
     reading, writing = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with _program(places, name, _resolve(current, Call(tuple(argv)))) as (program, guard):
+        with _program(places, name, current, Call(tuple(argv))) as (program, guard):
             silent = msgspec.structs.replace(program, streams=(null, writing, writing))
             try:
                 pid = launch.launch(silent, _way_in(places, name, current), guard.over)
@@ -106,7 +104,7 @@ def output(places: Places, name: str, argv: Sequence[str]) -> Iterator[bytes]:
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     with (
         open(reading, "rb") as file,  # noqa: PTH123  # opened by descriptor
-        _program(places, name, _resolve(current, Call(tuple(argv)))) as (program, guard),
+        _program(places, name, current, Call(tuple(argv))) as (program, guard),
     ):
         silent = msgspec.structs.replace(program, streams=(null, writing, writing))
         try:
@@ -141,7 +139,13 @@ def _running(places: Places, name: str) -> State:
 
 
 def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:
-    return lambda: room.enter_again(places, name, current.monitor)
+    def enter() -> None:
+        try:
+            room.enter_again(places, name, current.monitor)
+        except (FileNotFoundError, ProcessLookupError):
+            raise inside.has_ended(name) from None
+
+    return enter
 
 
 def _terminal() -> Settings:
@@ -157,12 +161,8 @@ def _terminal() -> Settings:
         ) from None
 
 
-def _root_of(current: State) -> Path:
-    return Path(f"/proc/{current.pid}/root")
-
-
-def _resolve(current: State, call: Call) -> spec.Process:
-    with TreeIO(_root_of(current)) as tree:
+def _resolve(name: str, current: State, call: Call) -> spec.Process:
+    with inside.root_of(name, current.pid) as tree:
         user = inside.find_user(tree, call.user)
         words = dict(word.partition("=")[::2] for word in call.env)
         inside.check_program(tree, call.argv[0], words.get("PATH", spec.PATH))
@@ -177,27 +177,31 @@ def _resolve(current: State, call: Call) -> spec.Process:
 
 @contextlib.contextmanager
 def _program(
-    places: Places, name: str, process: spec.Process, terminal: Settings | None = None
+    places: Places, name: str, current: State, call: Call, terminal: Settings | None = None
 ) -> Iterator[tuple[launch.Program, Guard]]:
     """Give the call of the runtime, and its guard; two files last as long as it may use them."""
+    process = _resolve(name, current, call)
     unique = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
     file = volatile_of(places, name) / f"{unique}.json"
     log = file.with_suffix(".log")
     room.plain_umask()
     try:
         file.write_bytes(msgspec.json.encode(spec.process_part(process, room.open_files())))
-        argv = (*engine.command(places, name, log), "exec", "--process", str(file), name)
+        runtime = engine.of_container(places, name, current)
+        argv = (*engine.command(runtime, places, name, log), "exec", "--process", str(file), name)
         with Guard((file, log), terminal) as guard:
             yield launch.Program(argv, guarded=True), guard
         complaint = engine.complaint(log)
         if complaint is not None:
-            raise _refused(name, complaint)
+            raise _refused(name, current, complaint)
     finally:
         file.unlink(missing_ok=True)
         log.unlink(missing_ok=True)
 
 
-def _refused(name: str, complaint: str) -> OvenError:
+def _refused(name: str, current: State, complaint: str) -> OvenError:
+    if not state.alive(current):
+        return inside.has_ended(name)
     if "paused" in complaint:
         return _is_frozen(name)
     return HostError(f"cannot run a command in container `{name}`: {complaint}")

@@ -1,11 +1,14 @@
 """Looking into a container's root from outside: who a user is, whether a program is there."""
 
+import contextlib
 import stat
+from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from builder.host.treeio import TreeIO
-from builder.model.errors import HostError, NotFoundError, RecipeError
+from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.runtime.container import IDS
 from builder.runtime.spec import PATH
 
@@ -30,6 +33,24 @@ class NotExecutableError(HostError):
     """The command is there, but is no program; a shell would end with 126."""
 
     exit_code = 126
+
+
+def has_ended(name: str) -> ConflictError:
+    """Tell of a container that was seen to run and has ended since."""
+    return ConflictError(
+        f"container `{name}` has just ended", hint=f"`oven logs {name}` may tell why"
+    )
+
+
+@contextlib.contextmanager
+def root_of(name: str, pid: int) -> Iterator[TreeIO]:
+    """Open a running container's root, by its first process; ConflictError when that has ended."""
+    try:
+        tree = TreeIO(Path(f"/proc/{pid}/root"))
+    except (FileNotFoundError, ProcessLookupError):
+        raise has_ended(name) from None
+    with tree:
+        yield tree
 
 
 class User(msgspec.Struct, frozen=True):

@@ -7,10 +7,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from builder.host import cgroups, files, hierarchies, locks, processes
 from builder.host.places import Places
 from builder.host.removal import remove_tree
-from builder.model.errors import NotFoundError
+from builder.model.errors import HostError, NotFoundError
 from builder.runtime import state
 from builder.runtime.container import CHANGE, Container, cgroup_of, folder_of, load, volatile_of
 
@@ -181,6 +183,10 @@ def _clean(places: Places, name: str, *, networked: bool) -> None:
         os.close(monitor)
     if current is not None and current.phase == "waiting":
         _dismiss(current)
+    if current is not None and state.alive(current) and current.phase != "stopping":
+        # Or whoever comes after our death takes what is about to end for one that runs.
+        with contextlib.suppress(HostError):
+            state.write(places, name, msgspec.structs.replace(current, phase="stopping"))
     cgroups.kill(cgroup_of(places, name))
     if current is not None and not hierarchies.available():
         _kill(current)

@@ -41,6 +41,10 @@ class State(Value, frozen=True, kw_only=True):
     """Where it is reached: the first of its addresses."""
     addresses: tuple[str, ...] = ()
     """What its networks gave it, in the order of its interfaces, IPv4 before IPv6."""
+    engine: str = ""
+    """The OCI runtime that it was started with: a program of the host."""
+    engine_copy: str = ""
+    """The name of a copy of that, for when the host has it no more."""
     again: int = 0
     """How often in a row it was started anew because it had failed."""
 
