@@ -129,25 +129,10 @@ def _write_bundle(places: Places, container: Container) -> None:
 
 def _create(places: Places, container: Container, runtime: Path) -> int:
     """Have conmon make the container, not yet started; give the pid of its first process."""
-    conmon = find_program("conmon")
-    if conmon is None:
-        raise missing_program("conmon")
     name, volatile = container.name, volatile_of(places, container.name)
-    program, *arguments = engine.command(runtime, places, name, _log(places, name))
     (volatile / "exit").mkdir()
     answer, tell = os.pipe()
     folder = os.open(folder_of(places, name), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    argv = [
-        str(conmon), "--api-version", "1", "--cid", name, "--cuuid", container.uuid,
-        "--name", name, "--runtime", program, "--bundle", str(volatile / "bundle"),
-        "--container-pidfile", str(volatile / "container.pid"),
-        "--conmon-pidfile", str(volatile / "conmon.pid"), "--exit-dir", str(volatile / "exit"),
-        # By its descriptor, since a colon in a path would end it for conmon.
-        "--log-path", f"k8s-file:/proc/self/fd/{folder}/console.log",
-        "--log-size-max", str(_CONSOLE_LIMIT), "--full-attach", "--terminal",
-        *_after(places, name),
-        *(f"--runtime-arg={word}" for word in arguments),
-    ]  # fmt: skip
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     told = os.open(_complaints(places, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     environment = {
@@ -158,6 +143,7 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
     servers = room.resolvers_for(places, container)
     here = room.Room(places, container, shared=volatile / "host", resolvers=servers)
     try:
+        argv = _monitor(places, container, runtime, folder)
         monitor = launch.launch(
             launch.Program(argv, environment, (null, null, told), (tell, folder)),
             lambda: _enter(places, here),
@@ -167,6 +153,26 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
         for fd in (tell, null, told, folder):
             os.close(fd)
     return _first_pid(places, name, monitor, answer)
+
+
+def _monitor(places: Places, container: Container, runtime: Path, folder: int) -> list[str]:
+    """Write the call of conmon (conmon(8)); `folder` is a descriptor of the container's folder."""
+    conmon = find_program("conmon")
+    if conmon is None:
+        raise missing_program("conmon")
+    name, volatile = container.name, volatile_of(places, container.name)
+    program, *arguments = engine.command(runtime, places, name, _log(places, name))
+    return [
+        str(conmon), "--api-version", "1", "--cid", name, "--cuuid", container.uuid,
+        "--name", name, "--runtime", program, "--bundle", str(volatile / "bundle"),
+        "--container-pidfile", str(volatile / "container.pid"),
+        "--conmon-pidfile", str(volatile / "conmon.pid"), "--exit-dir", str(volatile / "exit"),
+        # By its descriptor, since a colon in a path would end it for conmon.
+        "--log-path", f"k8s-file:/proc/self/fd/{folder}/console.log",
+        "--log-size-max", str(_CONSOLE_LIMIT), "--full-attach", "--terminal",
+        *_after(places, name),
+        *(f"--runtime-arg={word}" for word in arguments),
+    ]  # fmt: skip
 
 
 def _check_cgroup(places: Places, container: Container) -> None:

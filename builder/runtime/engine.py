@@ -53,17 +53,17 @@ def command(engine: Path, places: Places, name: str, log: Path) -> tuple[str, ..
 def keep(places: Places, engine: Path) -> str:
     """Have a copy of a runtime, for containers that go on when its package is removed.
 
-    No other runtime can read its records. Gives the name of the copy; there is one of each build.
+    No other runtime can read its records. Gives the name of the copy, of which there is one of each
+    build; nothing where the disk has no room for it, which keeps no container from starting.
     """
     status = engine.stat()
     name = f"{engine.name}-{status.st_size:x}-{status.st_mtime_ns:x}"
     copy = _kept(places, name)
     if not copy.exists():
-        files.private(copy.parent)
-        with files.disk_errors(copy), files.draft_of(copy) as draft:
-            shutil.copyfile(engine, draft)
-            draft.chmod(0o700)
-            draft.rename(copy)
+        try:
+            _copy(engine, copy)
+        except OSError:
+            return ""
         _forget_others(places, name)
     return name
 
@@ -95,6 +95,14 @@ def complaint(log: Path) -> str | None:
 
 def _kept(places: Places, name: str) -> Path:
     return places.data / "engines" / (name or "none")
+
+
+def _copy(engine: Path, copy: Path) -> None:
+    files.private(copy.parent)
+    with files.draft_of(copy) as draft:
+        shutil.copyfile(engine, draft)
+        draft.chmod(0o700)
+        draft.rename(copy)
 
 
 def _forget_others(places: Places, name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import watch
+from builder.host import processes, watch
 from builder.model.errors import OvenError
 from builder.model.progress import Silent
 from builder.model.value import Digest, canonical, hex_of
@@ -167,7 +167,11 @@ def test_one_that_is_to_stop_is_not_started_for_a_verdict(rig: Rig, oven: Oven) 
     process.communicate()
     current = state.read(rig.places, "test")
     assert current is not None
+    fd = processes.hold(current.pid, current.pid_started)
+    assert fd
     os.kill(current.pid, signal.SIGKILL)
+    assert processes.wait_end(fd, 20)
+    os.close(fd)
     said = oven.said("stop", "test")
     assert "is as it was before the upgrade" in said
     assert load(rig.places, "test").template == DIGEST
