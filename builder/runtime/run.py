@@ -82,13 +82,8 @@ def _run(places: Places, container: Container, order: Order) -> int:
         content = spec.configuration(container, process, host)
         (bundle / "config.json").write_bytes(msgspec.json.encode(content))
 
-    argv = (
-        *engine.command(engine.find(places), places, name, log),
-        "run",
-        "--bundle",
-        str(bundle),
-        name,
-    )
+    call = engine.command(engine.find(places), places, name, log)
+    argv = (*call, "run", "--bundle", str(bundle), name)
     try:
         program = launch.Program(argv)
         pid = launch.launch_isolated(program, prepare, partial(limits.join, places, container))
