@@ -56,7 +56,6 @@ def run_command(places: Places, container: Container, order: Order) -> int:
 
 def _run(places: Places, container: Container, order: Order) -> int:
     name = container.name
-    cgroup = cgroup_of(places, name)
     volatile = volatile_of(places, name)
     bundle = volatile / "bundle"
     volatile.mkdir(mode=0o700, parents=True)
@@ -65,7 +64,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
     gate = _Gate(places, container) if container.interfaces else None
     host = spec.Host(
         rootfs=str(places.rootfs),
-        cgroup=cgroups.path_of(cgroup),
+        cgroup=cgroups.path_of(cgroup_of(places, name)),
         unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
         open_files=room.open_files(),
         machine=room.machine(),
