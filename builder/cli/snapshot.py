@@ -137,11 +137,11 @@ def stopped(places: Places, name: str, *, stop: bool) -> Iterator[None]:
     """Have a running container stopped for a while if that was said, or is now on a terminal."""
     from builder.cli.lifecycle import start_and_tell
     from builder.model.errors import ConflictError
-    from builder.runtime import journal, lifecycle, state, tasks
+    from builder.runtime import journal, lifecycle, orphans, state, tasks
     from builder.runtime.container import load
 
     journal.resume(places, name)
-    runs = state.status(places, name) != "stopped"
+    runs = state.status_of(orphans.seen(places, name)) != "stopped"
     if runs and not stop and sys.stdin.isatty():
         stop = click.confirm(f"container `{name}` is running; stop it?", err=True)
     if not runs or not stop:

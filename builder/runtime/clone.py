@@ -99,7 +99,8 @@ def rename(places: Places, name: str, new: str) -> None:
     containers = places.data / "containers"
     with journal.holding(places, name) as container, files.disk_errors(containers):
         if state.read(places, name) is not None:
-            raise ConflictError(f"container `{name}` is running", hint=f"`oven stop {name}` first")
+            word = state.status(places, name)
+            raise ConflictError(f"container `{name}` is {word}", hint=f"`oven stop {name}` first")
         with files.locked(containers / ".lock", what="the containers"):
             target = folder_of(places, new)
             if target.exists():

@@ -105,7 +105,7 @@ def destroy(places: Places, name: str, *, force: bool = False) -> None:
         if state.read(places, name) is not None:
             if not force:
                 raise ConflictError(
-                    f"container `{name}` is running",
+                    f"container `{name}` is {state.status(places, name)}",
                     hint=f"`oven stop {name}` first, or `oven destroy --force {name}`",
                 )
             journal.clean(places, name, networked=bool(container.interfaces))

@@ -134,7 +134,8 @@ def compact(places: Places, name: str) -> None:
 
 
 def find(places: Places, name: str, snapshot: str) -> Snapshot:
-    """Give a snapshot by its name."""
+    """Give a snapshot by its name; raises NotFoundError, also when there is no such container."""
+    load(places, name)
     known = changes.snapshots_in(folder_of(places, name))
     if snapshot not in known:
         raise NotFoundError(
@@ -171,7 +172,7 @@ def refuse_running(places: Places, name: str) -> None:
     """Raise ConflictError unless a container is stopped."""
     if state.read(places, name) is not None:
         raise ConflictError(
-            f"container `{name}` is running",
+            f"container `{name}` is {state.status(places, name)}",
             hint=f"add `--stop`, or `oven stop {name}` first",
         )
 
