@@ -267,7 +267,8 @@ def test_metadata_of_a_stranger(sources: Sources, mirror: Mirror, archive: RpmAr
 
 
 def test_an_index_that_is_not_the_signed_one(sources: Sources, mirror: Mirror) -> None:
-    mirror.faults["primary.xml.gz"] = Fault(body=b"nothing")
+    for compressed in ("primary.xml.gz", "primary.xml.zst"):  # by createrepo_c's version
+        mirror.faults[compressed] = Fault(body=b"nothing")
     with pytest.raises(UpstreamError):
         resolve(asked(), sources)
 

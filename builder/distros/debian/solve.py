@@ -250,7 +250,7 @@ def _update_error(done: Done, family: Family) -> OvenError:
     if failed:
         url, why = failed[0].groups()
         return MirrorError(
-            f"cannot download `{url}`: {why.strip()}",
+            f"cannot download `{url}`: {why.strip().rstrip(':')}",
             tuple(found[1] for found in failed),
             hint="try again later, or set another mirror",
         )
