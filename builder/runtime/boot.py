@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import cgroups, hierarchies, launch, processes
+from builder.host import cgroups, hierarchies, launch, processes, watch
 from builder.host.places import PACKAGE, Places
 from builder.host.process import PROMPT, Command, find_program, missing_program, on_host
 from builder.model.errors import HostError
@@ -19,6 +19,8 @@ from builder.runtime.state import State
 
 _CONSOLE_LIMIT = 16 << 20
 """Bytes of console that are kept; a container must not fill the host's disk by talking."""
+_REASON = 2.0
+"""Seconds that a runtime is given to say why it failed."""
 _JOURNAL = "[Journal]\nSystemMaxFileSize=8M\nRuntimeMaxFileSize=8M\n"
 
 
@@ -218,7 +220,12 @@ def _first_pid(places: Places, name: str, monitor: int, answer: int) -> int:
     if said.data <= 0:
         raise HostError(
             f"cannot create container `{name}`: "
-            + (engine.complaint(_log(places, name)) or said.message or _last_word(places, name))
+            + (
+                engine.complaint(_log(places, name))
+                or said.message
+                or _late_complaint(places, name)
+                or _last_word(places, name)
+            )
         )
     return said.data
 
@@ -230,6 +237,18 @@ def _give_up(places: Places, name: str) -> None:
         for pid in (*processes.below(monitor), monitor):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _late_complaint(places: Places, name: str) -> str | None:
+    """Give the runtime's reason; conmon may end (2.1.12 does) before that has written it down."""
+    deadline = time.monotonic() + _REASON
+    with watch.Folder(volatile_of(places, name)) as folder:
+        while (reason := engine.complaint(_log(places, name))) is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            folder.wait(left)
+    return reason
 
 
 def _last_word(places: Places, name: str) -> str:

@@ -1,5 +1,6 @@
 """The OCI runtime: which one works on this host, and how it is called."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -88,8 +89,11 @@ def complaint(log: Path) -> str | None:
         data = log.read_bytes()
     except FileNotFoundError:
         return None
-    lines = [msgspec.json.decode(line, type=_Line) for line in data.splitlines()]
-    errors = [line.msg for line in lines if line.level == "error"]
+    errors = []
+    for line in data.splitlines():
+        with contextlib.suppress(msgspec.MsgspecError):  # the last one may be half written
+            said = msgspec.json.decode(line, type=_Line)
+            errors += [said.msg] if said.level == "error" else []
     return errors[-1] if errors else None
 
 
