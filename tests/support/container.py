@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,8 +125,9 @@ def rig_in(folder: Path, rootfs: Path) -> Iterator[Rig]:
     finally:
         from builder.runtime import storage
 
-        for name in storage.names(places):
-            lifecycle.destroy(places, name, force=True)
+        with ExitStack() as stack:  # one that cannot be destroyed keeps no other
+            for name in storage.names(places):
+                stack.callback(lifecycle.destroy, places, name, force=True)
 
 
 def tiny_tree(root: Path) -> Path:
