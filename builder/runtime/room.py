@@ -136,6 +136,10 @@ def _show(rootfs: Path, lower: Path, area: Path, room: Room) -> None:
 def _mount_binds(room: Room, tree: TreeIO) -> None:
     from builder.runtime import volumes  # most containers have none
 
+    if room.container.first_id == 0:
+        # An ordinary user's: the user is root inside already, and whoever else owns a file nobody.
+        volumes.mount(room.places, room.container, tree, None)
+        return
     with mounts.user_namespace(room.container.first_id, IDS) as namespace:
         volumes.mount(room.places, room.container, tree, namespace)
 

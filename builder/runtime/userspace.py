@@ -10,9 +10,16 @@ import msgspec
 
 from builder.host import ports, processes, watch
 from builder.host.places import Places
-from builder.host.process import PROMPT, Command, on_host, start_apart
+from builder.host.process import (
+    PROMPT,
+    Command,
+    find_program,
+    missing_program,
+    on_host,
+    start_apart,
+)
 from builder.model.errors import ConflictError, HostError, RecipeError
-from builder.model.network import PortMapping
+from builder.model.network import DEFAULT, PortMapping
 from builder.runtime.container import Container, volatile_of
 
 # Nobody but root can lay a cable to the host. So the guest has one interface, which looks like the
@@ -38,7 +45,9 @@ _OF_LATER = "--map-host-loopback"
 
 def attach(places: Places, container: Container, pid: int) -> None:
     """Give a container that has been created, and not been started, its `eth0`."""
-    check(container)
+    check_shape(container)
+    check_host(container)
+    _check_free(container)
     folder = volatile_of(places, container.name)
     alone = _refuses_loopback()
     argv = _in_one(container, pid, folder) if alone else _in_two(container, pid, folder)
@@ -133,14 +142,20 @@ def _refuses_loopback() -> bool:
     return _OF_LATER in on_host(Command(("pasta", "--help"), limit=PROMPT)).output
 
 
-def check(container: Container) -> None:
-    """Raise what keeps a container from being given the network that its record asks for."""
+def check_shape(container: Container) -> None:
+    """Refuse a network that nobody but root could give."""
     first, *others = container.interfaces
-    if others or first.address or first.address6 or first.rate:
+    if others or first.address or first.address6 or first.rate or first.network != DEFAULT:
         raise RecipeError(
             "an ordinary user's container has one network, with the host's address",
-            hint="leave addresses, rates and further networks out, or run it as root",
+            hint="leave addresses, rates and other networks out, or run it as root",
         )
+
+
+def check_host(container: Container) -> None:
+    """Refuse a network that this host does not let its users have."""
+    if find_program("pasta") is None:
+        raise missing_program("pasta")
     if not os.access(_TUN, os.R_OK | os.W_OK):
         raise HostError(
             f"`{_TUN}` may not be used, which an ordinary user's networks need",
@@ -154,6 +169,10 @@ def check(container: Container) -> None:
                 hint=f"choose one from {lowest} on, or as root:"
                 f" sysctl net.ipv4.ip_unprivileged_port_start={mapping.host}",
             )
+
+
+def _check_free(container: Container) -> None:
+    for mapping in container.ports:
         address = mapping.address or "0.0.0.0"  # only looked at
         if not ports.is_free(mapping.protocol, address, mapping.host):
             holder = ports.holder_of(mapping.protocol, mapping.host)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.host.hierarchies import Layout, layout
 from tests.support.needs import needs
 from tests.support.ordinary_user import Account
 from tests.support.oven import Oven, end, text, wait_for_line
@@ -245,21 +246,71 @@ def test_a_network_reaches_out_and_in(networked: Oven) -> None:
     ("options", "says"),
     [
         (("-p", "80:80"), "cannot publish port 80"),
-        (("--memory", "64M"), "cannot limit memory"),
+        (("--disk", "300M"), "cannot have a limit of its disk"),
+        (("--inodes", "4096"), "cannot have a limit of its disk"),
+        (("--network", "oven,address=10.213.0.9"), "one network, with the host's address"),
+        (("--network", "oven,rate=10M"), "one network, with the host's address"),
+        (("--network", "oven", "--network", "other"), "one network, with the host's address"),
+        (("--network", "other"), "one network, with the host's address"),
     ],
 )
-def test_what_a_user_cannot_have_is_refused(
+def test_what_a_user_cannot_have_is_refused_when_asked_for(
     networked: Oven, options: tuple[str, ...], says: str
 ) -> None:
-    said = networked.said("run", "--name", "no", *options, "debian-bookworm", code=3)
-    assert says in said
-    assert " no " not in text(networked("list").stdout)
+    code = 2 if "network" in says else 3
+    assert says in networked.said("run", "--name", "no", *options, "debian-bookworm", code=code)
+    assert says in networked.said("create", "no", *options, "debian-bookworm", code=code)
+    assert says in networked.said("run", *options, "debian-bookworm", "--", "true", code=125)
+    assert text(networked("list", "-q").stdout) == ""
+    networked("create", "there", "debian-bookworm")
+    before = networked.json("show", "there")
+    assert says in networked.said("set", "there", *options, code=code)
+    assert networked.json("show", "there") == before
+    networked("destroy", "there")
+
+
+def test_limits_without_controllers_are_refused_when_asked_for(delegated: Oven) -> None:
+    if layout() is Layout.UNIFIED:
+        pytest.skip("a user may have controllers on such a host")
+    for option, value in (("--memory", "64M"), ("--cpus", "1"), ("--pids", "99")):
+        create = ("create", "no", "--network", "none", option, value, "debian-bookworm")
+        said = delegated.said(*create, code=3)
+        assert f"an ordinary user cannot limit {option[2:].removesuffix('s')}" in said
+        assert "systemd.unified_cgroup_hierarchy=1" in said
+
+
+def test_folders_and_volumes_of_the_user_are_shown(delegated: Oven, somebody: Account) -> None:
+    mine = delegated.home / "mine"
+    mine.mkdir()
+    (mine / "file").write_text("mine\n")
+    for path in (mine, mine / "file"):
+        os.chown(path, somebody.uid, somebody.uid)
+    script = """
+        stat -c '%U %a' /srv/mine /srv/mine/file /srv/etc/hostname /data
+        cat /srv/mine/file; echo new >/srv/mine/new; chown 33 /srv/mine/new; echo kept >>/data/kept
+        echo no >/srv/etc/no || echo refused
+        echo no >/srv/ro/no || echo refused
+    """
+    options = ("--bind", "/etc:/srv/etc", "--bind", f"{mine}:/srv/mine",
+               "--bind", f"{mine}:/srv/ro:ro", "--volume", "kept:/data")  # fmt: skip
+    run = ("--network", "none", *options, "debian-bookworm")
+    said = delegated("run", *run, "--", "sh", "-c", script)
+    assert text(said.stdout).splitlines() == [
+        "root 755", "root 644", "nobody 644", "root 755", "mine", "refused", "refused",
+    ]  # fmt: skip
+    assert (mine / "new").stat().st_uid != somebody.uid
+    delegated("run", "--name", "shows", *run)
+    seen = delegated("exec", "shows", "--", "cat", "/srv/mine/new", "/data/kept").stdout
+    assert seen == b"new\nkept\n"
+    assert "is used by `shows`" in delegated.said("volume", "rm", "kept", code=7)
+    delegated("destroy", "--force", "shows")
+    delegated("volume", "rm", "kept")
 
 
 def test_a_tun_device_that_may_not_be_used_is_told(delegated: Oven) -> None:
     if Path("/dev/net/tun").stat().st_mode & 0o006:
         pytest.skip("everybody may use it here")
-    said = delegated.said("run", "--name", "no", "debian-bookworm", code=3)
+    said = delegated.said("create", "no", "debian-bookworm", code=3)
     assert "chmod 0666 /dev/net/tun" in said
 
 
