@@ -139,7 +139,7 @@ def _not_there(places: Places, controller: str, accounts: Accounts) -> HostError
     reason, hint = (
         "this user's cgroup has not been given that controller",
         (
-            "leave the limit out, or have root say `systemctl edit user@.service`, there `[Service]`"
+            "leave the limit out, or have root `systemctl edit user@.service`, with `[Service]`"
             " and `Delegate=cpu cpuset io memory pids`, and log in anew"
         ),
     )

@@ -71,12 +71,14 @@ def look_into(room: Room) -> None:
             _mount_binds(room, tree)
 
 
-def enter_again(places: Places, name: str, monitor: int) -> None:
+def enter_again(places: Places, name: str, monitor: int, first: int) -> None:
     """Move this process into the room of a running container, where its monitor is.
+
+    Its first process shows where others of it belong.
 
     That is still outside of the container; the runtime takes the last step (CVE-2019-5736).
     """
-    cgroups.enter(cgroup_of(places, name))
+    cgroups.enter(cgroup_of(places, name), first)
     mounts.join_namespace(monitor)
 
 

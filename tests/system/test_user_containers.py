@@ -279,8 +279,10 @@ def test_limits_without_controllers_are_refused_when_asked_for(delegated: Oven) 
         assert "systemd.unified_cgroup_hierarchy=1" in said
 
 
-def test_folders_and_volumes_of_the_user_are_shown(delegated: Oven, somebody: Account) -> None:
-    mine = delegated.home / "mine"
+def test_folders_and_volumes_of_the_user_are_shown(
+    delegated: Oven, somebody: Account, disk: Path
+) -> None:
+    mine = disk / "mine"
     mine.mkdir()
     (mine / "file").write_text("mine\n")
     for path in (mine, mine / "file"):
