@@ -159,7 +159,7 @@ def delegate(name: str, owner: int) -> None:
 
 
 def enter(name: str, first: int) -> None:
-    """Put this process among those of a running container, of which one is given.
+    """Put this process among those of a running container, of which the first one is given.
 
     On a version 2 host root's OCI runtime does that. An ordinary user's tries too, but lets the
     command run outside, where no limit counts, when it fails. It does as soon as systemd inside
@@ -168,14 +168,9 @@ def enter(name: str, first: int) -> None:
     """
     if not available() or (layout() is Layout.UNIFIED and not is_of_user()):
         return
-    folder = f"{_PARENT}/{name}/{_GUEST}"
+    part = f"{_GUEST}/{_below_guest(name, first)}" if layout() is Layout.UNIFIED else _GUEST
     with _unified() as root:
-        try:
-            _write(root, f"{folder}/cgroup.procs", b"0")
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            _write(root, f"{folder}/{_below_guest(name, first)}/cgroup.procs", b"0")
+        _write(root, f"{_PARENT}/{name}/{part}/cgroup.procs", b"0")
 
 
 def _below_guest(name: str, pid: int) -> str:
