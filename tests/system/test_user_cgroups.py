@@ -1,4 +1,4 @@
-"""Where commands of ordinary users run: in the cgroup of their container, whose limits they have."""
+"""Commands of ordinary users run in the cgroup of their container, whose limits they have."""
 
 import os
 from collections.abc import Iterator

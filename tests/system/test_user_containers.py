@@ -288,7 +288,7 @@ def test_folders_and_volumes_of_the_user_are_shown(
     for path in (mine, mine / "file"):
         os.chown(path, somebody.uid, somebody.uid)
     script = """
-        stat -c '%U %a' /srv/mine /srv/mine/file /srv/etc/hostname /data
+        stat -c '%U %a' /srv/mine /srv/mine/file /srv/etc/passwd /data
         cat /srv/mine/file; echo new >/srv/mine/new; chown 33 /srv/mine/new; echo kept >>/data/kept
         echo no >/srv/etc/no || echo refused
         echo no >/srv/ro/no || echo refused
