@@ -16,12 +16,12 @@ from builder.host.hierarchies import (
     Layout,
     available,
     delegated,
+    is_of_user,
     layout,
     legacy,
     limiting,
     whole,
 )
-from builder.host.privilege import current
 from builder.model.errors import HostError
 
 # Every kernel has the version 2 hierarchy, also where the host uses version 1 and does not mount
@@ -46,7 +46,7 @@ def path_of(name: str) -> str:
 
     For an ordinary user it is empty where the OCI runtime must not touch any.
     """
-    if not current().unprivileged:
+    if not is_of_user():
         return f"/{_PARENT}/{name}/{_GUEST}"
     part = delegated() if layout() is Layout.UNIFIED else None
     return f"/{part.relative_to(ROOT)}/{_PARENT}/{name}/{_GUEST}" if part else ""
@@ -55,7 +55,7 @@ def path_of(name: str) -> str:
 def controllers() -> frozenset[str]:
     """Name what can be limited through the hierarchies that this host has mounted."""
     if layout() is Layout.UNIFIED:
-        part = delegated() if current().unprivileged else ROOT
+        part = delegated() if is_of_user() else ROOT
         words = (part / "cgroup.controllers").read_text(encoding="ascii") if part else ""
         return frozenset(words.split())
     return frozenset(word for words in limiting().values() for word in words)
@@ -87,7 +87,7 @@ def accounts() -> Accounts:
 
 def _top() -> Path:
     """Give the version 2 cgroup that all containers are below, on a host of that version."""
-    part = delegated() if current().unprivileged else None
+    part = delegated() if is_of_user() else None
     return part or ROOT
 
 
@@ -158,13 +158,26 @@ def delegate(name: str, owner: int) -> None:
             os.chown(path, owner, owner, dir_fd=root, follow_symlinks=False)
 
 
-def enter(name: str) -> None:
-    """Put this process among those of a running container; its runtime does the rest."""
-    if not available():
+def enter(name: str, first: int) -> None:
+    """Put this process among those of a running container, of which the first one is given.
+
+    On a version 2 host root's OCI runtime does that. An ordinary user's tries too, but lets the
+    command run outside, where no limit counts, when it fails. It does as soon as systemd inside
+    has controllers of its own: then `guest` may have no processes itself (cgroup-v2.rst, "No
+    Internal Process Constraint"), only the cgroups below, such as that of the first one.
+    """
+    if not available() or (layout() is Layout.UNIFIED and not is_of_user()):
         return
-    if layout() is Layout.LEGACY:
-        with _unified() as root:
-            _write(root, f"{_PARENT}/{name}/guest/cgroup.procs", b"0")
+    part = f"{_GUEST}/{_below_guest(name, first)}" if layout() is Layout.UNIFIED else _GUEST
+    with _unified() as root:
+        _write(root, f"{_PARENT}/{name}/{part}/cgroup.procs", b"0")
+
+
+def _below_guest(name: str, pid: int) -> str:
+    """Tell where below the root of its container a process is."""
+    lines = Path(f"/proc/{pid}/cgroup").read_bytes().splitlines()
+    path = next((os.fsdecode(line) for line in lines if line.startswith(b"0::/")), "")
+    return path.partition(f"/{_PARENT}/{name}/{_GUEST}")[2].strip("/")
 
 
 def set_apart(name: str, pid: int) -> None:

@@ -37,7 +37,12 @@ def available() -> bool:
     Root's do. An ordinary user's do below the highest cgroup around this process that the user
     owns, which systemd's user manager has given away (cgroup-v2.rst, "Delegation").
     """
-    return (os.geteuid() == 0 and not current().unprivileged) or delegated() is not None
+    return not is_of_user() or delegated() is not None
+
+
+def is_of_user() -> bool:
+    """Tell whether this process is an ordinary user's, as root of a namespace or not yet."""
+    return os.geteuid() != 0 or current().unprivileged
 
 
 def delegated() -> Path | None:
@@ -70,7 +75,7 @@ def whole() -> int | None:
 
 def limiting() -> dict[Path, tuple[str, ...]]:
     """Find the version 1 hierarchies that limit containers: root's, unless they are read-only."""
-    if current().unprivileged:
+    if is_of_user():
         return {}
     return {folder: words for folder, words in legacy().items() if os.access(folder, os.W_OK)}
 

@@ -145,18 +145,19 @@ def mount_idmapped(source: Path, target: Path, namespace: int) -> None:
         os.close(tree)
 
 
-def mount_inside(source: Path, target: int, namespace: int, *, read_only: bool) -> None:
+def mount_inside(source: Path, target: int, namespace: int | None, *, read_only: bool) -> None:
     """Show a folder or file of the host on the folder or file of a descriptor, owners shifted.
 
-    Without set-id bits and devices, and without what is mounted below the source. Raises OSError;
-    EINVAL where its file system cannot shift owners.
+    Without a namespace they stay as they are. There are no set-id bits and devices, nor what is
+    mounted below the source. Raises OSError; EINVAL where its file system cannot shift owners.
     """
     flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
     tree = _syscall(_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(source), flags)
     try:
-        wanted = _MOUNT_ATTR_IDMAP | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
+        wanted = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
         wanted |= _MOUNT_ATTR_RDONLY if read_only else 0
-        _set_attributes(tree, wanted, namespace)
+        wanted |= _MOUNT_ATTR_IDMAP if namespace is not None else 0
+        _set_attributes(tree, wanted, namespace or 0)
         _syscall(
             _MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(target), b"",
             ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH),

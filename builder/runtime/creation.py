@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from builder.host.places import Places
-from builder.runtime import events, limits, storage
+from builder.runtime import allowed, events, limits, storage
 from builder.runtime.container import Container
 
 
@@ -15,6 +15,7 @@ def create(
 
     `extras` are more files for its folder, by name; only root can read them.
     """
+    allowed.check(places, container)
     limits.check(places, container)
     made = storage.make(places, container, extras)
     events.record(places, made.name, "created", template=made.template_name)

@@ -141,7 +141,7 @@ def _running(places: Places, name: str) -> State:
 def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:
     def enter() -> None:
         try:
-            room.enter_again(places, name, current.monitor)
+            room.enter_again(places, name, current.monitor, current.pid)
         except (FileNotFoundError, ProcessLookupError):
             raise inside.has_ended(name) from None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import cgroups, disks
+from builder.host import cgroups, disks, hierarchies
 from builder.host.cgroups import Accounts
 from builder.host.disks import Disk
 from builder.host.places import Places
@@ -54,10 +54,7 @@ def check(places: Places, container: Container) -> None:
     }
     for controller, values in wanted.items():
         if any(value is not None for value in values) and controller not in accounts.folders:
-            raise HostError(
-                f"this host cannot limit {controller}: it has no such cgroup controller",
-                hint="leave the limit out, or enable the controller on the kernel's command line",
-            )
+            raise _not_there(places, controller, accounts)
     if limits.swap is not None:
         _check_swap(limits, accounts)
     if any(value is not None for value in _rates(limits)):
@@ -131,6 +128,32 @@ def apply(container: Container, writes: Sequence[Write]) -> None:
             write.path.write_text(write.value, encoding="ascii")
         except OSError as error:
             raise _refused(container, write, error) from error
+
+
+def _not_there(places: Places, controller: str, accounts: Accounts) -> HostError:
+    if not places.ordinary:
+        return HostError(
+            f"this host cannot limit {controller}: it has no such cgroup controller",
+            hint="leave the limit out, or enable the controller on the kernel's command line",
+        )
+    reason, hint = (
+        "this user's cgroup has not been given that controller",
+        (
+            "leave the limit out, or have root `systemctl edit user@.service`, with `[Service]`"
+            " and `Delegate=cpu cpuset io memory pids`, and log in anew"
+        ),
+    )
+    if not accounts.unified:
+        reason, hint = (
+            "with version 1 cgroups that is root's",
+            (
+                "leave the limit out, run it as root, or boot with"
+                " `systemd.unified_cgroup_hierarchy=1`"
+            ),
+        )
+    elif not hierarchies.available():
+        reason, hint = "nobody has given this user a cgroup", hierarchies.HOW_USERS_GET_ONE
+    return HostError(f"an ordinary user cannot limit {controller} here: {reason}", hint=hint)
 
 
 def _rates(limits: Limits) -> tuple[int | None, ...]:

@@ -71,12 +71,14 @@ def look_into(room: Room) -> None:
             _mount_binds(room, tree)
 
 
-def enter_again(places: Places, name: str, monitor: int) -> None:
+def enter_again(places: Places, name: str, monitor: int, first: int) -> None:
     """Move this process into the room of a running container, where its monitor is.
+
+    Its first process shows where others of it belong.
 
     That is still outside of the container; the runtime takes the last step (CVE-2019-5736).
     """
-    cgroups.enter(cgroup_of(places, name))
+    cgroups.enter(cgroup_of(places, name), first)
     mounts.join_namespace(monitor)
 
 
@@ -136,6 +138,10 @@ def _show(rootfs: Path, lower: Path, area: Path, room: Room) -> None:
 def _mount_binds(room: Room, tree: TreeIO) -> None:
     from builder.runtime import volumes  # most containers have none
 
+    if room.container.first_id == 0:
+        # An ordinary user's: the user is root inside already, and whoever else owns a file nobody.
+        volumes.mount(room.places, room.container, tree, None)
+        return
     with mounts.user_namespace(room.container.first_id, IDS) as namespace:
         volumes.mount(room.places, room.container, tree, namespace)
 

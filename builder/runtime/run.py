@@ -14,7 +14,7 @@ from builder.host.process import PROMPT
 from builder.host.removal import remove_tree
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime import engine, ids, inside, journal, limits, room, spec, storage
+from builder.runtime import allowed, engine, ids, inside, journal, limits, room, spec, storage
 from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
 
 # One call of the runtime, no monitor: our stdin, stdout and stderr are those of the command. The
@@ -37,6 +37,7 @@ def run_command(places: Places, container: Container, order: Order) -> int:
 
     Name and ids are chosen here. The command is the first process inside, with no init around.
     """
+    allowed.check(places, container)
     limits.check(places, container)
     inside.check_folder(order.cwd)
     room.plain_umask()

@@ -9,7 +9,7 @@ import msgspec
 from builder.host import files
 from builder.host.places import Places
 from builder.model.errors import OvenError
-from builder.runtime import events, journal, limits, own, state, storage
+from builder.runtime import allowed, events, journal, limits, own, state, storage
 from builder.runtime.container import Container, check_name, encode, folder_of, volatile_of
 
 _AT_START = ("hostname", "interfaces", "ports", "binds", "init")
@@ -45,11 +45,12 @@ def change(
     with journal.holding(places, name) as old:
         new = described(old)
         if new.limits != old.limits:
+            allowed.check(places, new)
             limits.check(places, new)
         if new.binds != old.binds and not dry:
             storage.check_binds(places, new)
         if (new.interfaces, new.ports) != (old.interfaces, old.ports):
-            _check_network(places, new)
+            allowed.check_asked(places, new)
         changed = _compare(places, old, new)
         if changed.fields and not dry:
             _do(places, old, changed)
@@ -153,14 +154,6 @@ def _set_rates(places: Places, container: Container) -> None:
         from builder.runtime import network  # slow to import
 
         network.set_rate(places, container)
-
-
-def _check_network(places: Places, container: Container) -> None:
-    """Refuse what an ordinary user's container cannot have; the others' is checked when typed."""
-    if places.ordinary and container.interfaces:
-        from builder.runtime import userspace
-
-        userspace.check(container)
 
 
 def _change_disk(places: Places, old: Container, new: Container) -> None:

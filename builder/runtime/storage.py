@@ -12,7 +12,7 @@ from builder.host import files
 from builder.host.places import Places
 from builder.host.removal import remove_tree
 from builder.model.errors import ConflictError, HostError, NotFoundError
-from builder.runtime import ids, journal, own
+from builder.runtime import allowed, ids, journal, own
 from builder.runtime.container import (
     Container,
     check_name,
@@ -28,6 +28,7 @@ def make(
     """Keep a new container, with ids of its own; it is there whole or not at all."""
     check_name(container.name)
     _check_template(places, container)
+    allowed.check_asked(places, container)
     check_binds(places, container)
     containers = _containers(places)
     with files.disk_errors(containers), files.locked(containers / ".lock", what="the containers"):
@@ -54,6 +55,7 @@ def make_filled(
     """
     check_name(container.name)
     _check_template(places, container)
+    allowed.check(places, container)
     check_binds(places, container)
     containers = _containers(places)
     with files.disk_errors(containers):
@@ -89,6 +91,7 @@ def make_filled(
 def make_ephemeral(places: Places, container: Container) -> tuple[Container, int]:
     """Make a folder that lasts as long as the lock whose descriptor is given along with it."""
     _check_template(places, container)
+    allowed.check_asked(places, container)
     check_binds(places, container)
     containers = _containers(places)
     with files.disk_errors(containers), files.locked(containers / ".lock", what="the containers"):

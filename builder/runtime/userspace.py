@@ -3,18 +3,35 @@
 import os
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
+
+import msgspec
 
 from builder.host import ports, processes, watch
 from builder.host.places import Places
-from builder.host.process import Command, start_apart
+from builder.host.process import (
+    PROMPT,
+    Command,
+    find_program,
+    missing_program,
+    on_host,
+    start_apart,
+)
 from builder.model.errors import ConflictError, HostError, RecipeError
-from builder.model.network import PortMapping
+from builder.model.network import DEFAULT, PortMapping
 from builder.runtime.container import Container, volatile_of
 
 # Nobody but root can lay a cable to the host. So the guest has one interface, which looks like the
 # host's own, with the same address; what it sends, pasta sends in the user's name. The process ends
 # with the container, and is found by its file where the command that should have ended it died.
+#
+# What listens on the host's loopback alone is meant for the host alone. A pasta would lead there by
+# the gateway's address (`--no-map-gw` ends that), and one of before March 2024 also sends on what
+# root inside has addressed to 127.0.0.1 or ::1 on its own interface, by a route or as raw frames.
+# Such a one hands over to a second one, in a network namespace between both that the guest has no
+# power over: the loopback that the guest's packets meet there is empty, and no kernel sends from
+# there what is meant for a loopback.
 
 DNS = "169.254.1.1"
 """What the guest asks for names, where the host's own name servers listen on loopback alone."""
@@ -22,59 +39,123 @@ _TUN = Path("/dev/net/tun")
 _PATIENCE = 10.0
 _NET = Path("/proc/net")
 _PRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+_OF_LATER = "--map-host-loopback"
+"""An option that only those pastas know which refuse loopback addresses of the guest's."""
 
 
 def attach(places: Places, container: Container, pid: int) -> None:
     """Give a container that has been created, and not been started, its `eth0`."""
-    check(container)
+    check_shape(container)
+    check_host(container)
+    _check_free(container)
     folder = volatile_of(places, container.name)
-    log = folder / "pasta.log"
-    argv = [
-        "pasta", "--config-net", "--foreground", "--quiet", "--runas", "0:0",
-        "--netns", f"/proc/{pid}/ns/net", "--userns", f"/proc/{pid}/ns/user",
-        "--ns-ifname", "eth0", "--dns-forward", DNS, "--pid", str(_pid_file(folder)),
-        "--log-file", str(log), "-T", "none", "-U", "none",
-        *_ports(container.ports, "tcp", "-t"), *_ports(container.ports, "udp", "-u"),
-    ]  # fmt: skip
+    alone = _refuses_loopback()
+    argv = _in_one(container, pid, folder) if alone else _in_two(container, pid, folder)
+    ready = _file(folder, "pid") if alone else _file(folder, "pid", inner=True)
     with watch.Folder(folder) as changes:
         pasta = start_apart(Command(tuple(argv)))
         deadline = time.monotonic() + _PATIENCE
-        while not _pid_file(folder).exists():
+        while not ready.exists():
             ended = os.waitpid(pasta, os.WNOHANG)[0]
             if ended or time.monotonic() > deadline:
-                if not ended:
-                    os.kill(pasta, signal.SIGKILL)
-                said = log.read_text(errors="replace") if log.exists() else ""
-                raise HostError(f"pasta cannot connect the container: {_last(said)}")
+                for one in [] if ended else [*processes.below(pasta), pasta]:
+                    os.kill(one, signal.SIGKILL)
+                raise HostError(f"pasta cannot connect the container: {_said(folder)}")
             changes.wait(0.2)
+    everyone = [pasta, *processes.below(pasta)]
+    _file(folder, "pid").write_text(" ".join(map(str, everyone)), encoding="ascii")
 
 
 def detach(places: Places, name: str) -> None:
     """Take it away again; one that is not there is fine."""
-    path = _pid_file(volatile_of(places, name))
     try:
-        pid = int(path.read_text(encoding="ascii"))
-        # It hides its command line, and is called after its binary, such as `passt.avx2`.
-        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
+        words = _file(volatile_of(places, name), "pid").read_text(encoding="ascii").split()
+        found = [int(word) for word in words]
     except (OSError, ValueError):
         return
-    if not name.startswith(("pasta", "passt")):
-        return  # the number belongs to somebody else by now
-    pidfd = processes.hold(pid, processes.start_time(pid))
-    if pidfd is not None:
-        processes.send(pidfd, 15)
+    inner = [child for pid in found for child in processes.below(pid)]
+    for pid in dict.fromkeys([*inner, *reversed(found)]):
+        _end(pid)
+
+
+def _end(pid: int) -> None:
+    try:
+        # It hides its command line, and is called after its binary, such as `passt.avx2`.
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
+        pidfd = processes.hold(pid, processes.start_time(pid))
+    except OSError:
+        return
+    if pidfd is None:
+        return
+    # Otherwise the number belongs to somebody else by now.
+    if name.startswith(("pasta", "passt")):
+        processes.send(pidfd, signal.SIGTERM)
         processes.wait_end(pidfd, _PATIENCE)
-        os.close(pidfd)
+    os.close(pidfd)
 
 
-def check(container: Container) -> None:
-    """Raise what keeps a container from being given the network that its record asks for."""
+def _in_one(container: Container, pid: int, folder: Path) -> list[str]:
+    """Call a pasta that keeps a guest from the host's loopback."""
+    return [*_pasta(folder), "--dns-forward", DNS, *_guest(pid), *_published(container.ports)]
+
+
+def _in_two(container: Container, pid: int, folder: Path) -> list[str]:
+    """Call one that does not, from behind another one, which lends it a network namespace."""
+    through = [msgspec.structs.replace(one, port=one.host) for one in container.ports]
+    onward = [msgspec.structs.replace(one, address="") for one in container.ports]
+    return [
+        *_pasta(folder), "--dns-forward", DNS, "--netns-only", *_published(through), "--",
+        # The first one ignores SIGPIPE, and the second gives up where that is ignored already.
+        "env", "--default-signal=PIPE",
+        *_pasta(folder, inner=True), *_guest(pid), *_published(dict.fromkeys(onward)),
+    ]  # fmt: skip
+
+
+def _pasta(folder: Path, *, inner: bool = False) -> list[str]:
+    return [
+        "pasta", "--config-net", "--foreground", "--quiet", "--runas", "0:0", "--no-map-gw",
+        "--pid", str(_file(folder, "pid", inner=inner)),
+        "--log-file", str(_file(folder, "log", inner=inner)), "-T", "none", "-U", "none",
+    ]  # fmt: skip
+
+
+def _guest(pid: int) -> list[str]:
+    spaces = ["--netns", f"/proc/{pid}/ns/net", "--userns", f"/proc/{pid}/ns/user"]
+    return [*spaces, "--ns-ifname", "eth0"]
+
+
+def _published(ports: Iterable[PortMapping]) -> list[str]:
+    """Write what is published as pasta takes it: `[ADDRESS/]HOST:PORT`, or `none`."""
+    words = []
+    for protocol, option in (("tcp", "-t"), ("udp", "-u")):
+        found = [
+            f"{one.address}/{one.host}:{one.port}" if one.address else f"{one.host}:{one.port}"
+            for one in ports
+            if one.protocol == protocol
+        ]
+        words += [word for spec in found or ["none"] for word in (option, spec)]
+    return words
+
+
+def _refuses_loopback() -> bool:
+    """Ask pasta by what it can do: not every one knows its version."""
+    return _OF_LATER in on_host(Command(("pasta", "--help"), limit=PROMPT)).output
+
+
+def check_shape(container: Container) -> None:
+    """Refuse a network that nobody but root could give."""
     first, *others = container.interfaces
-    if others or first.address or first.address6 or first.rate:
+    if others or first.address or first.address6 or first.rate or first.network != DEFAULT:
         raise RecipeError(
             "an ordinary user's container has one network, with the host's address",
-            hint="leave addresses, rates and further networks out, or run it as root",
+            hint="leave addresses, rates and other networks out, or run it as root",
         )
+
+
+def check_host(container: Container) -> None:
+    """Refuse a network that this host does not let its users have."""
+    if find_program("pasta") is None:
+        raise missing_program("pasta")
     if not os.access(_TUN, os.R_OK | os.W_OK):
         raise HostError(
             f"`{_TUN}` may not be used, which an ordinary user's networks need",
@@ -88,6 +169,10 @@ def check(container: Container) -> None:
                 hint=f"choose one from {lowest} on, or as root:"
                 f" sysctl net.ipv4.ip_unprivileged_port_start={mapping.host}",
             )
+
+
+def _check_free(container: Container) -> None:
+    for mapping in container.ports:
         address = mapping.address or "0.0.0.0"  # only looked at
         if not ports.is_free(mapping.protocol, address, mapping.host):
             holder = ports.holder_of(mapping.protocol, mapping.host)
@@ -128,22 +213,16 @@ def _lines(table: Path) -> list[str]:
         return []  # a kernel without that version
 
 
-def _ports(ports: tuple[PortMapping, ...], protocol: str, option: str) -> list[str]:
-    """Write what is published as pasta takes it: `[ADDRESS/]HOST:PORT`, or `none`."""
-    found = [one for one in ports if one.protocol == protocol]
-    if not found:
-        return [option, "none"]
-    words = [
-        f"{one.address}/{one.host}:{one.port}" if one.address else f"{one.host}:{one.port}"
-        for one in found
-    ]
-    return [word for spec in words for word in (option, spec)]
+def _file(folder: Path, suffix: str, *, inner: bool = False) -> Path:
+    return folder / f"pasta{'-inner' if inner else ''}.{suffix}"
 
 
-def _pid_file(folder: Path) -> Path:
-    return folder / "pasta.pid"
-
-
-def _last(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it gave no reason"
+def _said(folder: Path) -> str:
+    """Give the last line of who has given up first, or else of the other."""
+    for inner in (True, False):
+        log = _file(folder, "log", inner=inner)
+        text = log.read_text(errors="replace") if log.exists() else ""
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1:  # the first line tells the version
+            return lines[-1].strip()
+    return "it gave no reason"

@@ -17,7 +17,9 @@ from builder.model.value import Value
 from builder.runtime.container import Bind, Container, check_name, load
 
 # Owners are the same numbers on both sides: what user 1000 of the host owns belongs to user 1000
-# inside. Volumes are folders below `volumes/`, made when a container is first made that names them.
+# inside. In an ordinary user's containers that user is root, and may do to a folder what the user
+# may do outside; who has no id inside is nobody there. Volumes are folders below `volumes/`, made
+# when a container is first made that names them.
 
 _NEVER = ("/proc", "/sys", "/dev")
 """What shows the kernel or its devices; a container has these of its own."""
@@ -131,8 +133,8 @@ def remove(places: Places, name: str) -> None:
     remove_tree(grave)
 
 
-def mount(places: Places, container: Container, tree: TreeIO, namespace: int) -> None:
-    """Mount all that a container is shown, into its root; `namespace` shifts the owners.
+def mount(places: Places, container: Container, tree: TreeIO, namespace: int | None) -> None:
+    """Mount all that a container is shown, into its root; a `namespace` shifts the owners.
 
     Targets that are missing are made. No link inside leads a target out of the root: it is resolved
     and mounted upon by descriptor (CVE-2021-30465).
@@ -153,10 +155,16 @@ def mount(places: Places, container: Container, tree: TreeIO, namespace: int) ->
             _mount_one(source, bind, target, namespace)
 
 
-def _mount_one(source: Path, bind: Bind, target: int, namespace: int) -> None:
+def _mount_one(source: Path, bind: Bind, target: int, namespace: int | None) -> None:
     try:
         mounts.mount_inside(source, target, namespace, read_only=bind.read_only)
     except OSError as error:
+        if error.errno in {errno.EINVAL, errno.EPERM} and namespace is None:
+            raise HostError(
+                f"`{source}` cannot be shown as `{bind.target}`: other file systems are mounted"
+                " below it, which an ordinary user cannot leave out",
+                hint="show a folder further down, or run it as root",
+            ) from error
         if error.errno in {errno.EINVAL, errno.EPERM}:
             raise HostError(
                 f"the file system of `{source}` cannot show its files to a container with the"

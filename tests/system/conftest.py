@@ -1,7 +1,9 @@
 """What system tests share: one home with templates that are built once."""
 
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from builder.host.places import Places
 from tests.support.archive import Archive, Mirror, serve
 from tests.support.miniature import packages
 from tests.support.needs import require
+from tests.support.ordinary_user import ENOUGH, Account, account, run_by
 from tests.support.oven import Oven
 from tests.support.traces import Traces, left_over
 
@@ -39,6 +42,7 @@ def miniature(disk: Path) -> Iterator[tuple[Archive, Mirror]]:
         yield archive, mirror
 
 
+PATIENCE = 30.0
 Built = Callable[[str], str]
 
 
@@ -74,3 +78,70 @@ def nothing_left(oven: Oven) -> Iterator[None]:
 def fresh_name() -> str:
     """A container's name that nobody else on this machine has: cgroups know no homes."""
     return f"t-{os.urandom(4).hex()}"
+
+
+@pytest.fixture(scope="session")
+def somebody() -> Iterator[Account]:
+    """An ordinary user of this machine."""
+    with account("oven-runner", uids=(ENOUGH,), gids=(ENOUGH,)) as user:
+        yield user
+
+
+@pytest.fixture(scope="session")
+def plain(
+    oven: Oven, installed: Oven, built: Built, disk: Path, somebody: Account
+) -> Iterator[Oven]:
+    """The command as run by somebody who has been given no cgroup, with a template at hand."""
+    built("debian-bookworm")
+    folder = disk / "for-users"
+    folder.mkdir(mode=0o755)
+    oven("template", "export", "debian-bookworm", "-o", folder)
+    with run_by(somebody, installed, disk) as user:
+        [tarball] = folder.iterdir()
+        user("template", "import", tarball)
+        yield user
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def delegated(plain: Oven, somebody: Account) -> Iterator[Oven]:
+    """The same in a cgroup that is the user's, as sessions under systemd have it."""
+    top = Path("/sys/fs/cgroup")
+    if (top / "unified").is_dir():
+        top /= "unified"
+    group = top / f"oven-test-{somebody.uid}"
+    group.mkdir()
+    for path in (group, *(group / name for name in ("cgroup.procs", "cgroup.subtree_control"))):
+        os.chown(path, somebody.uid, somebody.uid)
+    enter = ("sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh")
+    yield replace(plain, argv=(*enter, *plain.argv))
+    for folder, _, _ in os.walk(group, topdown=False):
+        Path(folder).rmdir()
+
+
+@pytest.fixture
+def networked(delegated: Oven) -> Oven:
+    """The same where everybody may use TUN devices, as on most machines."""
+    script = (
+        "mount -t tmpfs none /mnt && mknod -m 666 /mnt/tun c 10 200"
+        ' && mount --bind /mnt/tun /dev/net/tun && exec "$@"'
+    )
+    return replace(
+        delegated, argv=("unshare", "--mount", "sh", "-c", script, "sh", *delegated.argv)
+    )
+
+
+@pytest.fixture
+def nothing_left_of_user(somebody: Account) -> Iterator[None]:
+    """Fail a test that leaves processes of the user."""
+    yield
+    deadline = time.monotonic() + PATIENCE
+    while left := processes_of(somebody):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def processes_of(user: Account) -> str:
+    argv = ["ps", "-u", str(user.uid), "-o", "stat=,args="]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
+    return "\n".join(line for line in lines if not line.startswith("Z"))

@@ -2,29 +2,29 @@
 
 import io
 import os
-import shutil
+import signal
 import socket
-import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from builder.host.hierarchies import Layout, layout
 from tests.support.needs import needs
-from tests.support.ordinary_user import ENOUGH, Account, account, run_by
-from tests.support.oven import Oven, text
+from tests.support.ordinary_user import Account
+from tests.support.oven import Oven, end, text, wait_for_line
 from tests.support.projects import project
 from tests.support.terminal import Terminal
-from tests.system.conftest import Built
 
-pytestmark = needs(
-    "root", "archive", "userns", "program:newuidmap", "program:useradd", "program:runc",
-    "program:conmon",
-)  # fmt: skip
+pytestmark = [
+    needs(
+        "root", "archive", "userns", "program:newuidmap", "program:useradd", "program:runc",
+        "program:conmon",
+    ),
+    pytest.mark.usefixtures("nothing_left_of_user"),
+]  # fmt: skip
 
 PATIENCE = 30.0
 NEWER = """\
@@ -34,71 +34,6 @@ from = "debian-bookworm"
 name = "newer"
 summary = "With one file more"
 """
-
-
-@pytest.fixture(scope="module")
-def somebody() -> Iterator[Account]:
-    with account("oven-runner", uids=(ENOUGH,), gids=(ENOUGH,)) as user:
-        yield user
-
-
-@pytest.fixture(scope="module")
-def plain(
-    oven: Oven, installed: Oven, built: Built, disk: Path, somebody: Account
-) -> Iterator[Oven]:
-    """The command as run by somebody who has been given no cgroup, with a template at hand."""
-    built("debian-bookworm")
-    folder = disk / "for-users"
-    folder.mkdir(mode=0o755)
-    oven("template", "export", "debian-bookworm", "-o", folder)
-    with run_by(somebody, installed, disk) as user:
-        [tarball] = folder.iterdir()
-        user("template", "import", tarball)
-        yield user
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def delegated(plain: Oven, somebody: Account) -> Iterator[Oven]:
-    """The same in a cgroup that is the user's, as sessions under systemd have it."""
-    top = Path("/sys/fs/cgroup")
-    if (top / "unified").is_dir():
-        top /= "unified"
-    group = top / f"oven-test-{somebody.uid}"
-    group.mkdir()
-    for path in (group, *(group / name for name in ("cgroup.procs", "cgroup.subtree_control"))):
-        os.chown(path, somebody.uid, somebody.uid)
-    enter = ("sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$@"', "sh")
-    yield replace(plain, argv=(*enter, *plain.argv))
-    for folder, _, _ in os.walk(group, topdown=False):
-        Path(folder).rmdir()
-
-
-@pytest.fixture
-def networked(delegated: Oven) -> Oven:
-    """The same where everybody may use TUN devices, as on most machines."""
-    script = (
-        "mount -t tmpfs none /mnt && mknod -m 666 /mnt/tun c 10 200"
-        ' && mount --bind /mnt/tun /dev/net/tun && exec "$@"'
-    )
-    return replace(
-        delegated, argv=("unshare", "--mount", "sh", "-c", script, "sh", *delegated.argv)
-    )
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(somebody: Account) -> Iterator[None]:
-    yield
-    deadline = time.monotonic() + PATIENCE
-    while left := processes_of(somebody):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
-
-
-def processes_of(user: Account) -> str:
-    argv = ["ps", "-u", str(user.uid), "-o", "stat=,args="]
-    lines = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
-    return "\n".join(line for line in lines if not line.startswith("Z"))
 
 
 def test_a_command_is_root_of_its_own_ids(plain: Oven, somebody: Account) -> None:
@@ -117,6 +52,38 @@ def test_status_and_streams_pass_through(plain: Oven, code: int) -> None:
     run = ("run", "--network", "none", "debian-bookworm", "--")
     done = plain(*run, "sh", "-c", f"cat; exit {code}", stdin=b"a\0b", code=code)
     assert done.stdout == b"a\0b"
+
+
+@pytest.mark.needs("program:pasta")
+@pytest.mark.parametrize("options", [(), ("--network", "none")])
+def test_statuses_of_commands_are_passed_on(networked: Oven, options: tuple[str, ...]) -> None:
+    for code in (0, 3, 137):
+        run = ("run", *options, "debian-bookworm", "--")
+        assert networked.said(*run, "sh", "-c", f"exit {code}", code=code) == ""
+    networked("run", *options, "debian-bookworm", "--", "/etc/passwd", code=126)
+    networked("run", *options, "debian-bookworm", "--", "absent", code=127)
+    line = ("run", *options, "debian-bookworm", "--", "sh", "-c")
+    script = "trap 'exit 5' TERM; echo begun; sleep 1000 & wait"
+    process = networked.start(*line, script)
+    wait_for_line(process, "begun")
+    assert end(process, signal.SIGTERM)[0] == 5
+
+
+@pytest.mark.needs("program:pasta")
+@pytest.mark.parametrize("options", [("-p", "18097:80"), ("--network", "none", "-t")])
+def test_statuses_are_passed_on_in_other_ways_of_running(
+    networked: Oven, options: tuple[str, ...]
+) -> None:
+    for code in (0, 3):
+        run = ("run", *options, "debian-bookworm", "--", "sh", "-c", f"exit {code}")
+        if "-t" not in options:
+            networked(*run, code=code)
+            continue
+        terminal = Terminal(networked.line(*run), cwd=networked.cwd, env=networked.environment)
+        try:
+            assert terminal.wait() == code
+        finally:
+            terminal.close()
 
 
 def test_a_system_without_a_cgroup_is_refused_with_the_reason(plain: Oven) -> None:
@@ -279,21 +246,73 @@ def test_a_network_reaches_out_and_in(networked: Oven) -> None:
     ("options", "says"),
     [
         (("-p", "80:80"), "cannot publish port 80"),
-        (("--memory", "64M"), "cannot limit memory"),
+        (("--disk", "300M"), "cannot have a limit of its disk"),
+        (("--inodes", "4096"), "cannot have a limit of its disk"),
+        (("--network", "oven,address=10.213.0.9"), "one network, with the host's address"),
+        (("--network", "oven,rate=10M"), "one network, with the host's address"),
+        (("--network", "oven", "--network", "other"), "one network, with the host's address"),
+        (("--network", "other"), "one network, with the host's address"),
     ],
 )
-def test_what_a_user_cannot_have_is_refused(
+def test_what_a_user_cannot_have_is_refused_when_asked_for(
     networked: Oven, options: tuple[str, ...], says: str
 ) -> None:
-    said = networked.said("run", "--name", "no", *options, "debian-bookworm", code=3)
-    assert says in said
-    assert " no " not in text(networked("list").stdout)
+    code = 2 if "network" in says else 3
+    assert says in networked.said("run", "--name", "no", *options, "debian-bookworm", code=code)
+    assert says in networked.said("create", "no", *options, "debian-bookworm", code=code)
+    assert says in networked.said("run", *options, "debian-bookworm", "--", "true", code=125)
+    assert text(networked("list", "-q").stdout) == ""
+    networked("create", "there", "debian-bookworm")
+    before = networked.json("show", "there")
+    assert says in networked.said("set", "there", *options, code=code)
+    assert networked.json("show", "there") == before
+    networked("destroy", "there")
+
+
+def test_limits_without_controllers_are_refused_when_asked_for(delegated: Oven) -> None:
+    if layout() is Layout.UNIFIED:
+        pytest.skip("a user may have controllers on such a host")
+    for option, value in (("--memory", "64M"), ("--cpus", "1"), ("--pids", "99")):
+        create = ("create", "no", "--network", "none", option, value, "debian-bookworm")
+        said = delegated.said(*create, code=3)
+        assert f"an ordinary user cannot limit {option[2:].removesuffix('s')}" in said
+        assert "systemd.unified_cgroup_hierarchy=1" in said
+
+
+def test_folders_and_volumes_of_the_user_are_shown(
+    delegated: Oven, somebody: Account, disk: Path
+) -> None:
+    mine = disk / "mine"
+    mine.mkdir()
+    (mine / "file").write_text("mine\n")
+    for path in (mine, mine / "file"):
+        os.chown(path, somebody.uid, somebody.uid)
+    script = """
+        stat -c '%U %a' /srv/mine /srv/mine/file /srv/etc/passwd /data
+        cat /srv/mine/file; echo new >/srv/mine/new; chown 33 /srv/mine/new; echo kept >>/data/kept
+        echo no >/srv/etc/no || echo refused
+        echo no >/srv/ro/no || echo refused
+    """
+    options = ("--bind", "/etc:/srv/etc", "--bind", f"{mine}:/srv/mine",
+               "--bind", f"{mine}:/srv/ro:ro", "--volume", "kept:/data")  # fmt: skip
+    run = ("--network", "none", *options, "debian-bookworm")
+    said = delegated("run", *run, "--", "sh", "-c", script)
+    assert text(said.stdout).splitlines() == [
+        "root 755", "root 644", "nobody 644", "root 755", "mine", "refused", "refused",
+    ]  # fmt: skip
+    assert (mine / "new").stat().st_uid != somebody.uid
+    delegated("run", "--name", "shows", *run)
+    seen = delegated("exec", "shows", "--", "cat", "/srv/mine/new", "/data/kept").stdout
+    assert seen == b"new\nkept\n"
+    assert "is used by `shows`" in delegated.said("volume", "rm", "kept", code=7)
+    delegated("destroy", "--force", "shows")
+    delegated("volume", "rm", "kept")
 
 
 def test_a_tun_device_that_may_not_be_used_is_told(delegated: Oven) -> None:
     if Path("/dev/net/tun").stat().st_mode & 0o006:
         pytest.skip("everybody may use it here")
-    said = delegated.said("run", "--name", "no", "debian-bookworm", code=3)
+    said = delegated.said("create", "no", "debian-bookworm", code=3)
     assert "chmod 0666 /dev/net/tun" in said
 
 

@@ -64,7 +64,6 @@ def _interfaces(given: tuple[str, ...]) -> "tuple[Interface, ...]":
             raise RecipeError(f"`--network {NONE}` goes with no other network")
         if names.count(name) > 1:
             raise RecipeError(f"the network `{name}` is named twice")
-    _check(found)
     return found
 
 
@@ -86,23 +85,6 @@ def _interface(text: str) -> "Interface":
         address6=values.get("address6"),
         rate=parse_rate(values["rate"]) if "rate" in values else None,
     )
-
-
-def _check(interfaces: "tuple[Interface, ...]") -> None:
-    """Refuse networks that there are not, and addresses that are none of theirs."""
-    plain = [one for one in interfaces if one.network == DEFAULT and not _asks(one)]
-    if len(plain) == len(interfaces):
-        return
-    from builder.host.places import Places
-    from builder.runtime.network import definitions
-
-    places = Places.of_user()
-    for one in interfaces:
-        definitions.check_addresses(places, one.network, one.address, one.address6)
-
-
-def _asks(interface: "Interface") -> bool:
-    return bool(interface.address or interface.address6)
 
 
 _RATE = r"(\d{1,9}(?:\.\d{1,3})?)(?:([KMG]?)(?:i?B)?|([kmg]?)bit)"

@@ -54,6 +54,8 @@ def remove(places: Places, name: str) -> None:
 
 def notices(places: Places, container: Container, folder: Path = FOLDER) -> Iterator[str]:
     """Say what is wrong with the networks of a container, each thing once in a boot."""
+    if places.ordinary:
+        return  # on none of this host's networks
     state = Switch(folder).state()
     segments = []
     for one in container.interfaces:
