@@ -25,7 +25,7 @@ from builder.runtime import (
     storage,
     tasks,
 )
-from builder.runtime.container import Container, cgroup_of, check_name
+from builder.runtime.container import Container, cgroup_of, check_name, load
 from builder.runtime.creation import create as create  # noqa: PLC0414  # the first of its verbs
 from builder.runtime.state import State
 
@@ -160,7 +160,8 @@ def _boot(
     state.forget_end(places, container.name)
     try:
         listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))
-        begun = Started(container, boot.boot(places, container, again=again), listener)
+        current = boot.boot(places, container, again=again)
+        begun = Started(load(places, container.name), current, listener)
     except BaseException as error:
         journal.clean(places, container.name, networked=bool(container.interfaces))
         events.record(places, container.name, "failed", reason=str(error) or type(error).__name__)
@@ -173,7 +174,7 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
     """Wait until a container is ready, without the lock, so that others can look at or stop it."""
     name = begun.container.name
     try:
-        verdict = _await_ready(begun.listener, begun.container, begun.state, timeout)
+        verdict = readiness.wait(begun.listener, begun.container, begun.state, timeout)
         with journal.holding(places, name):
             current = state.read(places, name)
             same = current is not None and current.pid == begun.state.pid
@@ -232,18 +233,6 @@ def _wait_for_other(current: State, seconds: float) -> bool:
         return True
     try:
         return processes.wait_end(pidfd, max(seconds, 0))
-    finally:
-        os.close(pidfd)
-
-
-def _await_ready(listener: Listener, container: Container, current: State, timeout: float) -> str:
-    pidfd = processes.hold(current.pid, current.pid_started)
-    if pidfd is None:
-        return "ended"
-    try:
-        if container.init != "systemd":
-            return "ready"
-        return listener.wait_ready(pidfd, timeout)
     finally:
         os.close(pidfd)
 
