@@ -201,7 +201,8 @@ def _enter(here: room.Room, host: spec.Host, *, own_cgroups: bool) -> None:
     if pending.waits(places, name):
         from builder.runtime import firstboot
 
-        firstboot.apply(places, container)
+        with room.told_when_full(here):
+            firstboot.apply(places, container)
         firstboot.show(places, container, volatile / "host/credentials")
 
 
