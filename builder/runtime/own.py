@@ -81,6 +81,11 @@ def told_when_full(places: Places, name: str, area: Path) -> Iterator[None]:
 
 def full(name: str) -> HostError:
     """Make the error for a container's own disk that has no room left."""
+    if name.startswith(("new.", "run.")):  # a draft, of which the user knows no name
+        return HostError(
+            "the disk of the new container is full before it has all that belongs there",
+            hint="give the one that it is made of a larger disk first, or choose a larger one",
+        )
     return HostError(
         f"the disk of container `{name}` is full",
         hint=f"give it more (`oven set {name} --disk SIZE`), or remove files inside",

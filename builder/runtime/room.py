@@ -64,7 +64,8 @@ def look_into(room: Room) -> None:
     for folder in (places.rootfs, places.shared, places.own, _lower(places)):
         folder.mkdir()
     places.temporary.mkdir(mode=0o700)
-    _mount_root(room)
+    with told_when_full(room):
+        _mount_root(room)
     if room.container.binds:
         with TreeIO(places.rootfs) as tree:
             _check(tree)
