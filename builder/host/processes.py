@@ -132,10 +132,17 @@ def words(pid: int) -> list[str]:
 
 
 def takes(pid: int, number: int) -> bool:
-    """Tell whether a process does something of its own at a signal, be it by waiting for it."""
+    """Tell whether a process may do something of its own at a signal, be it by waiting for it."""
     bit = 1 << (number - 1)
     status = _status(pid)
-    return any(int(status.get(field, "0"), 16) & bit for field in ("SigCgt", "SigBlk"))
+    if any(int(status.get(field, "0"), 16) & bit for field in ("SigCgt", "SigBlk")):
+        return True
+    # What sigtimedwait(2) waits for does not count as held back meanwhile.
+    try:
+        place = Path(f"/proc/{pid}/wchan").read_text(encoding="ascii")
+    except OSError:
+        return True
+    return place in {"", "0"} or "sigtimedwait" in place
 
 
 @contextlib.contextmanager
