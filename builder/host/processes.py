@@ -96,36 +96,53 @@ def patiently(poll: select.poll, timeout: float) -> list[tuple[int, int]]:
 def catches(pid: int, number: int) -> bool:
     """Tell whether a process handles or ignores a signal instead of dying of it."""
     bit = 1 << (number - 1)
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
+    status = _status(pid)
+    if not status:
         return True  # it has ended, and dies of nothing more
-    for line in status.splitlines():
-        word, _, value = line.partition(":")
-        if word in {"SigCgt", "SigIgn"} and int(value, 16) & bit:
-            return True
-    return False
+    return any(int(status[field], 16) & bit for field in ("SigCgt", "SigIgn"))
 
 
 def depth_and_inner_pid(pid: int) -> tuple[int, int]:
     """Tell in how many nested PID namespaces a process is, and its pid in the innermost."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return (0, 0)
-    line = next(line for line in status.splitlines() if line.startswith("NSpid:"))
-    pids = line.split()[1:]
-    return (len(pids), int(pids[-1]))
+    pids = _status(pid).get("NSpid", "").split()
+    return (len(pids), int(pids[-1])) if pids else (0, 0)
+
+
+def children(pid: int) -> list[int]:
+    """List what a process has started itself, or was given (proc_pid_task_tid_children(5))."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text(encoding="ascii").split())
+    return found
 
 
 def below(pid: int) -> list[int]:
-    """List what a process has started, and those in turn (proc_pid_task_tid_children(5))."""
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, path.read_text(encoding="ascii").split()):
-                found += [child, *below(child)]
-    return found
+    """List what a process has started, and those in turn."""
+    return [each for child in children(pid) for each in (child, *below(child))]
+
+
+def words(pid: int) -> list[str]:
+    """Give the command line of a process; nothing when it has ended."""
+    try:
+        data = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return []
+    return data.decode(errors="replace").rstrip("\0").split("\0")
+
+
+def takes(pid: int, number: int) -> bool:
+    """Tell whether a process may do something of its own at a signal, be it by waiting for it."""
+    bit = 1 << (number - 1)
+    status = _status(pid)
+    if any(int(status.get(field, "0"), 16) & bit for field in ("SigCgt", "SigBlk")):
+        return True
+    # What sigtimedwait(2) waits for does not count as held back meanwhile.
+    try:
+        place = Path(f"/proc/{pid}/wchan").read_text(encoding="ascii")
+    except OSError:
+        return True
+    return place in {"", "0"} or "sigtimedwait" in place
 
 
 @contextlib.contextmanager
@@ -160,16 +177,23 @@ def began(pid: int) -> float:
 
 def command_line(pid: int) -> str:
     """Give what a process was started as, for a person; `oven` is called so however it is run."""
-    try:
-        data = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
+    said = words(pid)
+    if not said:
         return "a command that has ended"
-    words = data.decode(errors="replace").rstrip("\0").split("\0")
     for ours in ("builder", "oven"):
-        names = [word.rpartition("/")[2] for word in words[:3]]
+        names = [word.rpartition("/")[2] for word in said[:3]]
         if ours in names:
-            words = ["oven", *words[names.index(ours) + 1 :]]
-    return "".join(char for char in " ".join(words) if char.isprintable())
+            said = ["oven", *said[names.index(ours) + 1 :]]
+    return "".join(char for char in " ".join(said) if char.isprintable())
+
+
+def _status(pid: int) -> dict[str, str]:
+    """Read /proc/PID/status; nothing when the process has ended."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return dict(line.partition(":\t")[::2] for line in text.splitlines())
 
 
 def _kind_and_start(pid: int) -> tuple[bytes, int]:

@@ -1,6 +1,7 @@
 """A view: layers seen as one tree by this process alone, by a descriptor and not by a path."""
 
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ def _mounted(overlay: mounts.Overlay, point: Path) -> int:
     try:
         with open(said, "rb", buffering=0) as answer:  # noqa: PTH123  # opened by descriptor
             problem = answer.read(4096)
+        if problem.startswith(b"[Errno %d]" % errno.ENOSPC):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(overlay.upper))
         if problem != b"ok":
             reason = problem.decode(errors="replace") or "it gave no reason"
             raise HostError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from builder.host.files import disk_errors
 from builder.host.layered import Layers
 from builder.model.errors import ConflictError
-from builder.runtime import packages
+from builder.runtime import as_users, packages
+from builder.runtime.as_users import Accounts
 from builder.runtime.container import Container
 from builder.runtime.difference import Difference, differences
 from builder.runtime.noise import matches
@@ -31,6 +33,10 @@ MADE = (
 )  # fmt: skip
 """Made by packages when they are installed; a recipe says `[packages]` and `[[user]]` instead."""
 
+SCRIPT = "owners"
+"""Beside the overlay, what sets owners, modes and groups."""
+_USUAL = {"folder": (0o755,), "file": (0o644, 0o755)}
+"""Modes that an overlay gives by itself."""
 _KEY_LIMIT = 4 << 20
 
 
@@ -45,6 +51,9 @@ class Written:
     deleted: list[str] = field(default_factory=list)
     install: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    accounts: Accounts = field(default_factory=Accounts)
+    commands: list[str] = field(default_factory=list)
+    """Lines of the script that does what an overlay cannot say."""
 
     def recipe(self) -> str:
         """Give it as lines for a recipe."""
@@ -54,19 +63,26 @@ class Written:
         if self.install:
             names = "".join(f"    {json.dumps(name)},\n" for name in self.install)
             lines += ["[packages]", f"install = [\n{names}]"]
+        lines += self.accounts.lines()
+        if self.commands:
+            lines += ["", "[[script]]", f'path = "{SCRIPT}"']
         return "".join(f"{line}\n" for line in lines)
 
 
 def write(layers: Layers, container: Container, folder: Path) -> Written:
     """Write the overlay into a folder, where there must be none yet."""
     overlay = folder / "overlay"
-    if overlay.exists():
-        raise ConflictError(f"there is an overlay already: `{overlay}`", hint="name another folder")
+    for taken, what in ((overlay, "an overlay"), (folder / SCRIPT, "a script")):
+        if taken.exists():
+            raise ConflictError(f"there is {what} already: `{taken}`", hint="name another folder")
     written = Written()
     changed = packages.of_container(layers)
     shipped = _shipped(layers, changed)
     written.install = sorted({one.name for one in changed.added} - packages.automatic(layers))
     written.removed = [one.name for one in changed.removed]
+    written.accounts = as_users.read(layers, changed.added)
+    written.notes += written.accounts.notes
+    written.commands += written.accounts.commands
     gone: set[str] = set()
     for one in changed.removed:
         gone |= packages.files_of(layers, one, below=True)
@@ -77,6 +93,10 @@ def write(layers: Layers, container: Container, folder: Path) -> Written:
             if matches(path, MADE) or path in gone or _is_shipped(difference, shipped):
                 continue
             _write(difference, overlay, written)
+        if written.commands:
+            text = "".join(f"{line}\n" for line in ("#!/bin/sh", "set -e", *written.commands))
+            (folder / SCRIPT).write_bytes(text.encode(errors="surrogateescape"))
+            (folder / SCRIPT).chmod(0o755)
     return written
 
 
@@ -112,6 +132,7 @@ def _write(difference: Difference, overlay: Path, written: Written) -> None:
         written.notes.append(f"/{row.path}: {note}")
         if note.startswith("left out"):
             return
+    written.commands += _owned(difference, written.accounts)
     target = overlay / row.path
     if row.kind == "folder":
         if row.what == "added":
@@ -138,11 +159,19 @@ def _notes(difference: Difference) -> Iterator[str]:
         yield "left out: an overlay would render it; have a script write it"
     elif seen is not None and row.kind == "file" and _has_key(seen.pieces()):
         yield "left out: it holds a private key"
-    elif row.kind == "folder":
-        if (row.mode, row.uid, row.gid) != (0o755, 0, 0):
-            yield f"a script has to set mode {row.mode:04o} and owner {row.uid}:{row.gid}"
-    elif row.kind == "file" and (row.mode not in (0o644, 0o755) or row.uid or row.gid):
-        yield f"a script has to set mode {row.mode:04o} and owner {row.uid}:{row.gid}"
+
+
+def _owned(difference: Difference, accounts: Accounts) -> Iterator[str]:
+    """Give the commands that set owner and mode, where an overlay has others."""
+    row = difference.row
+    path, is_owned = f"/{row.path}", bool(row.uid or row.gid or "owner" in row.of)
+    if is_owned:
+        owner = accounts.owner(row.uid, row.gid)
+        yield shlex.join(("chown", "--no-dereference", owner, "--", path))
+    # An overlay changes neither of a folder that is there already.
+    usual = () if "mode" in row.of and row.kind == "folder" else _USUAL.get(row.kind, (row.mode,))
+    if row.mode not in usual or (is_owned and row.kind in _USUAL):
+        yield shlex.join(("chmod", f"{row.mode:04o}", "--", path))
 
 
 def _has_key(pieces: Iterator[bytes]) -> bool:

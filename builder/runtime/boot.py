@@ -12,8 +12,9 @@ import msgspec
 from builder.host import cgroups, hierarchies, launch, processes, watch
 from builder.host.places import PACKAGE, Places
 from builder.host.process import PROMPT, Command, find_program, missing_program, on_host
+from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime import engine, inits, limits, pending, room, spec, state
+from builder.runtime import engine, inits, limits, pending, room, spec, state, storage
 from builder.runtime.container import Container, cgroup_of, folder_of, volatile_of
 from builder.runtime.state import State
 
@@ -21,6 +22,8 @@ _CONSOLE_LIMIT = 16 << 20
 """Bytes of console that are kept; a container must not fill the host's disk by talking."""
 _REASON = 2.0
 """Seconds that a runtime is given to say why it failed."""
+_INIT = "init"
+"""A file beside the bundle with the kind of init that was found."""
 _JOURNAL = "[Journal]\nSystemMaxFileSize=8M\nRuntimeMaxFileSize=8M\n"
 
 
@@ -38,10 +41,6 @@ def prepare(places: Places, container: Container) -> Path:
     intent = State(phase="starting", boot=processes.boot_id(), since=int(time.time()))
     state.write(places, container.name, intent)
     _prepare_shared(volatile / "host", container)
-    if pending.waits(places, container.name):
-        from builder.runtime import firstboot
-
-        firstboot.show(places, container, volatile / "host/credentials")
     return volatile / "host"
 
 
@@ -52,10 +51,9 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
     because it had failed.
     """
     name = container.name
-    _check_cgroup(places, container)
-    _write_bundle(places, container)
     runtime = engine.find(places)
     pid = _create(places, container, runtime)
+    container = _with_its_init(places, container)
     monitor = int((volatile_of(places, name) / "conmon.pid").read_text(encoding="ascii"))
     cgroups.set_apart(cgroup_of(places, name), monitor)
     cgroups.delegate(cgroup_of(places, name), container.first_id)
@@ -110,11 +108,8 @@ def _prepare_shared(shared: Path, container: Container) -> None:
     os.chown(credentials, container.first_id, container.first_id)
 
 
-def _write_bundle(places: Places, container: Container) -> None:
-    process = spec.Process(
-        argv=inits.argv(container.init), env=spec.init_environment(container), terminal=True
-    )
-    host = spec.Host(
+def _host(places: Places, container: Container) -> spec.Host:
+    return spec.Host(
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, container.name)),
         unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
@@ -123,10 +118,15 @@ def _write_bundle(places: Places, container: Container) -> None:
         shared=str(places.shared),
         disks=limits.disks_of(places, container),
     )
-    bundle = volatile_of(places, container.name) / "bundle"
-    bundle.mkdir()
+
+
+def _write_bundle(volatile: Path, container: Container, host: spec.Host) -> None:
+    process = spec.Process(
+        argv=inits.argv(container.init), env=spec.init_environment(container), terminal=True
+    )
+    (volatile / "bundle").mkdir()
     content = spec.configuration(container, process, host)
-    (bundle / "config.json").write_bytes(msgspec.json.encode(content))
+    (volatile / "bundle/config.json").write_bytes(msgspec.json.encode(content))
 
 
 def _create(places: Places, container: Container, runtime: Path) -> int:
@@ -146,9 +146,10 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
     here = room.Room(places, container, shared=volatile / "host", resolvers=servers)
     try:
         argv = _monitor(places, container, runtime, folder)
+        host, own_cgroups = _host(places, container), hierarchies.available()
         monitor = launch.launch(
             launch.Program(argv, environment, (null, null, told), (tell, folder)),
-            lambda: _enter(places, here),
+            lambda: _enter(here, host, own_cgroups=own_cgroups),
             lambda child: limits.join(places, container, child),
         )
     finally:
@@ -177,22 +178,41 @@ def _monitor(places: Places, container: Container, runtime: Path, folder: int) -
     ]  # fmt: skip
 
 
-def _check_cgroup(places: Places, container: Container) -> None:
-    if places.ordinary and container.init == "systemd" and not hierarchies.available():
+def _enter(here: room.Room, host: spec.Host, *, own_cgroups: bool) -> None:
+    """Enter the room, and write there what depends on the kind of init that it turns out to have.
+
+    Whatever has changed the tree since, a template, a snapshot or a person inside: it is the tree
+    that says what will run.
+    """
+    places, name = here.places, here.container.name
+    room.enter(here)
+    with TreeIO(places.rootfs) as tree:
+        container = msgspec.structs.replace(here.container, init=inits.find(tree))
+    if places.ordinary and container.init == "systemd" and not own_cgroups:
         raise HostError(
-            f"container `{container.name}` cannot boot: systemd in it needs a cgroup of its own,"
+            f"container `{name}` cannot boot: systemd in it needs a cgroup of its own,"
             " and nobody has given this user any",
             hint=f"{hierarchies.HOW_USERS_GET_ONE}; single commands (`oven run TEMPLATE -- CMD`)"
             " and other inits need none",
         )
-
-
-def _enter(places: Places, here: room.Room) -> None:
-    room.enter(here)
-    if pending.waits(places, here.container.name):
+    volatile = volatile_of(places, name)
+    _write_bundle(volatile, container, host)
+    (volatile / _INIT).write_text(container.init, encoding="ascii")
+    if pending.waits(places, name):
         from builder.runtime import firstboot
 
-        firstboot.apply(places, here.container)
+        with room.told_when_full(here):
+            firstboot.apply(places, container)
+        firstboot.show(places, container, volatile / "host/credentials")
+
+
+def _with_its_init(places: Places, container: Container) -> Container:
+    """Keep which kind of init was found, and give the record."""
+    found = (volatile_of(places, container.name) / _INIT).read_text(encoding="ascii")
+    if found != container.init:
+        container = msgspec.convert({**msgspec.to_builtins(container), "init": found}, Container)
+        storage.change(places, container)
+    return container
 
 
 def _after(places: Places, name: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from builder.model.value import Digest, Value, canonical, hex_of
 IDS = 65536
 """How many user and group ids each container has for itself."""
 
-Init = Literal["systemd", "openrc", "sysvinit", "other"]
+Init = Literal["systemd", "openrc", "sysvinit", "busybox", "runit", "finit", "other"]
 Status = Literal["running", "starting", "stopping", "stopped", "frozen", "restarting"]
 
 

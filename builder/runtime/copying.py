@@ -1,6 +1,7 @@
 """Copying between the host and containers, running or not, through the audited way into a tree."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from builder.host.copying import Manner
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, RecipeError
-from builder.runtime import inside, journal, room, state
+from builder.runtime import inside, journal, own, room, state
 from builder.runtime.container import IDS, NAME, check_name, load
 
 _NOBODY = 65534
@@ -62,7 +63,9 @@ def copy(places: Places, source: End, target: End, wish: Wish) -> None:
             for name in sorted({source.container, target.container}, key=lambda one: one or ""):
                 opened[name] = _opened(places, name, stack)
             origin = replace(opened[source.container], end=source)
-            _copy(origin, replace(opened[target.container], end=target), wish)
+            goal = replace(opened[target.container], end=target)
+            with _told_when_full(places, goal):
+                _copy(origin, goal, wish)
         except OSError as error:
             raise _told(error, source, target) from error
 
@@ -118,6 +121,22 @@ def _copy(origin: _Opened, goal: _Opened, wish: Wish) -> None:
             tarstream.read(0, goal.tree, _path(goal), manner)
         else:
             _copy_path(origin, goal, manner)
+
+
+@contextlib.contextmanager
+def _told_when_full(places: Places, goal: _Opened) -> Iterator[None]:
+    """Tell a container's own disk, when that is full, from others that are mounted inside."""
+    name = goal.end.container
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC or name is None or own.image_of(places, name) is None:
+            raise
+        path = _path(goal) if goal.end.path != "-" else "/"
+        folder = path if goal.tree.is_dir(path) else path.rstrip("/").rpartition("/")[0]
+        if goal.tree.lstat(folder).st_dev != goal.tree.lstat("/").st_dev:
+            raise
+        raise own.full(name) from error
 
 
 def _manner(origin: _Opened, goal: _Opened, wish: Wish) -> Manner:

@@ -12,7 +12,8 @@ from builder.runtime.container import Container, Limits, folder_of
 
 # The image replaces the folders `upper`, `work` and `layers`: once it has its name, those are not
 # looked at. A killed conversion leaves `disk.img.new`, or folders that nobody needs; both go with
-# the next one, or with the container.
+# the next one, or with the container. An ext4 has the inodes that it was made with, so that more of
+# them take a new image too, which then replaces the old one.
 
 
 def check(limits: Limits) -> None:
@@ -54,10 +55,8 @@ def resize(places: Places, container: Container, limits: Limits) -> None:
             "a disk limit cannot be taken away again", hint="set a larger one: `--disk 1T`"
         )
     if old.inodes != limits.inodes:
-        raise ConflictError(
-            "the number of files is set when a container gets its disk limit",
-            hint="`oven export` and `oven import` it, and give the limits there",
-        )
+        _move_over(places, container, limits)
+        return
     current = state.read(places, container.name)
     if current is not None and state.alive(current):
         images.resize(image, places.disk, limits.disk, namespace=current.monitor)
@@ -85,20 +84,44 @@ def _move_in(places: Places, container: Container, limits: Limits) -> None:
             hint=f"oven stop {container.name}",
         )
     folder = folder_of(places, container.name)
+    _replace_by_image(places, container, limits, folder)
+    own.forget_folders(folder)
+
+
+def _move_over(places: Places, container: Container, limits: Limits) -> None:
+    """Give a container a disk that has room for more files, with all that it has."""
+    old = container.limits.inodes
+    if old is not None and (limits.inodes is None or limits.inodes < old):
+        raise ConflictError(
+            f"a disk with room for {old} files cannot be made one for fewer, or without a limit",
+            hint="choose a larger number",
+        )
+    if state.status(places, container.name) != "stopped":
+        raise ConflictError(
+            f"the disk of container `{container.name}` has the files that it was made for, and is"
+            " replaced by one for more only while the container is stopped",
+            hint=f"`oven stop {container.name}`, and start it again afterwards",
+        )
+    with own.opened(places, container) as area:
+        _replace_by_image(places, container, limits, area)
+
+
+def _replace_by_image(places: Places, container: Container, limits: Limits, source: Path) -> None:
+    """Copy what a container has into a new image, and put that into place: done whole or not."""
+    folder = folder_of(places, container.name)
     draft = folder / f"{own.IMAGE}.new"
     draft.unlink(missing_ok=True)
     assert limits.disk is not None  # checked
     images.make(draft, limits.disk, limits.inodes)
     try:
-        with own.mounted(places, container.name, draft) as target:
-            _copy(folder, target)
+        with own.mounted(places, f"{container.name}.new", draft) as target:
+            _copy(source, target)
         files.Disk().sync(draft)
         draft.rename(folder / own.IMAGE)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     files.Disk().sync(folder)
-    own.forget_folders(folder)
 
 
 def _copy(folder: Path, target: Path) -> None:

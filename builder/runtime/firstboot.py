@@ -1,5 +1,6 @@
 """First-boot data: written into a container's root once, before it first starts."""
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -52,6 +53,8 @@ def apply(places: Places, container: Container) -> None:
         try:
             write(tree, data, container.first_id)
         except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
             raise HostError(
                 f"cannot write first-boot data into container `{container.name}`: {error}",
                 hint="its template may have a link where a file or folder should be",

@@ -1,9 +1,7 @@
 """Health: whether a container that was changed works as well as it did before."""
 
-import os
 from dataclasses import dataclass
 
-from builder.host import processes
 from builder.host.places import Places
 from builder.model.errors import StageError
 from builder.model.progress import Reporter
@@ -18,8 +16,6 @@ _APT = (
 )  # fmt: skip
 _ENVIRONMENT = ("env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
 _APT_TIMEOUT = 1800.0
-_WATCHED = 3.0
-"""Seconds; an init that cannot do its work ends sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +38,13 @@ def before(places: Places, name: str) -> Before:
 def check(places: Places, name: str, earlier: Before, *, timeout: float) -> None:
     """Raise StageError when a container that has started does not work as it did.
 
-    With systemd: when it does not come to the end of its boot, or a unit has failed that had not
-    before. With any other init, which tells nothing: when it ends within a few seconds.
+    It has been waited for until it was ready. With systemd: when a unit has failed that had not
+    before.
     """
-    watched = 0.0 if load(places, name).init == "systemd" else min(timeout, _WATCHED)
-    if _ends(places, name, watched):
+    if not state.alive(state.read(places, name)):
         raise StageError("it has ended", output=logs.tail(places, name))
-    if not watched:
+    if load(places, name).init == "systemd":
         _check_units(places, name, earlier, timeout)
-
-
-def _ends(places: Places, name: str, seconds: float) -> bool:
-    """Tell whether a container has ended, or does within so many seconds."""
-    current = state.read(places, name)
-    pidfd = processes.hold(current.pid, current.pid_started) if current else None
-    if pidfd is None:
-        return True
-    try:
-        return processes.wait_end(pidfd, seconds)
-    finally:
-        os.close(pidfd)
 
 
 def _check_units(places: Places, name: str, earlier: Before, timeout: float) -> None:

@@ -9,7 +9,7 @@ from builder.runtime.container import Init
 class Manner(msgspec.Struct, frozen=True):
     """How one kind of init is dealt with."""
 
-    stop: int
+    stop: int = 0
     """The signal that makes it shut down; 0 where `halt` does."""
     halt: tuple[str, ...] = ()
     """A command inside that makes it shut down, where no signal does so reliably."""
@@ -17,18 +17,33 @@ class Manner(msgspec.Struct, frozen=True):
     """What it is told in `$container` that it runs in."""
 
 
+# OpenRC leaves the host's hardware alone only in containers whose managers it knows
+# (https://github.com/OpenRC/openrc/issues/695), and runs below other inits too.
 _MANNERS: dict[Init, Manner] = {
     # It halts at SIGRTMIN+3 (https://systemd.io/CONTAINER_INTERFACE).
     "systemd": Manner(stop=37),
-    # busybox's init powers off at SIGUSR2. OpenRC leaves the host's hardware alone only in
-    # containers whose managers it knows (https://github.com/OpenRC/openrc/issues/695).
-    "openrc": Manner(stop=12, manager="lxc"),
+    # It takes orders through a FIFO, and no signal (openrc-init(8)).
+    "openrc": Manner(halt=("openrc-shutdown", "--poweroff", "now"), manager="lxc"),
     # SIGPWR means a shutdown only where /etc/inittab says so; the runlevel is always there.
-    "sysvinit": Manner(stop=0, halt=("/sbin/init", "0"), manager="lxc"),
+    "sysvinit": Manner(halt=("/sbin/init", "0"), manager="lxc"),
+    # Both power off at SIGUSR2, and at SIGTERM reboot (init.c of busybox; finit(8)).
+    "busybox": Manner(stop=12, manager="lxc"),
+    "finit": Manner(stop=12),
+    # What SIGCONT means depends on files that this command makes (runit-init(8)).
+    "runit": Manner(halt=("/sbin/init", "0")),
+    # dinit, s6-svscan as the first process, and most others that catch any signal.
     "other": Manner(stop=15),
 }
 
 _PROGRAM = "sbin/init"
+_BY_NAME: dict[str, Init] = {
+    "systemd": "systemd",
+    "openrc-init": "openrc",
+    "busybox": "busybox",
+    "finit": "finit",
+    "runit-init": "runit",
+    "runit": "runit",
+}
 
 
 def manner(init: Init) -> Manner:
@@ -44,11 +59,10 @@ def argv(init: Init) -> tuple[str, ...]:
 
 def find(tree: TreeIO) -> Init:
     """Find out which kind of init a tree has, by what is behind `/sbin/init`."""
-    target = _behind(tree, _PROGRAM)
-    if target.endswith("/systemd"):
-        return "systemd"
-    if target.endswith(("/openrc-init", "/busybox")) and tree.exists("sbin/openrc"):
-        return "openrc"
+    program = _behind(tree, _PROGRAM)
+    kind = _BY_NAME.get(program.rpartition("/")[2])
+    if kind is not None:
+        return kind
     if tree.is_file("etc/inittab") and tree.exists("sbin/telinit"):
         return "sysvinit"
     return "other"

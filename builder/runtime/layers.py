@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder.host import cgroups, launch
 from builder.host.layered import notes, opaque
-from builder.host.process import NO_SPACE, find_program, missing_program
+from builder.host.process import find_program, missing_program
 from builder.host.removal import remove_tree
 from builder.model.errors import HostError
 from builder.runtime.changes import DRAFTS, LAYERS, UPPER, Draft
@@ -90,10 +90,11 @@ def copy_tree(source: Path, target: Path) -> None:
     Blocks are shared where the file system can do that.
     """
     code, told = _copy(source, target, "--reflink=auto")
+    if code != 0 and "No space left" in told:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
     if code != 0:
         raise HostError(
             f"cannot copy a layer: {told.splitlines()[0] if told else f'cp ended with {code}'}",
-            hint=NO_SPACE if "No space left" in told else None,
         )
 
 

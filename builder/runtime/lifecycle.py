@@ -9,23 +9,23 @@ import msgspec
 from builder.host import allowances, cgroups, processes
 from builder.host.notify import Listener
 from builder.host.places import Places
-from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError
+from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Reporter
 from builder.runtime import (
     boot,
     events,
     ids,
-    inits,
     journal,
     limits,
     pending,
     readiness,
     room,
+    shutdown,
     state,
     storage,
     tasks,
 )
-from builder.runtime.container import Container, cgroup_of, check_name
+from builder.runtime.container import Container, cgroup_of, check_name, load
 from builder.runtime.creation import create as create  # noqa: PLC0414  # the first of its verbs
 from builder.runtime.state import State
 
@@ -160,7 +160,8 @@ def _boot(
     state.forget_end(places, container.name)
     try:
         listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))
-        begun = Started(container, boot.boot(places, container, again=again), listener)
+        current = boot.boot(places, container, again=again)
+        begun = Started(load(places, container.name), current, listener)
     except BaseException as error:
         journal.clean(places, container.name, networked=bool(container.interfaces))
         events.record(places, container.name, "failed", reason=str(error) or type(error).__name__)
@@ -173,7 +174,7 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
     """Wait until a container is ready, without the lock, so that others can look at or stop it."""
     name = begun.container.name
     try:
-        verdict = _await_ready(begun.listener, begun.container, begun.state, timeout)
+        verdict = readiness.wait(begun.listener, begun.container, begun.state, timeout)
         with journal.holding(places, name):
             current = state.read(places, name)
             same = current is not None and current.pid == begun.state.pid
@@ -236,51 +237,24 @@ def _wait_for_other(current: State, seconds: float) -> bool:
         os.close(pidfd)
 
 
-def _await_ready(listener: Listener, container: Container, current: State, timeout: float) -> str:
-    pidfd = processes.hold(current.pid, current.pid_started)
-    if pidfd is None:
-        return "ended"
-    try:
-        if container.init != "systemd":
-            return "ready"
-        return listener.wait_ready(pidfd, timeout)
-    finally:
-        os.close(pidfd)
-
-
 def _stop(places: Places, container: Container, timeout: float) -> bool:
     """Do the work of `stop` under the lock; tell whether nothing had to be killed."""
     name, by_itself = container.name, True
     current = state.read(places, name)
-    pidfd = processes.hold(current.pid, current.pid_started) if current else None
-    if current is not None and pidfd is not None:
+    ran = current is not None and state.alive(current)
+    if current is not None and ran:
         if current.phase != "stopping":
             # Who is told of the end then knows that it was wanted.
             state.write(places, name, msgspec.structs.replace(current, phase="stopping"))
         if current.frozen:
             cgroups.freeze(cgroup_of(places, name), frozen=False)
-        by_itself = _ask_to_end(places, container, pidfd) and processes.wait_end(pidfd, timeout)
-        os.close(pidfd)
-    more = _kills(places, name) if pidfd is not None else {}
+        by_itself = shutdown.shut_down(places, container, current, timeout)
+    more = _kills(places, name) if ran else {}
     journal.clean(places, name, networked=bool(container.interfaces))
     state.forget_end(places, name)
-    if pidfd is not None:
+    if ran:
         events.record(places, name, "stopped", killed=not by_itself, **more)
     return by_itself
-
-
-def _ask_to_end(places: Places, container: Container, pidfd: int) -> bool:
-    """Tell an init to shut down; False when it cannot be told."""
-    manner = inits.manner(container.init)
-    if manner.stop:
-        processes.send(pidfd, manner.stop)
-        return True
-    from builder.runtime.exec import capture
-
-    try:
-        return capture(places, container.name, manner.halt)[0] == 0
-    except OvenError:
-        return False
 
 
 def _kills(places: Places, name: str) -> dict[str, int]:

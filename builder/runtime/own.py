@@ -1,18 +1,28 @@
 """A container's own files: what it has changed and added, beside its template."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from builder.host import mounts
 from builder.host.places import Places
 from builder.host.removal import remove_tree
+from builder.model.errors import HostError
 from builder.runtime import state
 from builder.runtime.container import Container, folder_of
 
 FOLDERS = ("upper", "work", "layers")
 IMAGE = "disk.img"
 """Holds these folders where disk space is limited; else they lie in the container's folder."""
+
+# A container may fill its disk to the last byte and file, and then could neither be started again
+# nor be put back to what it was. So something lies there that can be given up for that.
+_SPARE = "spare"
+_SPARE_SIZE, _SPARE_FILES = 2 << 20, 16
+_ROOM = 16 << 20
+"""Bytes that have to be free for the spare to be laid by."""
 
 
 @contextlib.contextmanager
@@ -28,9 +38,14 @@ def opened(places: Places, container: Container) -> Iterator[Path]:
         return
     current = state.read(places, container.name)
     if current is not None and state.alive(current):
-        yield seen_by(places, current.monitor)
+        area = seen_by(places, current.monitor)
+        with told_when_full(places, container.name, area):
+            yield area
         return
-    with mounted(places, container.name, image) as target:
+    with (
+        mounted(places, container.name, image) as target,
+        told_when_full(places, container.name, target),
+    ):
         yield target
 
 
@@ -53,6 +68,37 @@ def mounted(places: Places, name: str, image: Path) -> Iterator[Path]:
         target.rmdir()
 
 
+@contextlib.contextmanager
+def told_when_full(places: Places, name: str, area: Path) -> Iterator[None]:
+    """Tell a container's own disk, when that is full, from the one that Oven's home lies on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC and _left(area) <= _left(places.data):
+            raise full(name) from error
+        raise
+
+
+def full(name: str) -> HostError:
+    """Make the error for a container's own disk that has no room left."""
+    if name.startswith(("new.", "run.")):  # a draft, of which the user knows no name
+        return HostError(
+            "the disk of the new container is full before it has all that belongs there",
+            hint="give the one that it is made of a larger disk first, or choose a larger one",
+        )
+    return HostError(
+        f"the disk of container `{name}` is full",
+        hint=f"give it more (`oven set {name} --disk SIZE`), or remove files inside",
+    )
+
+
+def _left(folder: Path) -> tuple[bool, int]:
+    """Tell how much room a disk has left, to be compared: without files that is none."""
+    found = os.statvfs(folder)
+    files = not found.f_files or found.f_favail > 0
+    return (files, found.f_bavail * found.f_frsize)
+
+
 def image_of(places: Places, name: str) -> Path | None:
     """Give the image of a container; None where its disk space is not limited."""
     path = folder_of(places, name) / IMAGE
@@ -71,6 +117,28 @@ def fill(target: Path) -> None:
         if not folder.exists():
             folder.mkdir()
             folder.chmod(0o755)
+
+
+def lay_by(target: Path) -> None:
+    """Lay by what a full disk can give up later, where there is room for it now."""
+    spare = target / _SPARE
+    if spare.exists() or _left(target) < (True, _ROOM):
+        return
+    with contextlib.suppress(OSError):
+        spare.mkdir(mode=0o700)
+        for number in range(_SPARE_FILES):
+            (spare / str(number)).touch()
+        with (spare / "bytes").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _SPARE_SIZE)
+
+
+def spend(target: Path) -> bool:
+    """Give up what was laid by; tell whether there was anything."""
+    if not (target / _SPARE).exists():
+        return False
+    remove_tree(target / _SPARE)
+    os.sync()  # btrfs has the room again only then
+    return True
 
 
 def forget_folders(folder: Path) -> None:

@@ -1,6 +1,8 @@
-"""Readiness that comes late: a process of its own waits for it where no command does any more."""
+"""Readiness: waiting until the init of a container has come to the end of its boot."""
 
 import contextlib
+import os
+import time
 
 import msgspec
 
@@ -9,17 +11,54 @@ from builder.host.notify import Listener
 from builder.host.places import Places
 from builder.host.process import aside
 from builder.model.errors import OvenError
-from builder.runtime import events, journal, pending, state
+from builder.runtime import arrival, events, journal, pending, state
 from builder.runtime.container import Container, volatile_of
 from builder.runtime.state import State
 
+# An init may say READY=1 by the protocol of sd_notify(3), and systemd always does. How far others
+# have come is looked up again and again, since nobody tells when it changes. Those that show
+# nothing at all are watched for a while: one that cannot do its work ends soon.
+#
 # Where the command that started a container has died or given up, nobody hears what its init says.
 # The new listener is there before the init is asked, so nothing can be missed in between. Whoever
 # finds that this process has died too begins another one.
 
+WATCHED = 3.0
+"""Seconds that an init of which nothing tells has to run."""
+_PAUSE = 0.1
+"""Seconds between two looks."""
 _PROMPT = 20.0
 """Seconds that systemd may take to say how far it is."""
 _UP = {"running", "degraded"}
+
+
+def wait(listener: Listener, container: Container, current: State, timeout: float) -> str:
+    """Wait for a container's init; give `ready`, `ended` when it did before that, or `late`."""
+    pidfd = processes.hold(current.pid, current.pid_started)
+    if pidfd is None:
+        return "ended"
+    try:
+        if container.init == "systemd":
+            return listener.wait_ready(pidfd, timeout)
+        return _watch(listener, current.pid, pidfd, timeout)
+    finally:
+        os.close(pidfd)
+
+
+def _watch(listener: Listener, pid: int, pidfd: int, timeout: float) -> str:
+    begun = calm = time.monotonic()
+    while True:
+        verdict = listener.wait_ready(pidfd, _PAUSE)
+        if verdict != "late":
+            return verdict
+        now = time.monotonic()
+        with contextlib.suppress(OSError):  # it ends, which is seen at once
+            arrived = arrival.arrived(pid)
+            calm = now if arrived is False else calm
+            if arrived or (arrived is None and now - calm >= min(WATCHED, timeout)):
+                return "ready"
+        if now - begun >= timeout:
+            return "late"
 
 
 def followed(places: Places, container: Container, current: State) -> State:
@@ -28,10 +67,8 @@ def followed(places: Places, container: Container, current: State) -> State:
     The caller holds the container's lock.
     """
     running = msgspec.structs.replace(current, phase="running", starter=0, starter_started=0)
-    if container.init != "systemd":
-        return msgspec.structs.replace(running, ready=True)
     with Listener(volatile_of(places, container.name) / "host/notify") as listener:
-        work = _Follower(places, container.name, current, listener)
+        work = _Follower(places, container, current, listener)
         pid = aside(work, holding=listener.fileno())
     return msgspec.structs.replace(running, starter=pid, starter_started=processes.start_time(pid))
 
@@ -40,33 +77,33 @@ class _Follower(msgspec.Struct, frozen=True):
     """What that process does."""
 
     places: Places
-    name: str
+    container: Container
     begun: State
     listener: Listener
 
     def __call__(self) -> None:
-        pidfd = processes.hold(self.begun.pid, self.begun.pid_started)
-        if pidfd is None:
-            return
         verdict = "ready" if self._is_up() else "late"
         while verdict == "late":
-            verdict = self.listener.wait_ready(pidfd, processes.FOREVER)
+            verdict = wait(self.listener, self.container, self.begun, processes.FOREVER)
         if verdict == "ready":
             self._note()
 
     def _is_up(self) -> bool:
+        if self.container.init != "systemd":
+            return False
         from builder.runtime.exec import capture
 
         with contextlib.suppress(OvenError):
-            argv = ("systemctl", "is-system-running")
-            return capture(self.places, self.name, argv, timeout=_PROMPT)[1].strip() in _UP
+            argv, name = ("systemctl", "is-system-running"), self.container.name
+            return capture(self.places, name, argv, timeout=_PROMPT)[1].strip() in _UP
         return False
 
     def _note(self) -> None:
-        with journal.held(self.places, self.name):
-            current = state.read(self.places, self.name)
+        name = self.container.name
+        with journal.held(self.places, name):
+            current = state.read(self.places, name)
             if current is not None and current.pid == self.begun.pid and not current.ready:
                 ready = msgspec.structs.replace(current, ready=True, starter=0, starter_started=0)
-                state.write(self.places, self.name, ready)
-                pending.forget(self.places, self.name)
-                events.record(self.places, self.name, "ready")
+                state.write(self.places, name, ready)
+                pending.forget(self.places, name)
+                events.record(self.places, name, "ready")

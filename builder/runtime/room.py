@@ -1,6 +1,6 @@
 """The room that a container starts in: mounts that only its own processes have."""
 
-import errno
+import contextlib
 import os
 import resource
 import stat
@@ -45,7 +45,7 @@ def enter(room: Room) -> None:
     with TreeIO(places.rootfs) as tree:
         _check(tree)
         # Only ids of the container exist in its layer; files of plain root could not be made.
-        with mounts.file_owner(container.first_id):
+        with mounts.file_owner(container.first_id), told_when_full(room):
             _write_names(tree, room)
     if hierarchies.layout() is hierarchies.Layout.LEGACY:
         cgroups.show_legacy_only(_lower(places))
@@ -64,19 +64,26 @@ def look_into(room: Room) -> None:
     for folder in (places.rootfs, places.shared, places.own, _lower(places)):
         folder.mkdir()
     places.temporary.mkdir(mode=0o700)
-    _mount_root(room)
+    with told_when_full(room):
+        _mount_root(room)
     if room.container.binds:
         with TreeIO(places.rootfs) as tree:
             _check(tree)
             _mount_binds(room, tree)
 
 
+def told_when_full(room: Room) -> contextlib.AbstractContextManager[None]:
+    """Have it told when the container's own disk is full, of a room that has been entered."""
+    if own.image_of(room.places, room.container.name) is None:
+        return contextlib.nullcontext()
+    return own.told_when_full(room.places, room.container.name, room.places.disk)
+
+
 def enter_again(places: Places, name: str, monitor: int, first: int) -> None:
     """Move this process into the room of a running container, where its monitor is.
 
-    Its first process shows where others of it belong.
-
     That is still outside of the container; the runtime takes the last step (CVE-2019-5736).
+    `first` is the container's first process, which shows in which cgroup others belong.
     """
     cgroups.enter(cgroup_of(places, name), first)
     mounts.join_namespace(monitor)
@@ -103,7 +110,7 @@ def _mount_root(room: Room) -> None:
 
         places.disk.mkdir()
         images.mount(image, places.disk)
-        own.fill(places.disk)
+        _prepare(places.disk)
         area = places.disk
     _show(rootfs_of(places, room.container), _lower(places), area, room)
     between = (places.own / "layers" / layer for layer in room.container.layers)
@@ -116,11 +123,22 @@ def _mount_root(room: Room) -> None:
     )
     try:
         mounts.mount_overlay(layers, places.rootfs, first)
-    except OSError as error:
-        if error.errno == errno.ENOSPC and image is not None:
-            raise _full(room.container.name) from error
-        raise
+    except OSError:
+        # Nothing may be left to make the working folder of, whatever errno that comes out as.
+        if image is None or not own.spend(places.disk):
+            raise
+        mounts.mount_overlay(layers, places.rootfs, first)
     mounts.detach(_lower(places))
+
+
+def _prepare(target: Path) -> None:
+    try:
+        own.fill(target)
+    except OSError:
+        if not own.spend(target):
+            raise
+        own.fill(target)
+    own.lay_by(target)
 
 
 def _show(rootfs: Path, lower: Path, area: Path, room: Room) -> None:
@@ -144,13 +162,6 @@ def _mount_binds(room: Room, tree: TreeIO) -> None:
         return
     with mounts.user_namespace(room.container.first_id, IDS) as namespace:
         volumes.mount(room.places, room.container, tree, namespace)
-
-
-def _full(name: str) -> HostError:
-    return HostError(
-        f"the disk of container `{name}` is full to the last byte or file, so that it cannot start",
-        hint=f"give it more: `oven set {name} --disk SIZE`",
-    )
 
 
 def _check(tree: TreeIO) -> None:

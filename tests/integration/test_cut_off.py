@@ -17,7 +17,7 @@ from builder.model.progress import Silent
 from builder.runtime import lifecycle, state
 from builder.runtime.container import Init, cgroup_of, volatile_of
 from builder.runtime.state import State
-from tests.support.container import Rig, add_program, rig_in, tiny_tree
+from tests.support.container import Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
 
@@ -43,9 +43,9 @@ if test -e /up; then echo running; else echo starting; exit 1; fi
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
     add_program(root, "systemd-notify")
-    for path, content in (("usr/sbin/init", INIT), ("usr/bin/systemctl", SYSTEMCTL)):
-        (root / path).write_text(content)
-        (root / path).chmod(0o755)
+    put_init(root, INIT, as_systemd=True)
+    (root / "usr/bin/systemctl").write_text(SYSTEMCTL)
+    (root / "usr/bin/systemctl").chmod(0o755)
     shutil.copy("/usr/bin/test", root / "usr/bin/test")
     return root
 

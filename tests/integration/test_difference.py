@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from builder.runtime.noise import is_noise
 from builder.stages.clean import forget_identity
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
+from tests.support.oven import Oven
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
@@ -202,7 +204,11 @@ def test_an_overlay_of_what_was_done_by_hand(rig: Rig, tmp_path: Path) -> None:
     with difference.opened(rig.places, "test") as (container, layers):
         written = as_overlay.write(layers, container, target)
     assert sorted(written.files) == ["etc/hello/b", "opt/link", "opt/odd", "opt/tool"]
-    found = {str(p.relative_to(target / "overlay")) for p in target.rglob("*") if not p.is_dir()}
+    found = {
+        str(p.relative_to(target / "overlay"))
+        for p in (target / "overlay").rglob("*")
+        if not p.is_dir()
+    }
     assert found == set(written.files)
     assert (target / "overlay/opt/link").readlink() == Path("/etc/shadow")
     recipe = written.recipe()
@@ -210,7 +216,8 @@ def test_an_overlay_of_what_was_done_by_hand(rig: Rig, tmp_path: Path) -> None:
     assert "# /opt/key: left out: it holds a private key\n" in recipe
     assert "# /etc/shadow: left out: a secret, or one machine's own\n" in recipe
     assert "# deleted by hand: /usr/bin/head\n" in recipe
-    assert "# /opt/odd: a script has to set mode 0600 and owner 0:0\n" in recipe
+    assert '[[script]]\npath = "owners"\n' in recipe
+    assert (target / "owners").read_text() == "#!/bin/sh\nset -e\nchmod 0600 -- /opt/odd\n"
     assert b"secret" not in b"".join(
         p.read_bytes() for p in target.rglob("*") if p.is_file() and not p.is_symlink()
     )
@@ -230,3 +237,53 @@ def test_two_trees(tmp_path: Path) -> None:
     with difference.layers_on((tmp_path / "b",), tmp_path / "a", shows=False) as layers:
         found = {one.row.path: one.row.what for one in difference.differences(layers)}
     assert found == {"etc/other": "changed", "only-a": "deleted", "only-b": "added"}
+
+
+ACCOUNTS = {
+    "passwd": "root:x:0:0::/:/bin/sh\n"
+    "ann:x:1000:1000::/:/bin/dash\njoe:x:1001:1001:Joe,,,:/home/joe:/bin/sh\n"
+    "eve:x:1002:50::/srv/eve:/bin/sh\ndaemon2:x:105:105::/nonexistent:/bin/false\n",
+    "group": "root:x:0:\nstaff:x:50:ann,joe\njoe:x:1001:\nteam:x:2000:joe,ann\n",
+    "shadow": "joe:$y$secret:1::::::\n",
+}
+
+
+def test_users_that_were_made_by_hand(rig: Rig, tmp_path: Path) -> None:
+    """As useradd, groupadd and usermod leave them."""
+    top = upper(rig)
+    for folder in ("etc", "home/joe"):
+        (top / folder).mkdir(parents=True)
+    for name, content in ACCOUNTS.items():
+        (top / "etc" / name).write_text(content)
+    (top / "home/joe/notes").write_text("mine\n")
+    (top / "home/joe/notes").chmod(0o640)
+    for path in ("home/joe", "home/joe/notes"):
+        os.chown(top / path, 1001, 2000)
+    target = tmp_path / "out"
+    done = Oven(rig.places.data)("diff", "test", "--as-overlay", target)
+    recipe = done.stdout.decode()
+    read = tomllib.loads(recipe)
+    joe, eve, system = (
+        next(user for user in read["user"] if user["name"] == name)
+        for name in ("joe", "eve", "daemon2")
+    )
+    assert joe == {
+        "name": "joe", "uid": 1001, "groups": ["staff"], "shell": "/bin/sh", "gecos": "Joe",
+    }  # fmt: skip
+    assert (eve["home"], eve["uid"]) == ("/srv/eve", 1002)
+    assert system["system"] is True
+    assert read["script"] == [{"path": "owners"}]
+    lines = (target / "owners").read_text().splitlines()
+    assert lines[2] == "groupadd --gid 2000 team"
+    for wanted in (
+        "usermod --gid staff eve",
+        "usermod --append --groups team joe",
+        "usermod --append --groups team ann",
+        "chown --no-dereference joe:team -- /home/joe/notes",
+        "chmod 0640 -- /home/joe/notes",
+        "chown --no-dereference joe:team -- /home/joe",
+    ):
+        assert wanted in lines
+    assert "user `ann` was changed by hand (shell /bin/dash)" in recipe
+    assert "the password of user `joe` is left out" in recipe
+    assert "$y$" not in recipe

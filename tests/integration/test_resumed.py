@@ -18,7 +18,7 @@ from builder.runtime.container import Init, load
 from builder.runtime.exec import capture
 from tests.integration.test_full_disk import Filler
 from tests.integration.test_runtime_lifecycle import at_each_step
-from tests.support.container import DIGEST, Rig, add_program, rig_in, tiny_tree
+from tests.support.container import DIGEST, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.odd_trees import manifest
 from tests.support.oven import Oven, text
@@ -52,9 +52,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny_tree(tmp_path_factory.mktemp("old") / "rootfs")
     for program in ("systemd-notify", "test"):
         add_program(root, program)
-    for path, content in (("usr/sbin/init", INIT), ("usr/bin/systemctl", SYSTEMCTL)):
-        (root / path).write_text(content)
-        (root / path).chmod(0o755)
+    put_init(root, INIT, as_systemd=True)
+    (root / "usr/bin/systemctl").write_text(SYSTEMCTL)
+    (root / "usr/bin/systemctl").chmod(0o755)
     (root / "version").write_text("old\n")
     (root / "var/lib/dpkg").mkdir(parents=True)
     (root / "var/lib/dpkg/status").touch()

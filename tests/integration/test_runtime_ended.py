@@ -259,7 +259,7 @@ def unprotect(rig: Rig) -> None:
 
 
 def test_stop_does_not_wait_for_a_start_that_waits(rig: Rig) -> None:
-    lifecycle.create(rig.places, rig.container(init="systemd"))  # it never says that it is ready
+    rig.of_systemd()  # it never says that it is ready
     process = rig.call(
         """
         from builder.runtime import lifecycle

@@ -135,7 +135,7 @@ def test_death_by_itself_is_seen_and_cleaned(running: Rig) -> None:
 
 
 def test_stop_kills_what_does_not_listen(rig: Rig, tree: Path) -> None:
-    lifecycle.create(rig.places, rig.container(init="systemd"))
+    rig.of_systemd()
     # This init knows no SIGRTMIN+3 and never says that it is ready.
     from builder.model.errors import StageError
 

@@ -14,7 +14,7 @@ from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Silent
 from builder.model.value import Digest, canonical, hex_of
 from builder.runtime import lifecycle, merging, snapshots, state, upgrade
-from builder.runtime.container import Init, load
+from builder.runtime.container import load
 from builder.runtime.exec import capture
 from builder.runtime.merging import Three
 from builder.runtime.templates import Template, Templates
@@ -179,8 +179,7 @@ def test_what_does_not_start_is_undone(rig: Rig, new: Path, *, running: bool) ->
 def test_one_that_is_never_ready_is_undone(rig: Rig, new: Path) -> None:
     """An init that is said to be systemd and tells nothing within the time."""
     lifecycle.destroy(rig.places, "test")
-    init: Init = "systemd"
-    lifecycle.create(rig.places, rig.container(init=init))
+    rig.of_systemd()
     late = Order(order(rig).template, timeout=0.5)
     with pytest.raises(StageError, match=r"is not ready after 0\.5 seconds"):
         upgrade.upgrade(rig.places, "test", late, Silent())
@@ -209,7 +208,7 @@ upgrade.upgrade(places, 'test', Order(template), Loud())
 def test_an_interruption_is_undone(rig: Rig) -> None:
     """Of a container that would never be ready."""
     lifecycle.destroy(rig.places, "test")
-    lifecycle.create(rig.places, rig.container(init="systemd"))
+    rig.of_systemd()
     process = rig.call(WORK + INTERRUPTED)
     assert process.stdout is not None
     assert process.stdout.readline() == b"starting test\n"

@@ -17,17 +17,19 @@ from builder.host import processes
 from builder.host.places import Places
 from builder.model.value import Digest
 from builder.runtime import lifecycle
-from builder.runtime.container import Container, Init, Limits, cgroup_of, new_container
+from builder.runtime.container import Container, Init, Limits, cgroup_of, folder_of, new_container
 
 PROGRAMS = (
-    "cat", "chown", "dash", "dd", "df", "env", "head", "id", "ln", "ls", "mount", "readlink", "rm",
-    "sleep", "stat", "tail", "touch", "true",
+    "cat", "chown", "dash", "dd", "df", "env", "head", "id", "ln", "logger", "ls", "mount",
+    "readlink", "rm", "sleep", "stat", "tail", "touch", "true",
 )  # fmt: skip
 
-INIT = """\
+SAYS = 'logger --socket /run/host/notify "\nREADY=1"\n'
+"""What a shell script may do to say that it is ready (sd_notify(3))."""
+INIT = f"""\
 #!/bin/sh
 echo hello from the console
-trap 'echo going down; exit 0' TERM
+{SAYS}trap 'echo going down; exit 0' TERM
 sleep 1000 &
 while :; do wait; done
 """
@@ -46,6 +48,11 @@ class Rig:
     ) -> Container:
         fresh = new_container(name, DIGEST, "tiny")
         return msgspec.structs.replace(fresh, init=init, limits=limits or Limits())
+
+    def of_systemd(self, name: str = "test") -> None:
+        """Make a container with an init that passes for systemd, and never says that it is up."""
+        lifecycle.create(self.places, self.container(name, init="systemd"))
+        put_init(folder_of(self.places, name) / "upper", SILENT, as_systemd=True)
 
     def call(self, code: str, **options: object) -> "subprocess.Popen[bytes]":
         """Run Python in a process of its own, which can be killed; `places` is known to it."""
@@ -141,11 +148,27 @@ def tiny_tree(root: Path) -> Path:
     for program in PROGRAMS:
         add_program(root, program)
     (root / "usr/bin/sh").symlink_to("dash")
-    (root / "usr/sbin/init").write_text(INIT)
-    (root / "usr/sbin/init").chmod(0o755)
+    put_init(root, INIT)
     (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nann:x:1000:1000::/:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nstaff:x:50:ann\n")
     return root
+
+
+SILENT = INIT.replace(SAYS, "")
+"""The same, which does not say that it is ready."""
+
+
+def put_init(root: Path, script: str, *, as_systemd: bool = False) -> None:
+    """Make a script the init of a tree, or of a layer of one; it may pass for systemd."""
+    program = root / ("usr/lib/systemd/systemd" if as_systemd else "usr/sbin/init")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.unlink(missing_ok=True)
+    program.write_text(script)
+    program.chmod(0o755)
+    if as_systemd:
+        (root / "usr/sbin").mkdir(exist_ok=True)
+        (root / "usr/sbin/init").unlink(missing_ok=True)
+        (root / "usr/sbin/init").symlink_to("/usr/lib/systemd/systemd")
 
 
 def add_program(root: Path, program: str) -> None:
