@@ -48,7 +48,9 @@ def unified(plain: Oven, somebody: Account) -> Iterator[Oven]:
         "mount -t cgroup2 none /sys/fs/cgroup"
         f' && echo $$ >/sys/fs/cgroup/{group.name}/session/cgroup.procs && exec "$@"'
     )
-    yield replace(plain, argv=("unshare", "--mount", "sh", "-c", script, "sh", *plain.argv))
+    oven = replace(plain, argv=("unshare", "--mount", "sh", "-c", script, "sh", *plain.argv))
+    yield oven
+    oven("destroy", "--force", "own")
     for folder_, _, _ in os.walk(group, topdown=False):
         Path(folder_).rmdir()
 
@@ -63,4 +65,3 @@ def test_commands_lie_in_the_cgroup_of_their_container(unified: Oven) -> None:
     assert text(unified("exec", "own", "--", "sh", "-ec", GIVE).stdout).split()
     for words in ((), ("setsid", "--wait")):
         assert place(*words) == "0::/init.scope"
-    unified("destroy", "--force", "own")
