@@ -22,6 +22,7 @@ def test_damage_is_named_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     root = store.tree(tree)
     assert root is not None
     done = CliRunner().invoke(verify)
+    assert done.exception is None, done.exc_info
     assert (done.exit_code, done.output) == (0, "0 damaged objects\n")
     (root / "etc/hosts").write_text("127.0.0.1 elsewhere\n")
     done = CliRunner().invoke(verify)

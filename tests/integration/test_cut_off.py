@@ -176,7 +176,7 @@ def test_a_start_that_was_killed_before_its_init_began_is_undone(rig: Rig, oven:
     code = """
     import os
     from builder.runtime import boot, lifecycle
-    boot._run_engine = lambda *_: os.kill(os.getpid(), 9)
+    boot._start = lambda *_: os.kill(os.getpid(), 9)
     lifecycle.start(places, "test", Silent())
     """
     assert ended(rig, textwrap.dedent(code)) == -signal.SIGKILL

@@ -81,7 +81,7 @@ def check(rig: Rig, *, gone: bool = False) -> None:
     rows = {row.name: row for row in show.list_containers(rig.places)}
     if gone and "test" not in rows:
         return
-    assert rows["test"].status in {"stopped", "running", "frozen", "starting"}
+    assert rows["test"].status in {"stopped", "running", "frozen", "starting", "stopping"}
     if lifecycle.start(rig.places, "test", Silent()).frozen:
         lifecycle.thaw(rig.places, "test")
     assert capture(rig.places, "test", ("cat", "/kept"))[1] == KEPT

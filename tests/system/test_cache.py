@@ -30,6 +30,8 @@ def alone(oven: Oven, built: Built, disk: Path) -> Iterator[Oven]:
     subprocess.run(["cp", "-a", oven.home / "cache/locks", home / "cache"], check=True)
     for path in store.glob("blobs/*/*"):
         os.utime(path, (1e9, 1e9))
+    # How much room a file takes is only known once it has got it.
+    subprocess.run(["sync", "--file-system", store], check=True)
     yield replace(oven, home=home)
     shutil.rmtree(home)
 

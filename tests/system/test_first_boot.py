@@ -95,8 +95,10 @@ def test_the_password_works_at_the_login_prompt_of_the_console(guest: Guest) -> 
         terminal.until(b"assword:")
         terminal.type(b"Tr0ub4dor\r")
         terminal.until(b"# ")
-        terminal.type(b"whoa''mi; exit\r")
+        terminal.type(b"whoa''mi\r")
         terminal.until(b"root\r\n")
+        terminal.type(b"exit\r")  # which takes with it what nobody has read yet
+        terminal.until(b"login:")
         terminal.type(b"\x1d")
         assert terminal.wait() == 0
         assert terminal.restored()
