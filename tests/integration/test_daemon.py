@@ -1,5 +1,6 @@
 """Tests of daemons: they outlive who started them, and nothing of them outlives their end."""
 
+import contextlib
 import os
 import signal
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import cgroups, daemon
+from builder.host import cgroups, daemon, processes
 from tests.support.needs import needs
 
 pytestmark = needs("root")
@@ -23,6 +24,15 @@ def _starting() -> int:
         daemon.start(BECOMES_DAEMON, NAME).wait()
         signal.pause()
     return pid
+
+
+def _children(parent: int) -> list[int]:
+    """Give descriptors of the children of a process that are still there."""
+    found = []
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with contextlib.suppress(ProcessLookupError):
+            found.append(os.pidfd_open(int(pid)))
+    return found
 
 
 def _left() -> list[str]:
@@ -48,9 +58,14 @@ def test_a_daemon_whose_starter_is_killed_can_be_stopped_at_once(delay: float) -
     for _ in range(5):
         starter = _starting()
         time.sleep(delay)
+        dying = _children(starter)
         os.kill(starter, signal.SIGKILL)
         os.waitpid(starter, 0)
         daemon.stop(NAME).wait()
-        time.sleep(0.02)
+        for fd in dying:
+            assert processes.wait_end(fd, 10)
+            os.close(fd)
         assert cgroups.members(NAME) == []
+        # One that died while it made itself a cgroup may leave an empty one to the next command.
+        daemon.stop(NAME).wait()
         assert _left() == []
