@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -21,6 +21,12 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 def recipe_text(recipe: Recipe) -> str:
     """Write a recipe so that reading it gives the same; what is as by default is left out."""
     return "".join(f"{line}\n" for line, _ in recipe_lines(given(recipe), lambda _: ""))
+
+
+def table_lines(key: str, tables: Iterable[msgspec.Struct]) -> Iterator[str]:
+    """Write some of a recipe's tables that there may be many of, such as `[[user]]`."""
+    found = [_said(one) for one in tables]
+    return (line for line, _ in recipe_lines({key: found}, lambda _: "")) if found else iter(())
 
 
 def given(recipe: Recipe) -> dict[str, object]:

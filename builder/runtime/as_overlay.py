@@ -1,7 +1,6 @@
 """What was changed by hand, written down as the overlay and the package list of a recipe."""
 
 import hashlib
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from builder.host.files import disk_errors
 from builder.host.layered import Layers
 from builder.model.errors import ConflictError
+from builder.model.toml_text import inline
 from builder.runtime import as_users, packages
 from builder.runtime.as_users import Accounts
 from builder.runtime.container import Container
@@ -61,7 +61,7 @@ class Written:
         lines += [f"# deleted by hand: /{_plain(path)}" for path in self.deleted]
         lines += [f"# removed package: {_plain(name)}" for name in self.removed]
         if self.install:
-            names = "".join(f"    {json.dumps(name)},\n" for name in self.install)
+            names = "".join(f"    {inline(name)},\n" for name in self.install)
             lines += ["[packages]", f"install = [\n{names}]"]
         lines += self.accounts.lines()
         if self.commands:

@@ -1,6 +1,5 @@
 """Users and groups that were made by hand, as a recipe says them, and what only a script can."""
 
-import json
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ import msgspec
 
 from builder.host.layered import Found, Layers
 from builder.model.recipe import User
+from builder.model.toml_text import table_lines
 from builder.runtime import packages
 
 _LAST = 59999
@@ -38,15 +38,7 @@ class Accounts:
 
     def lines(self) -> list[str]:
         """Give the users as lines of a recipe."""
-        plain = msgspec.to_builtins([msgspec.structs.asdict(user) for user in self.users])
-        usual = msgspec.structs.asdict(User(name="x"))
-        lines = []
-        for user in plain:
-            lines += ["", "[[user]]"]
-            for key, value in user.items():
-                if key == "name" or (value != usual[key] and value):
-                    lines.append(f"{key} = {json.dumps(value)}")
-        return lines
+        return list(table_lines("user", self.users))
 
 
 def read(layers: Layers, added: Iterable[packages.Package]) -> Accounts:

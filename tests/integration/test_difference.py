@@ -241,7 +241,7 @@ def test_two_trees(tmp_path: Path) -> None:
 
 ACCOUNTS = {
     "passwd": "root:x:0:0::/:/bin/sh\n"
-    "ann:x:1000:1000::/:/bin/dash\njoe:x:1001:1001:Joe,,,:/home/joe:/bin/sh\n"
+    "ann:x:1000:1000::/:/bin/dash\njoe:x:1001:1001:Joe 🥖,,,:/home/joe:/bin/sh\n"
     "eve:x:1002:50::/srv/eve:/bin/sh\ndaemon2:x:105:105::/nonexistent:/bin/false\n",
     "group": "root:x:0:\nstaff:x:50:ann,joe\njoe:x:1001:\nteam:x:2000:joe,ann\n",
     "shadow": "joe:$y$secret:1::::::\n",
@@ -268,7 +268,7 @@ def test_users_that_were_made_by_hand(rig: Rig, tmp_path: Path) -> None:
         for name in ("joe", "eve", "daemon2")
     )
     assert joe == {
-        "name": "joe", "uid": 1001, "groups": ["staff"], "shell": "/bin/sh", "gecos": "Joe",
+        "name": "joe", "uid": 1001, "groups": ["staff"], "shell": "/bin/sh", "gecos": "Joe 🥖",
     }  # fmt: skip
     assert (eve["home"], eve["uid"]) == ("/srv/eve", 1002)
     assert system["system"] is True
