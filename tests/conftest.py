@@ -46,13 +46,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 SHARED = "templates"
-"""The company of all tests that use the one home with templates which are built once."""
+"""The company of all tests for which templates of real archives are built once."""
 
 
 def _company(item: pytest.Item) -> str:
     """Name those that one worker runs: what they share is made once, and used by one at a time."""
     names = item.fixturenames if isinstance(item, pytest.Function) else ()
-    return SHARED if "oven" in names else "-".join(item.path.relative_to(HERE).parts)
+    return SHARED if "built" in names else "-".join(item.path.relative_to(HERE).parts)
 
 
 def _folder(item: pytest.Item) -> str:
