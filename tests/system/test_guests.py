@@ -152,7 +152,14 @@ def build(oven: Oven, folder: Path, kind: str) -> None:
     oven("build", "--no-probe", recipe)
 
 
-@pytest.mark.parametrize("kind", INITS)
+FIRST = ("openrc", "busybox", "runit")
+"""What a plain run tries, beside the test after this one."""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=() if kind in FIRST else pytest.mark.slow) for kind in INITS],
+)
 def test_another_init(oven: Oven, built: Built, fresh_name: str, tmp_path: Path, kind: str) -> None:
     """It counts as up when it is, and ends by itself when it is asked to."""
     built("debian-bookworm")
