@@ -95,7 +95,7 @@ def test_a_copy_that_does_not_fit_is_undone(rig: Rig) -> None:
     run(rig, "head -c 150000000 /dev/urandom > /large")
     with pytest.raises(HostError) as caught:
         snapshots.create(rig.places, "test", "one")
-    assert "no space" in str(caught.value.hint)
+    assert caught.value.problem == "the disk of container `test` is full"
     assert run(rig, "ls /large") == "/large\n"
     assert snapshots.listed(rig.places, "test") == {}
     stop(rig)
