@@ -40,19 +40,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(folder)
         if any("archive" in mark.args for mark in item.iter_markers("needs")):
             item.add_marker("far")
-        item.add_marker(pytest.mark.xdist_group(_company(item)))
+        # One worker runs all of a file. Each has a home and templates of its own, built once.
+        item.add_marker(pytest.mark.xdist_group("-".join(item.path.relative_to(HERE).parts)))
     # Alone, what is quickest to fail comes first.
-    items.sort(key=lambda item: (order.index(_folder(item)), _company(item) != SHARED))
-
-
-SHARED = "templates"
-"""The company of all tests for which templates of real archives are built once."""
-
-
-def _company(item: pytest.Item) -> str:
-    """Name those that one worker runs: what they share is made once, and used by one at a time."""
-    names = item.fixturenames if isinstance(item, pytest.Function) else ()
-    return SHARED if "built" in names else "-".join(item.path.relative_to(HERE).parts)
+    items.sort(key=lambda item: order.index(_folder(item)))
 
 
 def _folder(item: pytest.Item) -> str:
