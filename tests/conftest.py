@@ -31,17 +31,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test by its folder, and say in which order and company they run."""
+    """Mark each test by its folder and what it needs, and say in which order they run."""
     order = ["unit", "integration", "system", "machine"]
     if config.getoption("numprocesses", None):
-        order.reverse()  # with several workers, the longest companies begin first
+        order.reverse()  # with several workers, the longest files begin first
     for item in items:
         if (folder := _folder(item)) != "unit":
             item.add_marker(folder)
         if any("archive" in mark.args for mark in item.iter_markers("needs")):
             item.add_marker("far")
-        # One worker runs all of a file. Each has a home and templates of its own, built once.
-        item.add_marker(pytest.mark.xdist_group("-".join(item.path.relative_to(HERE).parts)))
     # Alone, what is quickest to fail comes first.
     items.sort(key=lambda item: order.index(_folder(item)))
 

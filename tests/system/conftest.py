@@ -1,4 +1,4 @@
-"""What system tests share: one home with templates that are built once."""
+"""What system tests share: a home with templates, which each worker builds once."""
 
 import os
 import shutil
