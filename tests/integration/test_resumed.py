@@ -21,7 +21,7 @@ from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import DIGEST, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.odd_trees import manifest
-from tests.support.oven import Oven, text
+from tests.support.oven import Oven, finished, text
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:systemd-notify")
 
@@ -131,7 +131,7 @@ def test_a_trial_that_was_cut_off_is_judged_or_undone(
 ) -> None:
     process = upgrading(rig, oven, "bad")
     process.send_signal(number)
-    process.communicate(timeout=60)
+    finished(process)
     killed = number == signal.SIGKILL
     assert task(rig) is killed
     if killed:

@@ -50,7 +50,8 @@ class Oven:
             stderr=subprocess.STDOUT,
             process_group=0,
             cwd=self.cwd,
-            env=self.environment,
+            # Where it is stuck, `finished` has it say where.
+            env={**self.environment, "PYTHONFAULTHANDLER": "1"},
         )
 
     def json(self, *arguments: str | Path) -> object:
@@ -100,8 +101,23 @@ def wait_for_line(process: "subprocess.Popen[bytes]", word: str) -> list[str]:
 def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> tuple[int, str]:
     """Signal the whole process group, as a terminal does for Ctrl-C; give status and words."""
     os.killpg(process.pid, number)
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, text(output)
+    output = finished(process)
+    return process.returncode, output
+
+
+def finished(process: "subprocess.Popen[bytes]", patience: float = 60) -> str:
+    """Wait for the end of a command that was started, and give its words; one that is stuck fails.
+
+    Then it shows what it was doing (faulthandler).
+    """
+    try:
+        output, _ = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        output, _ = process.communicate()
+        msg = f"it has not ended after {patience:g} seconds, and did this:\n{text(output)}"
+        raise AssertionError(msg) from None
+    return text(output)
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
