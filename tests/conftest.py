@@ -30,10 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by its folder and what it needs, and say in which order they run."""
     order = ["unit", "integration", "system", "machine"]
-    if config.getoption("numprocesses", None):
+    if "PYTEST_XDIST_WORKER" in os.environ:
         order.reverse()  # with several workers, the longest files begin first
     for item in items:
         if (folder := _folder(item)) != "unit":
