@@ -119,7 +119,11 @@ def test_nothing_is_written_down_that_belongs_elsewhere(reason: str) -> None:
     assert found == []
 
 
+SCRIPTS = ("run", "setup.sh", "pin", "elsewhere")
+"""Those of `.ci`."""
+
+
 def test_shell_scripts_are_sound() -> None:
-    for name in ("quickstart", "check", ".ci/run", ".ci/setup.sh"):
+    for name in ("quickstart", "check", *(f".ci/{name}" for name in SCRIPTS)):
         done = subprocess.run(["bash", "-n", CHECKOUT / name], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
