@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by its folder and what it needs, and say in which order they run."""
-    order = ["unit", "integration", "system", "machine"]
+    order = ["unit", "attacks", "integration", "system", "machine"]
     if "PYTEST_XDIST_WORKER" in os.environ:
         order.reverse()  # with several workers, the longest files begin first
     for item in items:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.cli.sizes import binary
+from builder.model.host_access import show_host_access
 from builder.model.value import hex_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def facts(summary: "Summary", usage: "Usage | None") -> dict[str, object]:
         "init": container.init,
         "network": [one.network for one in container.interfaces],
         "ports": [str(port) for port in container.ports],
+        "host": {name: show_host_access(access) for name, access in summary.host},
     }
     same = (
         "interfaces",
@@ -96,6 +98,9 @@ def _reached(summary: "Summary") -> Iterator[Line]:
     container = summary.container
     yield "address", summary.address or "-"
     yield "networks", ", ".join(one.network for one in container.interfaces) or "none"
+    if summary.host:
+        words = (f"{show_host_access(access)} on {name}" for name, access in summary.host)
+        yield "host", ", ".join(words)
     if container.ports:
         yield "ports", ", ".join(map(str, container.ports))
     for bind in container.binds:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _AUTO = "auto"
+_HOST = "all|none|PORT[/udp][+...]"
+_WHAT_OF_THE_HOST = "What of this host members reach besides its names; `none` by default."
 
 
 @click.group()
@@ -36,12 +38,21 @@ def network() -> None:
     "--subnet6", default=_AUTO, metavar="NET", help="Its IPv6 addresses; `none` for none of them."
 )
 @click.option("--no-nat", is_flag=True, help="Show containers to the outside as they are.")
-@click.option("--internal", is_flag=True, help="Let members reach only each other and this host.")
+@click.option("--internal", is_flag=True, help="Let members reach only each other.")
+@click.option("--host", default="none", metavar=_HOST, help=_WHAT_OF_THE_HOST)
 @verbose
-def create(name: str, subnet: str, subnet6: str, no_nat: bool, internal: bool) -> None:  # noqa: FBT001  # click's way
+def create(
+    name: str,
+    subnet: str,
+    subnet6: str,
+    no_nat: bool,  # noqa: FBT001  # click's way
+    internal: bool,  # noqa: FBT001
+    host: str,
+) -> None:
     """Make a network; unless they are given, its addresses are chosen."""
     if no_nat and internal:
         raise click.UsageError("an internal network has no way out that --no-nat could change")
+    from builder.model.host_access import parse_host_access
     from builder.model.network import NONE, Network
     from builder.runtime.network import definitions
 
@@ -51,9 +62,23 @@ def create(name: str, subnet: str, subnet6: str, no_nat: bool, internal: bool) -
         subnet6=None if subnet6 == NONE else subnet6,
         nat=not no_nat,
         internal=internal,
+        host=parse_host_access(host),
     )
     made = definitions.create(Places.of_user(), wanted)
     click.echo("\t".join(filter(None, (made.name, made.subnet, made.subnet6))))
+
+
+@network.command(name="set")
+@click.argument("name")
+@click.option("--host", required=True, metavar=_HOST, help="What of this host members reach.")
+@verbose
+def set_(name: str, host: str) -> None:
+    """Change a network, for members that run at once."""
+    from builder.model.host_access import parse_host_access
+    from builder.runtime.network import admit
+
+    admit(Places.of_user(), name, parse_host_access(host))
+    click.echo(name)
 
 
 @network.command(name="list")
@@ -124,10 +149,13 @@ def tell_notices(places: Places, container: "Container") -> None:
 
 
 def _facts(shown: "Shown") -> dict[str, object]:
+    from builder.model.host_access import show_host_access
+
     network, segment = shown.network, shown.segment
     return {
         "name": network.name,
         "kind": "internal" if network.internal else "nat" if network.nat else "routed",
+        "host": show_host_access(network.host),
         "subnet": segment.subnet if segment else network.subnet,
         "subnet6": segment.subnet6 if segment else network.subnet6,
         "bridge": segment.bridge if segment else None,

@@ -28,8 +28,8 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
     if dry_run:
         for write in changed.writes:
             click.echo(f"{write.path}\t{write.value}")
-        if changed.rates:
-            click.echo("rates of its networks")
+        if changed.reached:
+            click.echo("rates of its networks, and what of the host it reaches")
         if changed.disk:
             click.echo(f"{folder_of(places, name) / 'disk.img'}\t{changed.container.limits.disk}")
         if changed.fields:

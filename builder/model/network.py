@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from builder.model.errors import RecipeError
+from builder.model.host_access import HostAccess
 from builder.model.value import Value
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -77,7 +78,9 @@ class Network(Value, frozen=True, kw_only=True):
     Without, the outside can reach every port of a container, if it has a route.
     """
     internal: bool = False
-    """Whether its members reach only each other and this host."""
+    """Whether its members reach only each other."""
+    host: HostAccess = "none"
+    """What of this host its members reach, unless their own records say otherwise."""
 
 
 class Segment(Value, frozen=True, kw_only=True):
@@ -94,6 +97,7 @@ class Segment(Value, frozen=True, kw_only=True):
     gateway6: str | None = None
     nat: bool = True
     internal: bool = False
+    host: HostAccess = "none"
     named: bool = False
     """Whether a name server of its own knows its members."""
     mtu: int = 1500
@@ -117,6 +121,8 @@ class Lease(Value, frozen=True, kw_only=True):
     """The host's end of the cable."""
     rate: int | None = None
     """Bytes a second at most, each way."""
+    host: HostAccess | None = None
+    """What of the host it reaches; None for what its network says."""
     ports: tuple[PortMapping, ...] = ()
     pid: int
     """A process in the network namespace; when it is gone, so is the container."""

@@ -10,6 +10,7 @@ import msgspec
 
 from builder.host.places import Places
 from builder.model.errors import NotFoundError, RecipeError
+from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
 from builder.model.value import Digest, Value, canonical, hex_of
 
@@ -64,6 +65,8 @@ class Interface(Value, frozen=True, kw_only=True):
     """The same for IPv6."""
     rate: Rate | None = None
     """Bytes a second at most, each way."""
+    host: HostAccess | None = None
+    """What of the host is reached there; None leaves it to the network."""
 
 
 class Bind(Value, frozen=True, kw_only=True):

@@ -27,8 +27,8 @@ class Changed:
     """What is written to the kernel, in this order; nothing for a stopped container."""
     disk: bool
     """Whether its disk gets another size."""
-    rates: bool
-    """Whether the rates of its networks change at once."""
+    reached: bool
+    """Whether the rates of its networks, or what of the host it reaches, change at once."""
     at_start: tuple[str, ...]
     """Those that count from the next start on."""
 
@@ -84,7 +84,7 @@ def _restore(places: Places, container: Container) -> None:
     """
     with contextlib.suppress(OvenError):
         limits.apply(container, limits.changes(places, container))
-        _set_rates(places, container)
+        _set_reach(places, container)
         (volatile_of(places, container.name) / journal.SETTING).unlink(missing_ok=True)
 
 
@@ -93,28 +93,28 @@ def _compare(places: Places, old: Container, new: Container) -> Changed:
     fields = tuple(
         field for field in Container.__struct_fields__ if getattr(old, field) != getattr(new, field)
     )
-    rates = running and _differ_in_rates(old, new)
+    reached = running and _differ_in_reach(old, new)
     late = tuple(field for field in fields if field in _AT_START) if running else ()
     return Changed(
         container=new,
         fields=fields,
         writes=limits.changes(places, new, old.limits) if running else (),
         disk=(old.limits.disk, old.limits.inodes) != (new.limits.disk, new.limits.inodes),
-        rates=rates,
-        at_start=tuple(field for field in late if not (rates and field == "interfaces")),
+        reached=reached,
+        at_start=tuple(field for field in late if not (reached and field == "interfaces")),
     )
 
 
 def _do(places: Places, old: Container, changed: Changed) -> None:
     new = changed.container
     note = volatile_of(places, old.name) / journal.SETTING
-    noted = bool(changed.writes or changed.rates)
+    noted = bool(changed.writes or changed.reached)
     if noted:
         note.write_bytes(b"")  # in memory, as what it is about is
     try:
         limits.apply(new, changed.writes)
-        if changed.rates:
-            _set_rates(places, new)
+        if changed.reached:
+            _set_reach(places, new)
         if changed.disk:
             _change_disk(places, old, new)
         else:
@@ -138,22 +138,22 @@ def _told(old: Container, new: Container) -> dict[str, events.Detail]:
     return found
 
 
-def _differ_in_rates(old: Container, new: Container) -> bool:
-    """Tell whether the interfaces are the same but for their rates."""
+def _differ_in_reach(old: Container, new: Container) -> bool:
+    """Tell whether the interfaces are the same but for what a running container can be given."""
     if old.interfaces == new.interfaces:
         return False
     without = [
-        [msgspec.structs.replace(interface, rate=None) for interface in one.interfaces]
+        [msgspec.structs.replace(interface, rate=None, host=None) for interface in one.interfaces]
         for one in (old, new)
     ]
     return without[0] == without[1]
 
 
-def _set_rates(places: Places, container: Container) -> None:
+def _set_reach(places: Places, container: Container) -> None:
     if container.interfaces and not places.ordinary:
         from builder.runtime import network  # slow to import
 
-        network.set_rate(places, container)
+        network.set_live(places, container)
 
 
 def _change_disk(places: Places, old: Container, new: Container) -> None:

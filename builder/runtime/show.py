@@ -8,6 +8,7 @@ import msgspec
 
 from builder.host.places import Places
 from builder.model.errors import NotFoundError
+from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
 from builder.model.value import Value
 from builder.runtime import orphans, state
@@ -43,6 +44,8 @@ class Summary(Value, frozen=True, kw_only=True):
     """Where it is reached."""
     addresses: tuple[str, ...] = ()
     """All of its addresses: `eth0` first, IPv4 before IPv6."""
+    host: tuple[tuple[str, HostAccess], ...] = ()
+    """Its networks, and what of the host it reaches on each."""
     exit_code: int | None = None
     """How its first process ended, where that happened by itself in this boot of the host.
 
@@ -95,17 +98,30 @@ def show(places: Places, name: str) -> Summary:
     container = load(places, name)
     current = orphans.seen(places, name)
     status = state.status_of(current)
+    host = tuple(_reached(places, container))
     if status == "stopped" or current is None:
-        return Summary(container=container, status=status, exit_code=_exit_code(places, name))
+        code = _exit_code(places, name)
+        return Summary(container=container, status=status, host=host, exit_code=code)
     return Summary(
         container=container,
         status=status,
+        host=host,
         ready=current.ready,
         pid=current.pid or None,
         since=current.since,
         address=current.address,
         addresses=current.addresses,
     )
+
+
+def _reached(places: Places, container: Container) -> Iterator[tuple[str, HostAccess]]:
+    if not container.interfaces or places.ordinary:
+        return
+    from builder.runtime.network import definitions  # slow to import, and `list` has no use for it
+
+    for one in container.interfaces:
+        general = definitions.access(places, one.network)
+        yield one.network, general if one.host is None else one.host
 
 
 def row(places: Places, name: str) -> Row:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from builder.host import link
 from builder.host.process import Command, on_host
+from builder.model.host_access import HostAccess
 from builder.model.network import Lease, Network, parse_ports
 from builder.runtime.network.addresses import OURS
 from builder.runtime.network.switch import Member, Switch, Wish
@@ -21,8 +22,9 @@ BLOCKED = "TimeoutError"
 REFUSED = "ConnectionRefusedError"
 FOREIGN = "table inet others {\n\tset s {\n\t\ttype ipv4_addr\n\t}\n}\n"
 
-OVEN = Network(name="oven", subnet="10.213.0.0/24", subnet6="fd00:0:0:1::/64")
-WEB = Network(name="web", subnet="10.214.0.0/24", subnet6="fd00:0:0:2::/64")
+# Most tests ask the host itself; what of it is reached by default, tests/attacks tell.
+OVEN = Network(name="oven", subnet="10.213.0.0/24", subnet6="fd00:0:0:1::/64", host="all")
+WEB = Network(name="web", subnet="10.214.0.0/24", subnet6="fd00:0:0:2::/64", host="all")
 GATEWAY, GATEWAY6 = "10.213.0.1", "fd00:0:0:1::1"
 
 
@@ -125,8 +127,9 @@ def wish(
     address: str | None = None,
     address6: str | None = None,
     rate: int | None = None,
+    host: HostAccess | None = None,
 ) -> Wish:
-    return Wish(network.name, network, address, address6, rate)
+    return Wish(network.name, network, address, address6, rate, host)
 
 
 def cables() -> list[str]:

@@ -93,11 +93,12 @@ def test_ruleset_touches_no_other_table(loopback6: bool) -> None:
 def test_changes_are_what_the_ruleset_has_more() -> None:
     one, two = _lease(2, "80"), _lease(3, "81", "127.0.0.1:82", "[::1]:83")
     before, after = _ruleset(one), _ruleset(one, two)
-    added = firewall.addition((two,)).splitlines()
+    state = NetworkState(segments=(SEGMENT,), leases=(one, two))
+    added = firewall.addition((two,), state).splitlines()
     assert len(added) == 8
     for line in added:
         name, inner = re.fullmatch(r"add element \w+ oven (\w+) { (.*) }", line).groups()  # type: ignore[union-attr]
         more = set(inner.split(", "))
         assert _elements(after, name) - _elements(before, name) == more
-    gone = firewall.deletion((two,)).splitlines()
+    gone = firewall.deletion((two,), state).splitlines()
     assert gone == [line.replace("add", "delete", 1) for line in added]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from builder.model.errors import RecipeError
+from builder.model.host_access import parse_host_access
 from builder.model.network import DEFAULT, NONE, PortMapping, parse_ports
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def options() -> "tuple[Decorator, ...]":
             "--network",
             "networks",
             multiple=True,
-            metavar="NAME[,address=A][,address6=A][,rate=R]",
+            metavar="NAME[,address=A][,address6=A][,rate=R][,host=H]",
             help=f"Put it on a network, also several times; `{DEFAULT}` by default, `{NONE}` for"
             " loopback only.",
         ),
@@ -73,17 +74,19 @@ def _interface(text: str) -> "Interface":
 
     name, *words = text.split(",")
     values = dict(word.partition("=")[::2] for word in words)
-    unknown = [key for key in values if key not in {"address", "address6", "rate"}]
+    unknown = [key for key in values if key not in {"address", "address6", "rate", "host"}]
     if unknown or len(values) < len(words) or not (name and all(values.values())):
         raise RecipeError(
             f"`{text}` does not name a network",
-            hint="write `NAME`, or `NAME,address=10.86.0.5,address6=fd12::5,rate=10M`",
+            hint="write `NAME`, or `NAME,address=10.86.0.5,address6=fd12::5,rate=10M`; `host=all`"
+            " and `host=25+53/udp` say what of the host it reaches",
         )
     return Interface(
         network=name,
         address=values.get("address"),
         address6=values.get("address6"),
         rate=parse_rate(values["rate"]) if "rate" in values else None,
+        host=parse_host_access(values["host"]) if "host" in values else None,
     )
 
 

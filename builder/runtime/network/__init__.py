@@ -1,13 +1,14 @@
 """The networks of containers: on and off their bridges, and the name servers to ask."""
 
 from builder.host.places import Places
-from builder.model.network import Lease
-from builder.runtime.container import Container, folder_of
+from builder.model.host_access import HostAccess
+from builder.model.network import Lease, Network
+from builder.runtime.container import Container, Interface, folder_of
 from builder.runtime.network import definitions
 from builder.runtime.network.servers import resolvers
 from builder.runtime.network.switch import Member, Switch, Wish, begin
 
-__all__ = ["attach", "detach", "let_go", "resolvers", "resolvers_for", "set_rate"]
+__all__ = ["admit", "attach", "detach", "let_go", "resolvers", "resolvers_for", "set_live"]
 
 
 def attach(places: Places, container: Container, pid: int) -> tuple[Lease, ...]:
@@ -28,7 +29,7 @@ def attach(places: Places, container: Container, pid: int) -> tuple[Lease, ...]:
     for one in container.interfaces:
         key = definitions.key_of(places, one.network)
         look = definitions.find if key in active else definitions.ready
-        wishes.append(Wish(key, look(places, one.network), one.address, one.address6, one.rate))
+        wishes.append(_wish(key, look(places, one.network), one))
     member = Member(
         key=_key(places, container.name),
         name=container.name,
@@ -60,10 +61,23 @@ def let_go(places: Places, name: str) -> None:
     Switch().let_go(_key(places, name))
 
 
-def set_rate(places: Places, container: Container) -> None:
-    """Hold a running container to the rates of its record."""
-    rates = {definitions.key_of(places, one.network): one.rate for one in container.interfaces}
-    Switch().change_rates(_key(places, container.name), rates)
+def set_live(places: Places, container: Container) -> None:
+    """Hold a running container to the rates of its record, and to what of the host it may reach."""
+    wishes = {}
+    for one in container.interfaces:
+        key = definitions.key_of(places, one.network)
+        wishes[key] = _wish(key, definitions.find(places, one.network), one)
+    Switch().change(_key(places, container.name), wishes)
+
+
+def admit(places: Places, name: str, host: HostAccess) -> None:
+    """Have the members of a network reach this of the host, those that run at once."""
+    definitions.admit(places, name, host)
+    Switch().admit(definitions.key_of(places, name), host)
+
+
+def _wish(key: str, network: Network, one: Interface) -> Wish:
+    return Wish(key, network, one.address, one.address6, one.rate, one.host)
 
 
 def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:

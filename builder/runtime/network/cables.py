@@ -10,6 +10,13 @@ from builder.runtime.network.addresses import mac_of
 _SYSCTL = Path("/proc/sys/net")
 
 
+# What is sent to a group that bridges do not forward meets no rule before its sender is learned,
+# and would move a neighbor's address to the cable of whoever forges it. Groups are not learned
+# either: a guest that asks for members would have all that is sent to groups.
+_DEAF = "no_linklocal_learn 1 mcast_snooping 0"
+"""How a bridge takes no word of a guest (ip-link(8))."""
+
+
 def prepare_host(segments: Iterable[Segment]) -> None:
     """Have the kernel route between interfaces, which stays; needed before bridges are raised."""
     segments = tuple(segments)
@@ -24,7 +31,7 @@ def to_raise(segment: Segment) -> Iterator[str]:
     # A fixed hardware address, or it would have that of its lowest cable and change while in use.
     mac = mac_of(segment.bridge)
     name = segment.bridge
-    yield f"link add name {name} address {mac} mtu {segment.mtu} type bridge"
+    yield f"link add name {name} address {mac} mtu {segment.mtu} type bridge {_DEAF}"
     yield f'link set dev {name} alias "oven network {segment.name}"'
     if segment.gateway and segment.subnet:
         bits = segment.subnet.rpartition("/")[2]
@@ -39,6 +46,11 @@ def to_raise(segment: Segment) -> Iterator[str]:
         # takes a packet for ::1 only where there is a route for it. One that is for ::1 as it
         # comes, before its address is changed back, is dropped all the same (RFC 4291, 2.5.3).
         yield f"route append local ::1 dev {name} table local metric 4096"
+
+
+def to_deafen(segment: Segment) -> str:
+    """Give the command that makes a bridge, which may be of an older Oven, deaf to guests."""
+    return f"link set dev {segment.bridge} type bridge {_DEAF}"
 
 
 def set_bridge_sysctls(segments: Iterable[Segment]) -> None:
@@ -67,7 +79,8 @@ def plug_in(lease: Lease, segment: Segment) -> Iterator[str]:
     # With net.bridge.bridge-nf-call-iptables, a guest that asks for its own published port is
     # turned back on the bridge itself, which by default never returns a packet to its sender.
     yield f"link set dev {lease.interface} type bridge_slave hairpin on"
-    yield f"link set dev {lease.interface} up"
+    # The host itself has no business on a cable: it answers no questions of ARP there.
+    yield f"link set dev {lease.interface} arp off up"
     # Or the host would talk to the last owner of the address until ARP has given up on it.
     for address in lease.addresses:
         yield f"neigh replace {address} lladdr {lease.mac} dev {segment.bridge} nud stale"

@@ -9,6 +9,7 @@ import msgspec
 from builder.host import files, link
 from builder.host.places import Places
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
+from builder.model.host_access import HostAccess
 from builder.model.network import DEFAULT, NONE, Network
 from builder.model.value import canonical
 from builder.runtime.container import NAME
@@ -86,6 +87,21 @@ def create(places: Places, wanted: Network) -> Network:
     return network
 
 
+def access(places: Places, name: str) -> HostAccess:
+    """Tell what of the host the members of a network reach; makes and changes nothing."""
+    found = _read(places, name)
+    return found.host if found else "none"
+
+
+def admit(places: Places, name: str, host: HostAccess) -> Network:
+    """Keep what of the host the members of a network reach."""
+    find(places, name)
+    with _locked(places):
+        network = msgspec.structs.replace(find(places, name), host=host)
+        _write(places, network)
+    return network
+
+
 def remove(places: Places, name: str) -> None:
     """Forget a network; whether somebody needs it is the caller's to find out."""
     with _locked(places):
@@ -107,6 +123,7 @@ def _default(places: Places, found: Network | None) -> Network:
             chosen=subnet is None,
             subnet6=found.subnet6 if found else addresses.new_subnet6(),
             chosen6=True,
+            host=found.host if found else "none",
         )
         _write(places, network)
     return network

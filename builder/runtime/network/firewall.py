@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from builder.model.host_access import HostAccess
 from builder.model.network import Lease, NetworkState, PortMapping
 from builder.runtime.network.addresses import CABLES, link_local_of
 
@@ -33,6 +34,7 @@ _SETS = {
     "own6": "ifname . ipv6_addr; flags interval",
     "hidden": "ipv4_addr; flags interval",
     "hidden6": "ipv6_addr; flags interval",
+    "nameless": "ifname",
     "addresses": "ipv4_addr",
     "addresses6": "ipv6_addr",
 }
@@ -43,6 +45,14 @@ _MAPS = {
     "ports_at": "inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service",
     "ports6": "inet_proto . inet_service : ipv6_addr . inet_service",
     "ports6_at": "inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service",
+}
+
+_ADMITTED = {
+    # What of the host guests reach: all, or ports.
+    "trusted": "ipv4_addr",
+    "trusted6": "ipv6_addr",
+    "admitted": "ipv4_addr . inet_proto . inet_service",
+    "admitted6": "ipv6_addr . inet_proto . inet_service",
 }
 
 _GUESTS = {
@@ -56,6 +66,7 @@ _GUESTS = {
 _RULES = """
   chain guard {{
     type filter hook prerouting priority raw
+    iifname "{cables}*" drop
     iifname != "lo" ip daddr 127.0.0.0/8 drop
   }}
   chain publish {{
@@ -78,6 +89,21 @@ _RULES = """
     iifname "lo" accept
     ip daddr @addresses iifname . ip daddr != @gateways drop
     ip6 daddr @addresses6 iifname . ip6 daddr != @gateways6 drop
+    iifname != @bridges accept
+    ct state established,related accept
+    icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
+    iifname . ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
+    iifname . ip6 daddr @gateways6 meta l4proto {{ tcp, udp }} th dport 53 accept
+    iifname @nameless meta l4proto {{ tcp, udp }} th dport 53 accept
+    iifname != @internal icmp type echo-request accept
+    iifname != @internal icmpv6 type echo-request accept
+    ip saddr @trusted accept
+    ip6 saddr @trusted6 accept
+    ip saddr . meta l4proto . th dport @admitted accept
+    ip6 saddr . meta l4proto . th dport @admitted6 accept
+    iifname @internal drop
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx admin-prohibited
   }}
   chain forward {{
     type filter hook forward priority filter
@@ -105,12 +131,16 @@ _RULES = """
 # guard: `route_localnet` on the bridge would let guests reach what listens on the host's loopback
 #   interface, and neighbors on the LAN reach ports published on 127.0.0.1: their packets are
 #   turned to the container before the kernel looks for martians
-#   (https://github.com/moby/moby/issues/45610). IPv6 has no such switch.
+#   (https://github.com/moby/moby/issues/45610). IPv6 has no such switch. What arrives on a cable
+#   itself and not on its bridge is for a group that bridges do not forward (IEEE 802.1Q, 8.6.3),
+#   and no other rule would know it for a guest's.
 # publish: a link-local sender could not be answered from another link. And where the rules see
 #   what passes a bridge, an answer to ::1 has its address changed back before the kernel checks
 #   that no such packet comes over a wire: it is better refused at once than never answered.
 # to_host: a host takes packets for each of its addresses on each of its links; what listens on a
-#   bridge, as the name server does, is for the members of that network only.
+#   bridge, as the name server does, is for the members of that network only. Of the rest a guest
+#   reaches what its network or its own record says. Where a network has no name server, guests are
+#   told of those that the host asks, and the host itself may be one.
 # forward: the host routes now, but nobody outside may route to a container past its ports, and
 #   networks are closed to one another.
 # leaving: the host's loopback address is no good as a sender on a bridge; and a guest that asks
@@ -121,6 +151,9 @@ _BRIDGE_RULES = f"""
     icmpv6 type nd-neighbor-advert iifname . @th,64,128 @targets6 accept
     icmpv6 type {{ nd-neighbor-advert, nd-router-advert, nd-redirect }} drop
     udp sport 547 drop
+    frag frag-off != 0 accept
+    frag frag-off 0 @th,0,16 & 0x0 == 0x0 accept
+    exthdr frag exists drop
     accept
   }}
   chain arriving {{
@@ -138,6 +171,9 @@ iifname . @th,64,128 @targets6 accept
     drop
   }}
 """
+# A first fragment without a transport header would hide from these rules what it is part of; the
+# rule above, true of any two bytes, fails where there are none. Nobody sends such (RFC 7112, 5).
+#
 # `@th,64,128` is the target of a neighbor solicitation or advertisement (RFC 4861, 4.3 and 4.4);
 # nft before 1.0.9 has no name for it. Guests may look whether an address is free, but only for
 # their own, or they could keep all others from having one (RFC 4862, 5.4).
@@ -161,32 +197,38 @@ def first_ruleset(state: NetworkState, *, loopback6: bool = True) -> str:
 
 
 def _tables(state: NetworkState, *, loopback6: bool) -> str:
-    elements = {**_of_networks(state), **_of_leases(state.leases)}
+    elements = {**_of_networks(state), **_of_leases(state.leases, state)}
     sets = "".join(
-        _declaration("set", name, f"type {kind}", elements) for name, kind in _SETS.items()
+        _declaration("set", name, f"type {kind}", elements)
+        for name, kind in (*_SETS.items(), *_ADMITTED.items())
     )
     maps = "".join(
         _declaration("map", name, f"type {kind}", elements) for name, kind in _MAPS.items()
     )
     guests = "".join(_declaration("set", name, kind, elements) for name, kind in _GUESTS.items())
-    rules = _RULES.format(unreachable="fe80::/10" if loopback6 else "{ ::1, fe80::/10 }")
+    rules = _RULES.format(
+        cables=CABLES, unreachable="fe80::/10" if loopback6 else "{ ::1, fe80::/10 }"
+    )
     inet = f"table inet oven {{\n{sets}{maps}{rules}}}\n"
     return f"{inet}table bridge oven {{\n{guests}{_BRIDGE_RULES}}}\n"
 
 
-def addition(leases: Iterable[Lease]) -> str:
-    """Give the transaction that adds members; nft refuses it where the tables are missing."""
-    return _change("add", leases)
+def addition(leases: Iterable[Lease], state: NetworkState) -> str:
+    """Give the transaction that adds members of networks of a state.
+
+    nft refuses it where the tables are missing.
+    """
+    return _change("add", leases, state)
 
 
-def deletion(leases: Iterable[Lease]) -> str:
+def deletion(leases: Iterable[Lease], state: NetworkState) -> str:
     """Give the transaction that takes members away; nft refuses it where one is not there."""
-    return _change("delete", leases)
+    return _change("delete", leases, state)
 
 
-def _change(verb: str, leases: Iterable[Lease]) -> str:
+def _change(verb: str, leases: Iterable[Lease], state: NetworkState) -> str:
     lines = []
-    for name, elements in _of_leases(leases).items():
+    for name, elements in _of_leases(leases, state).items():
         table = "bridge" if name in _GUESTS else "inet"
         if elements:
             lines.append(f"{verb} element {table} oven {name} {{ {', '.join(elements)} }}\n")
@@ -210,6 +252,8 @@ def _of_networks(state: NetworkState) -> dict[str, list[str]]:
             found["internal"].append(bridge)
         elif not one.nat:
             found["routed"].append(bridge)
+        if not (one.named or one.internal):
+            found["nameless"].append(bridge)
         for suffix, subnet, gateway in (
             ("", one.subnet, one.gateway),
             ("6", one.subnet6, one.gateway6),
@@ -223,10 +267,12 @@ def _of_networks(state: NetworkState) -> dict[str, list[str]]:
     return found
 
 
-def _of_leases(leases: Iterable[Lease]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {name: [] for name in (*_MAPS, *_GUESTS)}
+def _of_leases(leases: Iterable[Lease], state: NetworkState) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {name: [] for name in (*_MAPS, *_GUESTS, *_ADMITTED)}
+    access = {one.key: one.host for one in state.segments}
     for lease in leases:
-        for name, element in (*_guest(lease), *_ports(lease)):
+        host = access[lease.segment] if lease.host is None else lease.host
+        for name, element in (*_guest(lease), *_ports(lease), *_admitted(lease, host)):
             found[name].append(element)
     return found
 
@@ -240,6 +286,21 @@ def _guest(lease: Lease) -> Iterator[tuple[str, str]]:
         for address in (lease.address6, link_local_of(lease.mac)):
             yield "guests6", f"{cable}{lease.mac} . {address}"
             yield "targets6", f"{cable}{_number(address)}"
+
+
+def _admitted(lease: Lease, host: HostAccess) -> Iterator[tuple[str, str]]:
+    """Give the elements for what of the host is reached, by each address of the guest."""
+    if host == "none":
+        return
+    senders = [("", lease.address)] if lease.address else []
+    if lease.address6:
+        senders += [("6", lease.address6), ("6", link_local_of(lease.mac))]
+    for suffix, address in senders:
+        if host == "all":
+            yield f"trusted{suffix}", address
+        else:
+            for one in host:
+                yield f"admitted{suffix}", f"{address} . {one.protocol} . {one.port}"
 
 
 def _number(address: str) -> str:

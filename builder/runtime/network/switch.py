@@ -10,6 +10,7 @@ from builder.host import link
 from builder.host.process import aside
 from builder.host.processes import boot_id, start_time
 from builder.model.errors import ConflictError, HostError
+from builder.model.host_access import HostAccess
 from builder.model.network import Lease, Network, NetworkState, PortMapping, Segment
 from builder.runtime.network import addresses, firewall, rates
 from builder.runtime.network.cables import (
@@ -17,6 +18,7 @@ from builder.runtime.network.cables import (
     plug_in,
     prepare_host,
     set_bridge_sysctls,
+    to_deafen,
     to_lay,
     to_raise,
 )
@@ -58,6 +60,7 @@ class Wish(msgspec.Struct, frozen=True):
     address: str | None = None
     address6: str | None = None
     rate: int | None = None
+    host: HostAccess | None = None
 
 
 class Switch:
@@ -99,15 +102,30 @@ class Switch:
         with self._ledger.locked() as lock:
             aside(lambda: self._detach(key), holding=lock)
 
-    def change_rates(self, key: str, wanted: Mapping[str, int | None]) -> None:
-        """Hold the interfaces of a running container to other rates, by the keys of their networks.
+    def admit(self, key: str, host: HostAccess) -> None:
+        """Let the members of a network, by its key, reach other things of the host from now on."""
+        with self._ledger.locked():
+            before = self._ledger.load()
+            segments = (
+                msgspec.structs.replace(one, host=host) if one.key == key else one
+                for one in before.segments
+            )
+            after = msgspec.structs.replace(before, segments=tuple(segments))
+            if after != before:
+                self._settle(alive(after))
 
-        Networks that it is not on yet are left to its next start.
+    def change(self, key: str, wanted: Mapping[str, Wish]) -> None:
+        """Give the interfaces of a running container other rates, and other parts of the host.
+
+        They are found by the keys of their networks; those that it is not on yet are left to its
+        next start.
         """
         with self._ledger.locked():
             state = self._ledger.load()
             new = {
-                lease.interface: msgspec.structs.replace(lease, rate=wanted[lease.segment])
+                lease.interface: msgspec.structs.replace(
+                    lease, rate=wanted[lease.segment].rate, host=wanted[lease.segment].host
+                )
                 for lease in state.leases
                 if lease.key == key and lease.segment in wanted
             }
@@ -117,12 +135,16 @@ class Switch:
             self._ledger.save(_exchanged(state, meanwhile))
             # Also where nothing differs: a killed command may have written it down only.
             rates.apply(new.values())
-            self._ledger.save(_exchanged(state, new))
+            after = _exchanged(state, new)
+            self._ledger.save(after)
+            link.apply_rules(_rules(after))
 
     def settle(self) -> None:
         """Have the host as it should be, whoever has changed it meanwhile."""
         with self._ledger.locked():
-            self._settle(alive(self._ledger.load()))
+            state = alive(self._ledger.load())
+            self._settle(state)
+            link.configure(to_deafen(one) for one in state.segments)
 
     def state(self) -> NetworkState:
         """Tell what running containers have; asks for no lock, so that it never waits."""
@@ -153,7 +175,7 @@ class Switch:
         self._names.follow(state, anew=not intact)
         rules = _rules(state)
         if intact:
-            rules = firewall.addition(leases) if not missing else rules
+            rules = firewall.addition(leases, state) if not missing else rules
             rules = _rules(state, first=True) if not others else rules
         enter = link.ip(inside(leases, by_key), inside=leases[0].pid)
         with self._rules_restored(state):
@@ -174,7 +196,7 @@ class Switch:
         after = alive(before, without=key)
         others = len(before.leases) - len(going)
         if going and after.segments == before.segments and len(after.leases) == others:
-            jobs = [link.removal(_interfaces_of(going)), link.nft(firewall.deletion(going))]
+            jobs = [link.removal(_interfaces_of(going)), link.nft(firewall.deletion(going, before))]
         else:
             jobs = self._mended(after)
         self._names.follow(after, anew=after.segments != before.segments)
@@ -253,6 +275,7 @@ def _grown(
                 mac=_mac(seed, there),
                 interface=addresses.cable_of(key),
                 rate=wish.rate,
+                host=wish.host,
                 ports=member.ports if index == 0 else (),
                 pid=member.pid,
                 started=started,
@@ -310,6 +333,7 @@ def begin(wish: Wish, others: Sequence[Segment] = ()) -> Segment:
         gateway6=addresses.gateway_of(subnet6),
         nat=network.nat,
         internal=network.internal,
+        host=network.host,
         mtu=max(link.outer_mtu(), _LEAST_MTU),
     )
     return msgspec.structs.replace(segment, named=is_possible(segment) is None)

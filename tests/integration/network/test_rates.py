@@ -73,10 +73,11 @@ def test_rate_is_changed_while_the_container_runs(rig: Rig) -> None:
     leases = rig.connect(guest, "guest", wish(OVEN, rate=RATE), wish(WEB))
     assert _queues(rig).count("rate 4194Kbit") == 2
     first, second = (lease.segment for lease in leases)
-    rig.switch.change_rates("guest", {first: 2 * RATE, second: RATE, "of the next start": RATE})
+    changed = {first: 2 * RATE, second: RATE, "of the next start": RATE}
+    rig.switch.change("guest", {key: wish(OVEN, rate=rate) for key, rate in changed.items()})
     assert _queues(rig).count("rate 8388Kbit") == 2
     assert _queues(rig).count("rate 4194Kbit") == 2
-    rig.switch.change_rates("guest", {first: None})
+    rig.switch.change("guest", {first: wish(OVEN)})
     assert _queues(rig).count("tbf") == 2
     assert _queues(rig).count("ingress") == 1
     assert addresses.meter_of(leases[0].interface) not in cables()
@@ -110,10 +111,10 @@ def test_killed_change_of_a_rate_leaves_a_guest_that_can_send(
             patch.setattr(rates, "apply", killed_after)
         else:
             patch.setattr(link, step, killed)
-        rig.switch.change_rates("guest", {lease.segment: after})
+        rig.switch.change("guest", {lease.segment: wish(OVEN, rate=after)})
     rig.on("other", OVEN)  # removes what no lease covers
     assert guest.ask("tcp", GATEWAY, 7003).startswith("host ")
-    rig.switch.change_rates("guest", {lease.segment: after})
+    rig.switch.change("guest", {lease.segment: wish(OVEN, rate=after)})
     assert _queues(rig).count("tbf") == (2 if after else 0)
     assert _queues(rig).count("ingress") == (1 if after else 0)
     assert [one.rate for one in rig.leases()] == [after, None]
