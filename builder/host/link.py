@@ -24,6 +24,9 @@ _GOING = 0x6F76656E
 """The group that interfaces are put in to be removed together (ip-link(8)): `oven`."""
 
 
+_USUAL_FLOWS = 1 << 16
+
+
 class Route(msgspec.Struct, frozen=True):
     """Where the host sends packets for a network."""
 
@@ -169,6 +172,14 @@ def filters_bridged_ipv6() -> bool:
     return path.exists() and path.read_text(encoding="ascii").strip() == "1"
 
 
+def most_flows() -> int:
+    """Tell how many connections this host can keep track of."""
+    try:
+        return int((_SYSCTL / "netfilter/nf_conntrack_max").read_text(encoding="ascii"))
+    except FileNotFoundError:  # the module comes with the first rule that needs it
+        return _USUAL_FLOWS
+
+
 def has_ipv6() -> bool:
     """Tell whether this host uses IPv6 at all."""
     path = _SYSCTL / "ipv6/conf/all/disable_ipv6"
@@ -212,7 +223,10 @@ def _refused(program: str, done: Done) -> HostError:
     if "not permitted" in said or "Permission denied" in said:
         hint = "networks for containers need root: run the same command with sudo"
     elif program == "nft":
-        hint = "the kernel needs nf_tables with nat and bridge support; `oven doctor` checks it"
+        hint = (
+            "the kernel needs nf_tables with nat, connlimit and bridge support;"
+            " `oven doctor` checks it"
+        )
     elif program == "tc" or "type ifb" in said:
         hint = (
             "to limit rates the kernel needs the modules `sch_tbf`, `sch_ingress`, `cls_u32`,"

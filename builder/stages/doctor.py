@@ -87,7 +87,7 @@ def _networks(*, firewall_there: bool) -> Iterator[Check]:
     from builder.runtime.network import firewall, names, resolvers
 
     if firewall_there:
-        yield doctor.firewall(firewall.ruleset(NetworkState()))
+        yield doctor.firewall(firewall.ruleset(NetworkState(), firewall.Host()))
         yield doctor.forwarding()
     yield doctor.name_server(find_program(names.PROGRAM))
     yield _name_servers(resolvers())

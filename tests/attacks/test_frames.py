@@ -22,6 +22,7 @@ from tests.support.networks import (
     GATEWAY,
     HOST,
     HOST6,
+    OUTSIDE,
     OVEN,
     REFUSED,
     Rig,
@@ -64,6 +65,17 @@ try:
     print("answer")
 except TimeoutError:
     print("silence")
+"""
+
+MANY = """
+import socket, sys
+for port in range(10000, 10000 + int(sys.argv[2])):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        s.sendto(b"?", (sys.argv[1], port))
+    except OSError:
+        pass
+    s.close()
 """
 
 LLDP = 0x88CC
@@ -281,3 +293,21 @@ def test_an_internal_network_reaches_nothing_of_the_host_but_names(rig: Rig) -> 
     assert guest.ask("tcp", gateway, 7003, timeout=0.5) == BLOCKED
     assert guest.run(sys.executable, "-IS", "-c", PING, gateway) == "silence\n"
     assert lookup(guest, "guest", server=gateway) == lease.address
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_no_guest_takes_all_that_the_host_can_keep_track_of(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    """The size of that table belongs to the whole machine, so that the test says another one."""
+    monkeypatch.setattr(link, "most_flows", lambda: 800)
+    rig.outside.serve("outside", 7007)
+    guest, _ = rig.attach("guest")
+    neighbor, _ = rig.attach("neighbor")
+    if not guarded:
+        link.apply_rules("flush chain inet oven share\n")
+    guest.run(sys.executable, "-IS", "-c", MANY, OUTSIDE, "200")
+    count = int(rig.host.run("cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
+    assert (count > 180) is not guarded
+    assert neighbor.ask("tcp", OUTSIDE, 7007).startswith("outside")
+    assert (guest.ask("tcp", OUTSIDE, 7007, timeout=0.5) == BLOCKED) is guarded

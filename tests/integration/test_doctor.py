@@ -154,7 +154,7 @@ def a_world() -> Iterator[tuple[Namespace, Namespace]]:
 def test_kernel_is_asked_about_rules_and_keeps_none(
     a_world: tuple[Namespace, Namespace],
 ) -> None:
-    rules = firewall.ruleset(NetworkState())
+    rules = firewall.ruleset(NetworkState(), firewall.Host())
     assert doctor.firewall(rules).state == "ok"
     assert a_world[0].run("nft", "list", "ruleset") == ""
     check = doctor.firewall("add chain inet oven c { type nat hook nowhere priority 0; }")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from builder.model.host_access import HostAccess
 from builder.model.network import Lease, NetworkState, PortMapping
+from builder.model.value import Value
 from builder.runtime.network.addresses import CABLES, link_local_of
 
 # Two tables of our own, so that no other program's rules are touched (nft(8)). They are a function
@@ -47,6 +48,9 @@ _MAPS = {
     "ports6_at": "inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service",
 }
 
+_SHARES = 8
+"""A guest has so large a part of the connections that the host can keep track of."""
+
 _ADMITTED = {
     # What of the host guests reach: all, or ports.
     "trusted": "ipv4_addr",
@@ -68,6 +72,15 @@ _RULES = """
     type filter hook prerouting priority raw
     iifname "{cables}*" drop
     iifname != "lo" ip daddr 127.0.0.0/8 drop
+  }}
+  set flows {{ type ipv4_addr; flags dynamic; size 65535; }}
+  set flows6 {{ type ipv6_addr; flags dynamic; size 65535; }}
+  chain share {{
+    type filter hook prerouting priority mangle
+    iifname != @bridges accept
+    ct state != new accept
+    add @flows {{ ip saddr ct count over {share} }} drop
+    add @flows6 {{ ip6 saddr ct count over {share} }} drop
   }}
   chain publish {{
     dnat ip to meta l4proto . ip daddr . th dport map @ports_at
@@ -134,6 +147,7 @@ _RULES = """
 #   (https://github.com/moby/moby/issues/45610). IPv6 has no such switch. What arrives on a cable
 #   itself and not on its bridge is for a group that bridges do not forward (IEEE 802.1Q, 8.6.3),
 #   and no other rule would know it for a guest's.
+# share: the table of connections is the host's, and who fills it takes the network from everybody.
 # publish: a link-local sender could not be answered from another link. And where the rules see
 #   what passes a bridge, an answer to ::1 has its address changed back before the kernel checks
 #   that no such packet comes over a wire: it is better refused at once than never answered.
@@ -179,24 +193,30 @@ iifname . @th,64,128 @targets6 accept
 # their own, or they could keep all others from having one (RFC 4862, 5.4).
 
 
-def ruleset(state: NetworkState, *, loopback6: bool = True) -> str:
-    """Give the transaction that replaces both tables by what is needed now.
+class Host(Value, frozen=True, kw_only=True):
+    """What the rules have to know of this host."""
 
-    `loopback6` tells whether this host can reach published ports by ::1.
-    """
-    return REMOVAL + _tables(state, loopback6=loopback6)
+    loopback6: bool = True
+    """Whether it can reach published ports by ::1."""
+    flows: int = 1 << 18
+    """How many connections it can keep track of (nf_conntrack-sysctl.rst)."""
 
 
-def first_ruleset(state: NetworkState, *, loopback6: bool = True) -> str:
+def ruleset(state: NetworkState, host: Host) -> str:
+    """Give the transaction that replaces both tables by what is needed now."""
+    return REMOVAL + _tables(state, host)
+
+
+def first_ruleset(state: NetworkState, host: Host) -> str:
     """Give the same for when there is no table; nft refuses it else.
 
     It takes a third of the time: what is replaced waits for packets that are on their way.
     """
     create = "create table inet oven\ncreate table bridge oven\n"
-    return create + _tables(state, loopback6=loopback6)
+    return create + _tables(state, host)
 
 
-def _tables(state: NetworkState, *, loopback6: bool) -> str:
+def _tables(state: NetworkState, host: Host) -> str:
     elements = {**_of_networks(state), **_of_leases(state.leases, state)}
     sets = "".join(
         _declaration("set", name, f"type {kind}", elements)
@@ -207,7 +227,9 @@ def _tables(state: NetworkState, *, loopback6: bool) -> str:
     )
     guests = "".join(_declaration("set", name, kind, elements) for name, kind in _GUESTS.items())
     rules = _RULES.format(
-        cables=CABLES, unreachable="fe80::/10" if loopback6 else "{ ::1, fe80::/10 }"
+        cables=CABLES,
+        share=max(host.flows // _SHARES, 1),
+        unreachable="fe80::/10" if host.loopback6 else "{ ::1, fe80::/10 }",
     )
     inet = f"table inet oven {{\n{sets}{maps}{rules}}}\n"
     return f"{inet}table bridge oven {{\n{guests}{_BRIDGE_RULES}}}\n"

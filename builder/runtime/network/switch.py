@@ -243,7 +243,8 @@ class Switch:
 
 def _rules(state: NetworkState, *, first: bool = False) -> str:
     make = firewall.first_ruleset if first else firewall.ruleset
-    return make(state, loopback6=not link.filters_bridged_ipv6())
+    host = firewall.Host(loopback6=not link.filters_bridged_ipv6(), flows=link.most_flows())
+    return make(state, host)
 
 
 def _grown(
