@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -83,12 +84,13 @@ def _run(places: Places, container: Container, order: Order) -> int:
         (bundle / "config.json").write_bytes(msgspec.json.encode(content))
 
     call = engine.command(engine.find(places), places, name, log)
-    argv = (*call, "run", "--bundle", str(bundle), name)
+    begun = volatile / "pid"
+    argv = (*call, "run", "--pid-file", str(begun), "--bundle", str(bundle), name)
     try:
         program = launch.Program(argv)
         pid = launch.launch_isolated(program, prepare, partial(limits.join, places, container))
         first = (lambda: gate.open(pid)) if gate else _nothing
-        code = launch.attend(pid, first, lambda number, sender: _signal(pid, number, sender))
+        code = launch.attend(pid, first, partial(_signal, pid, begun))
     finally:
         if gate:
             gate.close()
@@ -119,14 +121,17 @@ def _process(tree: TreeIO, order: Order) -> spec.Process:
     )  # fmt: skip
 
 
-def _signal(runtime: int, number: int, sender: launch.Sender) -> None:
+def _signal(runtime: int, begun: Path, number: int, sender: launch.Sender) -> None:
     """Hand a signal to the command, which dies of it as any process would.
 
+    `begun` is a file that the runtime writes once it has started the command.
     As the first of its namespace it is immune to what it does not handle (pid_namespaces(7)).
     What a terminal sends is for all processes of the command; it has reached the runtime too,
     which told the first.
     """
     first, *others = _inside(runtime) or (None,)
+    if first is None and begun.exists():
+        return  # it has ended, perhaps by the same signal, and the runtime is about to say how
     if first is None:
         # It has not begun, and may never: a runtime that hangs is not waited for any longer. What
         # a terminal sends has reached the runtime.

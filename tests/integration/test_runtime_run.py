@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import time
@@ -213,3 +214,42 @@ def test_kill_9_leaves_nothing_running(rig: Rig, delay: float) -> None:
     # The next command sweeps what the dead one has left, and works.
     assert run_command(rig.places, rig.container(), Order(("true",))) == 0
     assert rig.leftovers() == []
+
+
+LINGERS = """
+import sys
+from pathlib import Path
+from builder.model.value import Digest
+from builder.runtime import engine
+from builder.runtime.container import new_container
+from builder.runtime.run import Order, run_command
+engine.find = lambda places: Path({program!r})
+fresh = new_container("x", Digest("sha256:" + "ab" * 32), "tiny")
+sys.exit(run_command(places, fresh, Order(("sh", "-c", "exit 5"))))
+"""
+
+
+def test_a_signal_after_the_end_of_the_command_changes_no_status(rig: Rig, tmp_path: Path) -> None:
+    """What stops a whole session or service reaches the command and `oven` in any order."""
+    ended, go, program = tmp_path / "ended", tmp_path / "go", tmp_path / "runc"
+    os.mkfifo(ended)
+    os.mkfifo(go)
+    lines = (
+        "#!/bin/sh",
+        f'{shutil.which("runc")} "$@"',
+        "code=$?",
+        f"echo >{ended}",
+        f"read x <{go}",
+    )
+    program.write_text("\n".join((*lines, "exit $code", "")))
+    program.chmod(0o755)
+    process = rig.call(LINGERS.format(program=str(program)))
+    ended.read_bytes()
+    process.send_signal(signal.SIGTERM)
+    # It has taken the signal once that is pending no more.
+    status = Path(f"/proc/{process.pid}/status")
+    while "ShdPnd:\t0000000000000000" not in status.read_text():
+        time.sleep(0.01)
+    go.write_text("\n")
+    process.communicate(timeout=60)
+    assert process.returncode == 5
