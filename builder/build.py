@@ -71,7 +71,7 @@ def make_lowest(order: Order, sources: Sources, tools: Tools, driver: str) -> Di
     """Make the tree that all else stands on: of packages, or of somebody's tarball."""
     lock = order.lock
     if (tarball := lock.asked.tarball) is not None:
-        bring(tarball, layers(order.loaded)[0].folder, tools)
+        bring(tarball, layers(order.loaded)[0], tools)
         taken = Import(sha256=tarball.sha256, strip=tarball.strip, epoch=lock.epoch)
         return make(IMPORT, taken, tools, slot=f"{order.slot}/tarball").tree
     inputs = bootstrap_inputs(lock, sources, driver, tools.run)
@@ -104,7 +104,7 @@ def installation(tree: Digest, batch: tuple[Package, ...], lock: Lock) -> Instal
 def customization(tree: Digest, loaded: LoadedRecipe, order: Order, tools: Tools) -> Customization:
     """Gather all that decides what a recipe makes of the tree below it."""
     recipe, base = loaded.recipe, base_of(loaded)
-    overlay = read_overlay(loaded.overlay, tools.store)
+    overlay = read_overlay(loaded.overlay, tools.store, loaded.project)
     return Customization(
         tree=tree,
         overlay=overlay,
@@ -114,7 +114,7 @@ def customization(tree: Digest, loaded: LoadedRecipe, order: Order, tools: Tools
         system=recipe.system,
         fetched=fetch_files(recipe.fetch, loaded.source, tools),
         secrets=tuple(secret.name for secret in recipe.secret),
-        scripts=read_scripts(recipe.script, loaded.folder, tools.store),
+        scripts=read_scripts(recipe.script, loaded.folder, tools.store, loaded.project),
         variables=Variables(
             parameters={name: one.default for name, one in recipe.parameters.items()},
             template={"name": recipe.template.name, "summary": recipe.template.summary},

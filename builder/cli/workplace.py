@@ -81,7 +81,7 @@ class Planned:
         """
         lowest = layers(self.loaded)[0]
         if self.asked.tarball:
-            return lock_tarball(self.asked, self.asked.tarball, lowest.folder, self.tools)
+            return lock_tarball(self.asked, self.asked.tarball, lowest, self.tools)
         try:
             return resolve(self.asked, self.sources, self.tools, keep)
         except UnknownPackageError as error:

@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from builder.formats.project import Project, unreadable
 from builder.host.files import disk_errors
 from builder.host.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import OvenError, RecipeError, Span
@@ -73,18 +74,18 @@ class Variables(Value, frozen=True, kw_only=True):
 # Reading
 
 
-def read_overlay(folder: Path, store: Store) -> tuple[OverlayEntry, ...]:
+def read_overlay(folder: Path, store: Store, project: Project) -> tuple[OverlayEntry, ...]:
     """List an overlay folder, sorted by path, keeping its files' bytes in the store.
 
     A folder that is not there is an empty overlay. Anything in it that cannot be told from its
     listing, or that would leave the tree, is a RecipeError.
     """
-    if not folder.exists():
+    if not project.exists(folder):
         return ()
-    if not folder.is_dir():
+    if not project.is_folder(folder):
         raise RecipeError("an overlay is a folder, not a file", at=folder)
-    with store.draft() as draft, errors_below(folder.parent):
-        found = [_entry(folder, path, store, draft) for path in _listing(folder, "")]
+    with store.draft() as draft, errors_below(folder.parent), project.tree(folder) as tree:
+        found = [_entry(tree, *one, store, draft) for one in _listing(tree)]
     found.sort(key=lambda entry: entry.path)
     _refuse_collisions(found)
     return tuple(found)
@@ -104,12 +105,14 @@ def errors_below(folder: Path) -> Iterator[None]:
         raise
 
 
-def keep_file(file: Path, store: Store, draft: Path) -> str:
-    """Copy a file of the author's into the store and give its sha256."""
+def keep_file(fd: int, store: Store, draft: Path) -> str:
+    """Copy an open file of the author's into the store and give its sha256."""
     copy = draft / "copy"
-    with unreadable(file):
-        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
-    with open(fd, "rb") as source, disk_errors(draft), copy.open("wb") as to:  # noqa: PTH123  # opened by descriptor
+    with (
+        open(fd, "rb", closefd=False) as source,  # opened by descriptor
+        disk_errors(draft),
+        copy.open("wb") as to,
+    ):
         shutil.copyfileobj(source, to)
     with copy.open("rb") as data:
         sha256 = hashlib.file_digest(data, "sha256").hexdigest()
@@ -118,35 +121,22 @@ def keep_file(file: Path, store: Store, draft: Path) -> str:
     return sha256
 
 
-@contextmanager
-def unreadable(path: Path) -> Iterator[None]:
-    """Turn what keeps an author's file from being read into a RecipeError."""
+def _listing(tree: TreeIO) -> Iterator[tuple[str, os.stat_result]]:
     try:
-        yield
+        yield from tree.walk()
     except OSError as error:
-        problem = f"this cannot be read: {(error.strerror or str(error)).lower()}"
-        raise RecipeError(problem, at=path.absolute()) from error
+        raise unreadable(Path(FOLDER, error.filename or ""), error) from error
 
 
-def _listing(folder: Path, prefix: str) -> Iterator[str]:
-    with unreadable(folder):
-        found = sorted(folder.iterdir())
-    for one in found:
-        path = f"{prefix}{one.name}"
-        yield path
-        if one.is_dir() and not one.is_symlink():
-            yield from _listing(one, f"{path}/")
-
-
-def _entry(folder: Path, path: str, store: Store, draft: Path) -> OverlayEntry:
-    file = folder / path
+def _entry(
+    tree: TreeIO, path: str, status: os.stat_result, store: Store, draft: Path
+) -> OverlayEntry:
     source = Path(FOLDER, path)
     _refuse_name(path, source)
-    status = file.lstat()
     if stat.S_ISDIR(status.st_mode):
         return OverlayEntry(path=path, kind="dir", mode=0o755, content="")
     if stat.S_ISLNK(status.st_mode):
-        target = str(file.readlink())
+        target = tree.readlink(path)
         _refuse_escape(path, target, source)
         return OverlayEntry(path=path, kind="symlink", mode=0o777, content=target)
     if not stat.S_ISREG(status.st_mode):
@@ -156,11 +146,16 @@ def _entry(folder: Path, path: str, store: Store, draft: Path) -> OverlayEntry:
             hint="make it at the first start instead, by a tmpfiles.d(5) line",
         )
     kind: Kind = "template" if path.endswith(SUFFIX) else "file"
+    try:
+        with tree.opened(path) as fd:
+            content = keep_file(fd, store, draft)
+    except OSError as error:
+        raise unreadable(source, error) from error
     return OverlayEntry(
         path=path.removesuffix(SUFFIX),
         kind=kind,
         mode=0o755 if status.st_mode & 0o100 else 0o644,
-        content=keep_file(file, store, draft),
+        content=content,
     )
 
 

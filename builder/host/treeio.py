@@ -20,6 +20,7 @@ from builder.host.removal import remove_below
 _OPENAT2 = 437
 """The system call's number, the same on every architecture (asm-generic/unistd.h)."""
 _RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_BENEATH = 0x08
 _RESOLVE_IN_ROOT = 0x10
 _DEPTH = 200
 """Folders within folders that `walk` enters; a tree that has more of them means harm."""
@@ -58,11 +59,13 @@ class TreeIO:
 
     Paths are relative to the tree's root; a leading `/` means that root. What a system call
     refuses comes out as the OSError that it gives; a file that is no regular one is EINVAL.
-    Writing replaces the last component itself and never follows it.
+    Writing replaces the last component itself and never follows it. In a tree that is no root file
+    system, links and `..` that lead out of it are EXDEV (`beneath`).
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, beneath: bool = False) -> None:
         self.root = root
+        self._resolve = _RESOLVE_BENEATH if beneath else _RESOLVE_IN_ROOT
         self._fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def __enter__(self) -> Self:
@@ -98,9 +101,9 @@ class TreeIO:
         return data
 
     @contextlib.contextmanager
-    def opened(self, path: str) -> Iterator[int]:
-        """Open a regular file for reading, itself and never what a link leads to."""
-        with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as handle:
+    def opened(self, path: str, *, follow: bool = False) -> Iterator[int]:
+        """Open a regular file for reading; what a link leads to only where it is to be followed."""
+        with self._opened(path, os.O_PATH | (0 if follow else os.O_NOFOLLOW)) as handle:
             _must_be_file(path, os.fstat(handle))
             fd = os.open(_of(handle), os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -269,7 +272,7 @@ class TreeIO:
 
     @contextlib.contextmanager
     def _opened(self, path: str, flags: int) -> Iterator[int]:
-        fd = _openat2(self._fd, path, flags | os.O_CLOEXEC)
+        fd = _openat2(self._fd, path, flags | os.O_CLOEXEC, self._resolve)
         try:
             yield fd
         finally:
@@ -294,8 +297,8 @@ class TreeIO:
             raise
 
 
-def _openat2(root: int, path: str, flags: int) -> int:
-    how = _How(flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+def _openat2(root: int, path: str, flags: int, resolve: int) -> int:
+    how = _How(flags, 0, resolve | _RESOLVE_NO_MAGICLINKS)
     encoded = os.fsencode(path.strip("/") or ".")
     if b"\0" in encoded:
         raise OSError(errno.EINVAL, "a path cannot hold a NUL", path)

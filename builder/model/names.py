@@ -74,7 +74,7 @@ IncludePath = Annotated[
     msgspec.Meta(
         pattern=r"^(?!/).*\.toml\Z",
         title="a path beside the recipe",
-        description="relative, and ending in `.toml`",
+        description="relative, in the same project, and ending in `.toml`",
     ),
 ]
 """A path of a TOML file, relative to the folder of the file that says it."""

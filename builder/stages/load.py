@@ -1,11 +1,13 @@
 """Reading recipes, appliances and settings from disk into checked values."""
 
 import dataclasses
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.distros import SUITES
+from builder.formats.project import Project, project_of
 from builder.model import rules, settings
 from builder.model.errors import NotFoundError, RecipeError
 from builder.model.matrix import Chosen
@@ -39,6 +41,11 @@ class LoadedRecipe:
     def path(self) -> Path:
         """Its TOML file."""
         return self.source.path
+
+    @property
+    def project(self) -> Project:
+        """All that it may read."""
+        return project_of(self.path)
 
     @property
     def overlay(self) -> Path:
@@ -111,17 +118,12 @@ def _check_scripts(loaded: LoadedRecipe) -> None:
     for index, script in enumerate(loaded.recipe.script):
         file = loaded.folder / script.path
         at = loaded.source.value("script", index, "path")
-        if not file.is_file():
+        if not loaded.project.is_file(file):
             raise RecipeError(
                 f"there is no script `{script.path}`", at=at, hint=f"it belongs in `{file}`"
             )
-        try:
-            with file.open("rb") as opened:
-                first = opened.read(2)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            problem = f"the script `{script.path}` cannot be read: {reason}"
-            raise RecipeError(problem, at=at) from error
+        with loaded.project.opened(file) as fd:
+            first = os.pread(fd, 2, 0)
         if first != b"#!":
             raise RecipeError(
                 f"the script `{script.path}` does not say what runs it",
@@ -143,7 +145,7 @@ def _check_tarball(lowest: LoadedRecipe, above: tuple[LoadedRecipe, ...]) -> Non
                 " `[[fetch]]` brings the package files",
             )
     for arch, tarball in lowest.recipe.tarball.items():
-        if tarball.path and not (lowest.folder / tarball.path).is_file():
+        if tarball.path and not lowest.project.is_file(lowest.folder / tarball.path):
             raise RecipeError(
                 f"there is no file `{tarball.path}`",
                 at=lowest.source.value("tarball", arch, "path"),

@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 from pathlib import Path
 
+from builder.formats.project import Project, project_of
 from builder.model.compose import Composite, Piece, Table, compose
 from builder.model.errors import RecipeError, Span
 from builder.model.matrix import Chosen, cells, check_matrix, decided, named
@@ -10,7 +11,7 @@ from builder.model.names import IncludePath, PartOfRecipe, ProfileName
 from builder.model.recipe import Matrix, Recipe
 from builder.model.source import Source, decode_data, parse
 from builder.model.value import Value
-from builder.stages.reading import read_source
+from builder.stages.reading import read_authored
 
 OWN, SELECTED = 1, 2
 """Ranks: what a file says counts more than what it includes, and a profile more than both."""
@@ -52,7 +53,7 @@ def cells_of(path: Path, profiles: tuple[str, ...]) -> tuple[Chosen, ...]:
 
 def _read(path: Path) -> tuple[Table, Source, _Selection]:
     """Read a file and what it includes; give the keys about that apart."""
-    data, source = _composed(path, ())
+    data, source = _composed(path, (), project_of(path))
     own = {key: data.pop(key) for key in _Selection.__struct_fields__ if key in data}
     selection = decode_data(own, source, _Selection)
     if selection.matrix:
@@ -70,8 +71,8 @@ def _read(path: Path) -> tuple[Table, Source, _Selection]:
     return data, source, selection
 
 
-def _composed(path: Path, above: tuple[Path, ...]) -> tuple[Table, Source]:
-    source = read_source(path)
+def _composed(path: Path, above: tuple[Path, ...], project: Project) -> tuple[Table, Source]:
+    source = read_authored(path, project)
     data = parse(source)
     if "include" not in data:
         return data, source
@@ -83,9 +84,9 @@ def _composed(path: Path, above: tuple[Path, ...]) -> tuple[Table, Source]:
         at = source.value("include", index)
         if file.resolve() in chain:
             raise RecipeError(f"`{name}` includes itself", at=at)
-        if not file.exists():
+        if not project.exists(file):
             raise RecipeError(f"there is no file `{file}`", at=at)
-        inner, place = _composed(file, chain)
+        inner, place = _composed(file, chain, project)
         if "matrix" in inner:
             raise RecipeError("a matrix cannot be included", at=place.key("matrix"))
         below.append(Piece({k: v for k, v in inner.items() if k != "include"}, place, 0))

@@ -1,7 +1,9 @@
 """Reading: text files that a person wrote, and what can stand in the way."""
 
 from pathlib import Path
+from typing import BinaryIO
 
+from builder.formats.project import Project
 from builder.model.errors import RecipeError
 from builder.model.source import Source, source_of_bytes
 
@@ -9,8 +11,16 @@ LIMIT = 1 << 20
 """No file that a person writes is larger, in bytes."""
 
 
+def read_authored(path: Path, project: Project) -> Source:
+    """Read a text file of a recipe's author; whatever stands in the way is a RecipeError."""
+    if project.is_folder(path):
+        raise RecipeError("this is a folder, not a file", at=path)
+    with project.opened(path) as fd, open(fd, "rb", closefd=False) as file:  # opened by descriptor
+        return _source(file, path)
+
+
 def read_source(path: Path) -> Source:
-    """Read a text file; whatever stands in the way is a RecipeError."""
+    """Read a text file of who runs Oven; whatever stands in the way is a RecipeError."""
     try:
         if path.is_dir():
             raise RecipeError("this is a folder, not a file", at=path)
@@ -18,10 +28,14 @@ def read_source(path: Path) -> Source:
             problem = "this is not a regular file" if path.exists() else "this file is not there"
             raise RecipeError(problem, at=path)
         with path.open("rb") as file:
-            data = file.read(LIMIT + 1)
+            return _source(file, path)
     except OSError as error:
         problem = f"this file cannot be read: {(error.strerror or str(error)).lower()}"
         raise RecipeError(problem, at=path) from error
+
+
+def _source(file: BinaryIO, path: Path) -> Source:
+    data = file.read(LIMIT + 1)
     if len(data) > LIMIT:
         raise RecipeError("this file is larger than 1 MiB", at=path)
     return source_of_bytes(data, path)

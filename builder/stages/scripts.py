@@ -1,10 +1,12 @@
 """The recipe's own scripts: run in the tree, one after the other, without network."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from builder.formats.overlay import keep_file, unreadable
+from builder.formats.overlay import keep_file
+from builder.formats.project import Project
 from builder.host.process import Command
 from builder.host.sandbox import Inside
 from builder.model.errors import RecipeError, Span
@@ -16,6 +18,9 @@ from builder.store.damage import checked_blob
 SCRIPTS = "/run/oven/scripts"
 """Where the sandbox shows the scripts."""
 
+_FIRST_LINE = 4096
+"""No kernel looks further for what runs a script (execve(2) takes 255 bytes)."""
+
 
 class ScriptFile(Value, frozen=True):
     """A script by its path below the recipe's folder and its bytes' sha256."""
@@ -24,22 +29,21 @@ class ScriptFile(Value, frozen=True):
     content: str
 
 
-def read_scripts(scripts: tuple[Script, ...], folder: Path, store: Store) -> tuple[ScriptFile, ...]:
+def read_scripts(
+    scripts: tuple[Script, ...], folder: Path, store: Store, project: Project
+) -> tuple[ScriptFile, ...]:
     """Look the scripts up below the recipe's folder, keeping their bytes in the store."""
     found = []
     with store.draft() as draft:
         for script in scripts:
             file = folder / script.path
-            if not file.resolve().is_relative_to(folder.resolve()):
-                raise RecipeError("the script lies outside of the recipe's folder", at=file)
-            if not file.is_file():
+            if not project.is_file(file):
                 raise RecipeError(
                     f"there is no script `{script.path}`", hint=f"its file would be `{file}`"
                 )
-            with unreadable(file):
-                data = file.read_bytes()
-            _interpreter(data, file)
-            found.append(ScriptFile(script.path, keep_file(file.resolve(), store, draft)))
+            with project.opened(file) as fd:
+                _interpreter(os.pread(fd, _FIRST_LINE, 0), file)
+                found.append(ScriptFile(script.path, keep_file(fd, store, draft)))
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ from builder.model.recipe import Tarball
 from builder.model.value import Value, digest_of
 from builder.stages.clean import clean
 from builder.stages.fetch_files import download
+from builder.stages.load import LoadedRecipe
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
 
@@ -22,9 +23,9 @@ def tarball_sources(cache: Path) -> Sources:
     return Sources(mirrors={}, keyring=cache, cache=cache)
 
 
-def lock_tarball(asked: Asked, tarball: Tarball, folder: Path, tools: Tools) -> Lock:
+def lock_tarball(asked: Asked, tarball: Tarball, lowest: LoadedRecipe, tools: Tools) -> Lock:
     """Make the lock of a recipe that starts from a tarball; its times are the tarball's."""
-    file = bring(tarball, folder, tools)
+    file = bring(tarball, lowest, tools)
     return Lock(
         recipe=digest_of(asked),
         asked=asked,
@@ -34,17 +35,17 @@ def lock_tarball(asked: Asked, tarball: Tarball, folder: Path, tools: Tools) -> 
     )
 
 
-def bring(tarball: Tarball, folder: Path, tools: Tools) -> Path:
-    """Have the store hold the tarball; `folder` is the recipe's. Raises TrustError."""
+def bring(tarball: Tarball, lowest: LoadedRecipe, tools: Tools) -> Path:
+    """Have the store hold the tarball of a recipe; raises TrustError."""
     store = tools.store
     if (blob := store.blob(tarball.sha256)) is not None:
         return blob
     if tarball.url:
         download((tarball.url,), tarball.sha256, tools)
     else:
-        path = folder / str(tarball.path)
-        with store.draft() as draft:
-            found = keep_file(path, store, draft)
+        path = lowest.folder / str(tarball.path)
+        with store.draft() as draft, lowest.project.opened(path) as fd:
+            found = keep_file(fd, store, draft)
         if found != tarball.sha256:
             raise TrustError(
                 f"`{path}` is not the file that the recipe means",

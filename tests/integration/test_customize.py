@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from builder.formats.overlay import Variables, read_overlay
+from builder.formats.project import Project
 from builder.host.net import Net
 from builder.host.process import on_host
 from builder.model.errors import OvenError, RecipeError, StageError
@@ -78,9 +79,12 @@ class Kitchen:
     def inputs(self, *scripts: str, **more: object) -> Customization:
         inputs = Customization(
             tree=self.base,
-            overlay=read_overlay(self.recipe / "overlay", self.store),
+            overlay=read_overlay(self.recipe / "overlay", self.store, Project(self.recipe)),
             scripts=read_scripts(
-                tuple(Script(path=path) for path in scripts), self.recipe, self.store
+                tuple(Script(path=path) for path in scripts),
+                self.recipe,
+                self.store,
+                Project(self.recipe),
             ),
             variables=VARIABLES,
             epoch=EPOCH,
@@ -367,7 +371,7 @@ def test_mistakes_are_the_authors_to_mend(
         (lambda _folder: None, "there is no script `x.sh`"),
         (lambda folder: (folder / "x.sh").write_text("echo\n"), "a script needs a `#!` line"),
         (lambda folder: (folder / "x.sh").write_text("#!/bin/sh\r\n"), "Windows line ends"),
-        (lambda folder: (folder / "x.sh").symlink_to("/bin/sh"), "outside of the recipe's folder"),
+        (lambda folder: (folder / "x.sh").symlink_to("/bin/sh"), "leads out of the project"),
     ],
 )
 def test_scripts_that_cannot_run_are_refused_before_the_build(
@@ -375,7 +379,7 @@ def test_scripts_that_cannot_run_are_refused_before_the_build(
 ) -> None:
     prepare(tmp_path)
     with pytest.raises(RecipeError, match=problem):
-        read_scripts((Script(path="x.sh"),), tmp_path, Store(tmp_path / "store"))
+        read_scripts((Script(path="x.sh"),), tmp_path, Store(tmp_path / "store"), Project(tmp_path))
 
 
 def test_a_base_that_is_gone_is_said_so(kitchen: Kitchen) -> None:

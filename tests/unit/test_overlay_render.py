@@ -14,6 +14,7 @@ from builder.formats.overlay import (
     render,
     render_overlay,
 )
+from builder.formats.project import Project
 from builder.host.treeio import TreeIO
 from builder.model.errors import RecipeError, Span
 from builder.store import Store
@@ -129,7 +130,7 @@ def test_reading_lists_everything_sorted(folder: Path, store: Store) -> None:
     (folder / "etc/hello").write_text("#!/bin/sh\n")
     (folder / "etc/hello").chmod(0o700)
     (folder / "etc/link").symlink_to("../usr/share/x")
-    entries = read_overlay(folder, store)
+    entries = read_overlay(folder, store, Project(folder.parent))
     assert [(one.path, one.kind, one.mode) for one in entries] == [
         ("etc", "dir", 0o755),
         ("etc/hello", "file", 0o755),
@@ -147,12 +148,12 @@ def test_the_same_overlay_elsewhere_reads_the_same(tmp_path: Path, store: Store)
         folder.mkdir()
         (folder / "file").write_text("same")
         os.utime(folder / "file", (len(place), 7))
-        listings.append(read_overlay(folder, store))
+        listings.append(read_overlay(folder, store, Project(folder.parent)))
     assert listings[0] == listings[1]
 
 
 def test_no_overlay_is_an_empty_one(tmp_path: Path, store: Store) -> None:
-    assert read_overlay(tmp_path / "none", store) == ()
+    assert read_overlay(tmp_path / "none", store, Project(tmp_path)) == ()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_links_that_leave_the_overlay_are_refused(
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).symlink_to(target)
     with pytest.raises(RecipeError) as caught:
-        read_overlay(folder, store)
+        read_overlay(folder, store, Project(folder.parent))
     assert caught.value.problem == problem
     assert caught.value.hint == hint
     assert caught.value.at is not None
@@ -194,21 +195,21 @@ def test_links_that_leave_the_overlay_are_refused(
 def test_special_files_are_refused(folder: Path, store: Store) -> None:
     os.mkfifo(folder / "pipe")
     with pytest.raises(RecipeError, match="files, folders and symbolic links"):
-        read_overlay(folder, store)
+        read_overlay(folder, store, Project(folder.parent))
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b".j2"])
 def test_names_that_cannot_be_used_are_refused(folder: Path, store: Store, name: bytes) -> None:
     (folder / os.fsdecode(name)).write_text("")
     with pytest.raises(RecipeError, match=r"must be UTF-8 text|nothing is left"):
-        read_overlay(folder, store)
+        read_overlay(folder, store, Project(folder.parent))
 
 
 def test_two_sources_of_one_file_are_refused(folder: Path, store: Store) -> None:
     (folder / "motd").write_text("")
     (folder / "motd.j2").write_text("")
     with pytest.raises(RecipeError, match=r"`motd` and `motd.j2` both become `/motd`"):
-        read_overlay(folder, store)
+        read_overlay(folder, store, Project(folder.parent))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="files of a tree are root's")
@@ -225,7 +226,7 @@ def test_nothing_is_written_through_a_link_of_the_tree(
     (folder / "usr/fine").write_text("x")
     (folder / "etc").mkdir()
     (folder / "etc/motd").write_text("x")
-    entries = read_overlay(folder, store)
+    entries = read_overlay(folder, store, Project(folder.parent))
     with TreeIO(root) as tree:
         with pytest.raises(RecipeError, match="cannot put `/etc` into the tree"):
             apply_overlay(tree, entries, {}, store)
@@ -249,19 +250,23 @@ def test_an_overlay_that_is_a_file(folder: Path, store: Store) -> None:
     folder.rmdir()
     folder.touch()
     with pytest.raises(RecipeError, match="an overlay is a folder") as caught:
-        read_overlay(folder, store)
+        read_overlay(folder, store, Project(folder.parent))
     assert caught.value.at == Span(folder)
 
 
 def test_a_file_that_may_not_be_read(
     folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, flags: int) -> int:
-        raise PermissionError(13, "Permission denied", str(path))
+    really = os.open
+
+    def refuse(path: str, flags: int, *more: int, **other: int) -> int:
+        if flags == os.O_RDONLY | os.O_CLOEXEC:
+            raise PermissionError(13, "Permission denied", path)
+        return really(path, flags, *more, **other)
 
     (folder / "secret").touch()
-    monkeypatch.setattr("builder.formats.overlay.os.open", refuse)
+    monkeypatch.setattr("builder.host.treeio.os.open", refuse)
     monkeypatch.setattr(store, "draft", lambda: contextlib.nullcontext(folder.parent))
-    with pytest.raises(RecipeError, match="this cannot be read: permission denied") as caught:
-        read_overlay(folder, store)
+    with pytest.raises(RecipeError, match="this file cannot be read: permission denied") as caught:
+        read_overlay(folder, store, Project(folder.parent))
     assert caught.value.at == Span(folder / "secret")
