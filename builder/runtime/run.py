@@ -59,10 +59,9 @@ def run_command(places: Places, container: Container, order: Order) -> int:
 def _run(places: Places, container: Container, order: Order) -> int:
     name = container.name
     volatile = volatile_of(places, name)
-    bundle = volatile / "bundle"
+    bundle, begun, log = volatile / "bundle", volatile / "pid", volatile / "oci.log"
     volatile.mkdir(mode=0o700, parents=True)
     bundle.mkdir()
-    log = volatile / "oci.log"
     gate = _Gate(places, container) if container.interfaces else None
     host = spec.Host(
         rootfs=str(places.rootfs),
@@ -84,10 +83,9 @@ def _run(places: Places, container: Container, order: Order) -> int:
         (bundle / "config.json").write_bytes(msgspec.json.encode(content))
 
     call = engine.command(engine.find(places), places, name, log)
-    begun = volatile / "pid"
     argv = (*call, "run", "--pid-file", str(begun), "--bundle", str(bundle), name)
+    program = launch.Program(argv)
     try:
-        program = launch.Program(argv)
         pid = launch.launch_isolated(program, prepare, partial(limits.join, places, container))
         first = (lambda: gate.open(pid)) if gate else _nothing
         code = launch.attend(pid, first, partial(_signal, pid, begun))
