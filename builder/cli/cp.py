@@ -1,11 +1,16 @@
 """`oven cp`: files and folders into containers, out of them, and between them."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from builder.cli.commands import places_of
 from builder.cli.verbose import verbose
+
+if TYPE_CHECKING:
+    from builder.host.copying import Manner
+    from builder.host.treeio import TreeIO
 
 _SHOWN = 20
 """Names of what was left out that are told; then only how many more."""
@@ -32,12 +37,18 @@ def cp(source: str, target: str, archive: bool, owner: str | None) -> None:  # n
     quiet = not sys.stderr.isatty()
     with reporter() as report:
         task = (Silent() if quiet else report).begin(f"copying {source}", unit="B")
-        wish = copying.Wish(archive, owner, left_out.append, task.advance)
+        wish = copying.Wish(archive, owner, left_out.append, task.advance, _pour)
         try:
             copying.copy(places_of(), copying.parse(source), copying.parse(target), wish)
         finally:
             task.close()
     _tell(left_out)
+
+
+def _pour(stream: int, tree: "TreeIO", path: str, manner: "Manner") -> None:
+    from builder.formats import pour  # few copy a stream
+
+    pour.read(stream, tree, path, manner)
 
 
 def _tell(left_out: list[str]) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from builder.formats.cuts import FRAME
-from builder.formats.headers import Run
+from builder.formats.headers import Run, few
 from builder.formats.policy import shown
 from builder.model.errors import StageError
 from builder.store.manifest import Entry, as_bytes
@@ -133,4 +133,5 @@ def _sparse(blocks: Iterator[tuple[int, bytes]], size: int) -> list[Run] | None:
             runs[-1] = (runs[-1][0], runs[-1][1] + len(block))
         else:
             runs.append((start, len(block)))
+    runs = few(runs)
     return runs if size - sum(length for _, length in runs) >= SPARSE else None

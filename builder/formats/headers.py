@@ -19,6 +19,9 @@ XATTR = b"SCHILY.xattr."
 Run = tuple[int, int]
 """Where a piece of data starts in a file, and how long it is."""
 
+MOST_RUNS = 1 << 17
+"""Pieces of data at most of one sparse file: who reads an archive keeps them in memory."""
+
 CAPABILITY = "security.capability"
 
 LAST_ID = 65535
@@ -70,6 +73,15 @@ def encode(member: Member) -> bytes:
         records[b"size"] = b"%d" % size
     notes = _notes(member, records) if records else b""
     return notes + _block(member, name, size if size <= _LARGEST else 0) + table
+
+
+def few(runs: list[Run]) -> list[Run]:
+    """Give no more runs than may be written, by having neighbors be one with what is between."""
+    step = -(-len(runs) // MOST_RUNS)
+    if step <= 1:
+        return runs
+    groups = (runs[at : at + step] for at in range(0, len(runs), step))
+    return [(group[0][0], sum(group[-1]) - group[0][0]) for group in groups]
 
 
 def padding(size: int) -> bytes:

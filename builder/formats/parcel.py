@@ -85,7 +85,7 @@ class Writer:
     def _file(self, path: bytes, member: Member) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            runs = list(_runs(fd, member.size))
+            runs = headers.few(list(_runs(fd, member.size)))
             if sum(length for _, length in runs) < member.size:
                 member = replace(member, runs=runs)
             self._add(encode(member))

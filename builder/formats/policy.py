@@ -49,8 +49,8 @@ def check(member: Member) -> Parts:
         raise RefusedError("is a file with the name of a folder")
     if member.kind in _SIZELESS and member.size:
         raise RefusedError("has data, though it is not a file")
-    if max(member.uid, member.gid) > headers.LAST_ID:
-        raise RefusedError(f"has an owner beyond {headers.LAST_ID}")
+    if not all(0 <= one <= headers.LAST_ID for one in (member.uid, member.gid)):
+        raise RefusedError(f"has an owner that is not between 0 and {headers.LAST_ID}")
     if member.kind == headers.SYMLINK:
         _check_target(member.link)
     _check_xattrs(member)

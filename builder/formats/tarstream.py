@@ -14,7 +14,11 @@ from builder.formats.headers import BLOCK, Member
 from builder.model.errors import RecipeError, TrustError
 
 MOST_RECORDS = 1 << 20
-"""The most bytes of PAX records before one entry."""
+"""The most bytes of PAX records, and of other notes, before one entry."""
+_MOST_NOTES = 16
+"""Notes before one entry, as entries of their own."""
+_DIGITS = 19
+"""No number of a sparse file's table has more."""
 
 _EMPTY = bytes(BLOCK)
 _GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
@@ -56,6 +60,7 @@ class TarStream:
 
     def _next(self) -> Member | None:
         records: dict[bytes, bytes] = {}
+        left, notes = MOST_RECORDS, _MOST_NOTES
         while True:
             for _ in self.data():
                 pass
@@ -69,8 +74,10 @@ class TarStream:
             self._padding = -member.size % BLOCK
             if member.kind not in (_GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL):
                 return self._complete(member, records)
-            if member.size > MOST_RECORDS:
-                self._refuse("an entry has more than 1 MiB of notes")
+            of_entry = member.kind != _PAX_GLOBAL  # of those nothing is kept
+            left, notes = left - member.size * of_entry, notes - of_entry
+            if left < 0 or notes < 0 or member.size > MOST_RECORDS:
+                self._refuse(f"an entry has more than 1 MiB of notes, or {_MOST_NOTES} of them")
             self._note(member.kind, self.take(member.size), records)
 
     def _note(self, kind: bytes, data: bytes, records: dict[bytes, bytes]) -> None:
@@ -98,10 +105,10 @@ class TarStream:
             name=name,
             kind=kind,
             mode=self._number(block[100:108]) & 0o7777,
-            uid=self._number(block[108:116]),
-            gid=self._number(block[116:124]),
+            uid=self._signed(block[108:116]),
+            gid=self._signed(block[116:124]),
             size=self._number(block[124:136]),
-            mtime=self._number(block[136:148]),
+            mtime=self._signed(block[136:148]),
             link=_text(block[157:257]),
             device=(self._number(numbers[0]), self._number(numbers[1])),
         )
@@ -137,10 +144,15 @@ class TarStream:
         member.size = self._decimal(records.get(b"GNU.sparse.realsize", b""))
         numbers = self._table()
         member.runs, end = [], 0
-        for _ in range(next(numbers)):
+        count = next(numbers)
+        if count > headers.MOST_RUNS:
+            self._refuse(f"a sparse file has more than {headers.MOST_RUNS} pieces")
+        for index in range(count):
             start, length = next(numbers), next(numbers)
             if start < end or start + length > member.size:
                 self._refuse("the pieces of a sparse file overlap or end after it")
+            if not length and index + 1 < count:
+                self._refuse("a sparse file has an empty piece in the middle")
             end = start + length
             member.runs.append((start, length))
         if sum(length for _, length in member.runs) != self._unread:
@@ -150,6 +162,8 @@ class TarStream:
         """Give the numbers at the start of a sparse file's data, block by block."""
         rest = b""
         while True:
+            if len(rest) > _DIGITS:
+                self._refuse("a header is damaged: it has a number that is none")
             *lines, rest = (rest + self.take(BLOCK)).split(b"\n")
             for line in lines:
                 yield self._decimal(line)
@@ -175,8 +189,12 @@ class TarStream:
             self._refuse("a header is damaged: it has a number that is none")
         return int(digits[1] or b"0", 8)
 
+    def _signed(self, text: bytes) -> int:
+        """Read a number that GNU tar also writes below zero, as a time before 1970."""
+        return int.from_bytes(text, "big", signed=True) if text[0] == 0xFF else self._number(text)
+
     def _decimal(self, text: bytes) -> int:
-        if not text.isdigit() or len(text) > 19:
+        if not text.isdigit() or len(text) > _DIGITS:
             self._refuse("a header is damaged: it has a number that is none")
         return int(text)
 

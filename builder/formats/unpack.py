@@ -36,6 +36,9 @@ Read = Callable[[int], Iterator[memoryview]]
 
 _MANIFEST = tuple(MANIFEST_PATH.encode().split(b"/"))
 _MOST_MANIFEST = 16 << 20
+_MOST_KEPT = 256 << 20
+"""Bytes of memory, counted generously, that the folders of an archive may take until its end: some
+400,000 of them."""
 _LAST_TIME = (1 << 34) - 1
 """What every file system can keep (ext4: the year 2446)."""
 
@@ -104,10 +107,10 @@ def newest_time(source: Path, *, strip: int) -> int:
     """Give the newest time in somebody's root file system, in seconds since 1970."""
     with _opened(source) as file:
         stream = TarStream(inflate(Hashing(file), source), source, most=_LIMITS.size)
-        times = [member.mtime for member, _ in _foreign(stream, source, strip)]
-    if not times:
+        newest = max((member.mtime for member, _ in _foreign(stream, source, strip)), default=None)
+    if newest is None:
         raise RecipeError("the tarball has no files", at=source)
-    return min(max(0, *times), _LAST_TIME)
+    return min(max(0, newest), _LAST_TIME)
 
 
 def _foreign(stream: TarStream, source: Path, strip: int) -> Iterator[tuple[Member, Parts]]:
@@ -207,6 +210,7 @@ class Draft:
     def __init__(self, root: Path) -> None:
         self._open: list[tuple[bytes, int]] = [(b"", os.open(root, _INTO))]
         self._folders: dict[Parts, Member | None] = {(): None}
+        self._left = _MOST_KEPT
 
     def __enter__(self) -> Self:
         return self
@@ -227,6 +231,7 @@ class Draft:
             if self._folders[parts] is not None:
                 raise RefusedError("appears twice")
             self._folders[parts] = member
+            self._keep(sum(map(len, member.xattrs.values())) + 64 * len(member.xattrs))
             return
         folder, name = self._into(parts[:-1]), parts[-1]
         try:
@@ -274,6 +279,7 @@ class Draft:
                     raise
                 os.mkdir(name, 0o700, dir_fd=above)
                 self._folders[parts[: depth + 1]] = None
+                self._keep(sum(map(len, parts[: depth + 1])) + 48 * depth + 512)
                 fd = os.open(name, _INTO, dir_fd=above)
             except OSError as error:
                 if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
@@ -282,6 +288,12 @@ class Draft:
                 raise RefusedError(f"needs `{way}` to be a folder, and it is not") from None
             self._open.append((name, fd))
         return self._open[-1][1]
+
+    def _keep(self, size: int) -> None:
+        """Count what is remembered of folders; a template has some ten megabytes of it."""
+        self._left -= size
+        if self._left < 0:
+            raise RefusedError("is one folder too many, or has one attribute too many")
 
     def _link(self, member: Member, folder: int, name: bytes) -> None:
         """Make a hard link to a file that came before."""

@@ -1,20 +1,13 @@
-"""Tar streams of what is in a tree, and into one: nothing in them leads out of it."""
+"""Tar streams of what is in a tree, for whoever reads them."""
 
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import IO
 
 from builder.host import copying
 from builder.host.copying import Manner, Place
 from builder.host.treeio import TreeIO
-from builder.model.errors import RecipeError
-
-_PIECE = 1 << 20
-_ALL_TIME = float(1 << 32)
-"""Seconds; what a stream says beyond them is no time of a file."""
 
 
 def write(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
@@ -30,19 +23,6 @@ def write(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
         else:
             with tree.entry(whole) as place:
                 _add(archive, place, place[1], manner)
-
-
-def read(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
-    """Unpack what a descriptor gives into a folder, which must be there."""
-    if not tree.is_dir(path):
-        raise RecipeError(f"`{path}` is not a folder in the container")
-    with open(stream, "rb", closefd=False) as file:
-        try:
-            with tarfile.open(fileobj=file, mode="r|*") as archive:
-                for member in archive:
-                    _unpack(archive, member, (tree, path), manner)
-        except tarfile.TarError as error:
-            raise RecipeError(f"this is no tar stream: {error}") from error
 
 
 def _add_all(archive: tarfile.TarFile, folder: int, prefix: str, manner: Manner) -> None:
@@ -86,66 +66,3 @@ class _Exactly:
         data = self._file.read(count)
         self._left -= count
         return data + bytes(count - len(data))
-
-
-def _unpack(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, into: tuple[TreeIO, str], manner: Manner
-) -> None:
-    tree, top = into
-    parts = PurePosixPath(member.name.strip("/")).parts
-    if ".." in parts:
-        raise RecipeError(f"the tar stream has a name that leads out of its folder: {parts}")
-    if not parts:
-        return
-    path = f"{top.rstrip('/')}/{'/'.join(parts)}"
-    owner = manner.owner(member.uid, member.gid)
-    tree.mkdir(path.rpartition("/")[0], owner=manner.owner(0, 0))
-    mode = member.mode & (0o7777 if manner.everything else 0o777)
-    if member.isdir():
-        tree.mkdir(path, mode, owner)
-        return
-    with tree.entry(path) as place:
-        if member.issym():
-            copying.put_link(place, member.linkname, owner)
-        elif member.islnk():
-            _link(tree, f"{top}/{member.linkname}", place)
-        elif member.isreg():
-            copying.put_file(
-                place,
-                lambda fd: _pour(archive, member, fd, manner),
-                mode,
-                owner,
-                (_nanoseconds(member.mtime),) * 2,
-            )
-        else:
-            manner.note(member.name)
-
-
-def _nanoseconds(seconds: float) -> int:
-    """Give a time as the kernel takes it; a stream may say anything, such as `nan`."""
-    # min and max pass over what is no number.
-    return int(max(-_ALL_TIME, min(_ALL_TIME, seconds)) * 1_000_000_000)
-
-
-def _link(tree: TreeIO, original: str, place: Place) -> None:
-    with tree.entry(original) as (folder, name):
-        handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        copying.put_name(place, handle)
-    finally:
-        os.close(handle)
-
-
-def _pour(archive: tarfile.TarFile, member: tarfile.TarInfo, fd: int, manner: Manner) -> None:
-    source = archive.extractfile(member)
-    assert source is not None  # it is a regular file
-    for data in _pieces(source):
-        left = data
-        while left:
-            left = left[os.write(fd, left) :]
-        manner.advance(len(data))
-
-
-def _pieces(source: IO[bytes]) -> Iterator[bytes]:
-    while data := source.read(_PIECE):
-        yield data

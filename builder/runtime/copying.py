@@ -37,6 +37,8 @@ class Wish:
     """Who gets the copies inside: `USER`, `UID`, either with `:GROUP`."""
     note: Callable[[str], None] = lambda _: None
     advance: Callable[[int], None] = lambda _: None
+    pour: Callable[[int, TreeIO, str, Manner], None] = lambda *_: None
+    """Unpacks the tar stream of a descriptor into a folder of a tree."""
 
 
 def parse(word: str) -> End:
@@ -118,7 +120,7 @@ def _copy(origin: _Opened, goal: _Opened, wish: Wish) -> None:
         if goal.end == End(None, "-"):
             tarstream.write(1, origin.tree, _path(origin), manner)
         elif origin.end == End(None, "-"):
-            tarstream.read(0, goal.tree, _path(goal), manner)
+            wish.pour(0, goal.tree, _path(goal), manner)
         else:
             _copy_path(origin, goal, manner)
 

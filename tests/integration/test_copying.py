@@ -199,14 +199,25 @@ def test_a_folder_is_not_copied_into_itself(
 
 
 @pytest.mark.parametrize("time", ["nan", "inf", "-1e300", "1e300"])
-def test_a_stream_may_say_any_time(rig: Rig, oven: Oven, time: str) -> None:
+def test_a_stream_with_a_time_that_is_none_is_refused(rig: Rig, oven: Oven, time: str) -> None:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
         member = tarfile.TarInfo("file")
         member.pax_headers = {"mtime": time}
         archive.addfile(member)
+    done = oven("cp", "-", "test:/tmp", stdin=made.getvalue(), code=5)
+    assert b"has a time that is none" in done.stderr
+    assert not upper(rig, "tmp/file").exists()
+
+
+def test_a_stream_may_say_a_time_before_1970(rig: Rig, oven: Oven) -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        member = tarfile.TarInfo("file")
+        member.mtime = -86400
+        archive.addfile(member)
     oven("cp", "-", "test:/tmp", stdin=made.getvalue())
-    assert upper(rig, "tmp/file").exists()
+    assert upper(rig, "tmp/file").stat().st_mtime == -86400
 
 
 def test_an_owner_that_nobody_can_be_becomes_nobody(both: Rig, oven: Oven) -> None:
