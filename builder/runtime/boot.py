@@ -103,9 +103,11 @@ def _prepare_shared(shared: Path, container: Container) -> None:
     (shared / spec.JOURNALD / "00-oven.conf").write_text(_JOURNAL, encoding="ascii")
     with contextlib.suppress(FileNotFoundError):
         (shared / "os-release").write_bytes(Path("/etc/os-release").read_bytes())
+    # Root inside reads by its group, and owns nothing: crun makes the mount in a way that lets root
+    # inside write to it.
     credentials = shared / "credentials"
-    credentials.mkdir(mode=0o500)
-    os.chown(credentials, container.first_id, container.first_id)
+    credentials.mkdir(mode=0o550)
+    os.chown(credentials, 0, container.first_id)
 
 
 def _host(places: Places, container: Container) -> spec.Host:
