@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builder.host.notify import Listener
 from builder.model.first_boot import FirstBoot, Root
 from builder.model.progress import Silent
 from builder.runtime import boot, firstboot, lifecycle, pending
@@ -13,11 +14,14 @@ from builder.runtime.container import folder_of, volatile_of
 from builder.runtime.exec import capture
 from tests.support.container import INIT, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.namespace import folder_of as folder_of_user
-from tests.support.namespace import in_namespace, ordinary_user
+from tests.support.namespace import in_namespace
 from tests.support.needs import needs
+from tests.support.ordinary_user import ENOUGH, account
 from tests.unit.test_first_boot import HASH
 
-pytestmark = needs("root", "userns", "program:runc", "program:conmon", "program:useradd")
+pytestmark = needs(
+    "root", "userns", "program:runc", "program:conmon", "program:useradd", "program:newuidmap"
+)
 
 DATA = FirstBoot(hostname="web1", root=Root(password_hash=HASH))
 REMOUNT = "mount -o remount,bind,rw /run/host"
@@ -121,9 +125,26 @@ def test_no_credentials_are_forgotten_elsewhere(rig: Rig, tmp_path: Path, kind: 
         assert [path.name for path in (shared / "credentials").iterdir()] == ["odd"]
 
 
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_listening_anew_meets_what_lies_there(tmp_path: Path, kind: str) -> None:
+    """H14's kin: a container that runs is listened to anew, where it may have put anything."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "thesis").write_text("ten years")
+    if kind == "link":
+        (tmp_path / "notify").symlink_to(victim)
+    else:
+        (tmp_path / "notify/deep").mkdir(parents=True)
+    with Listener(tmp_path / "notify"):
+        assert (tmp_path / "notify").is_socket()
+        assert (tmp_path / "notify").lstat().st_mode & 0o777 == 0o666
+    assert (victim / "thesis").read_text() == "ten years"
+
+
 def test_a_users_template_deletes_nothing_of_the_user() -> None:
     """H14: its init made `credentials` a link, and all files where it led were deleted."""
-    with ordinary_user("oven-host") as user, folder_of_user(user) as folder:
+    ids = {"uids": (ENOUGH,), "gids": (ENOUGH,)}
+    with account("oven-host", **ids) as user, folder_of_user(user.name) as folder:
         victim = folder / "victim"
         script = (
             f"{REMOUNT}; rm -r /run/host/credentials; ln -s {victim} /run/host/credentials\n"
@@ -137,7 +158,7 @@ def test_a_users_template_deletes_nothing_of_the_user() -> None:
             put_init(tree, INIT.replace("#!/bin/sh\n", f"#!/bin/sh\n{script}\n"))
             with rig_in(folder / "home", tree) as rig:
                 places = msgspec.structs.replace(
-                    rig.places, user=1000, point=rig.places.runtime / "mnt"
+                    rig.places, user=user.uid, point=rig.places.runtime / "mnt"
                 )
                 lifecycle.create(places, Rig(places).container(), firstboot.extras(DATA))
                 lifecycle.start(places, "test", Silent())
@@ -147,6 +168,6 @@ def test_a_users_template_deletes_nothing_of_the_user() -> None:
                 lifecycle.destroy(places, "test", force=True)
                 return there
 
-        there = in_namespace(work, user=user)
+        there = in_namespace(work, user=user.name)
         assert (victim / "thesis").read_text() == "ten years"
         assert "was-here" not in there
