@@ -45,6 +45,7 @@ _FSCONFIG_CMD_CREATE = 6
 _MOUNT_ATTR_RDONLY = 1
 _MOUNT_ATTR_NOSUID = 2
 _MOUNT_ATTR_NODEV = 4
+_MOUNT_ATTR_NOEXEC = 8
 _MOUNT_ATTR_IDMAP = 0x00100000
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOVE_MOUNT_T_EMPTY_PATH = 0x40
@@ -107,6 +108,21 @@ def mount_proc(target: Path) -> None:
 def bind(source: Path, target: Path) -> None:
     """Show a folder or file, without what is mounted below it, in a second place."""
     _mount(str(source), target, None, _MS_BIND)
+
+
+def bind_locked(source: Path, target: Path) -> None:
+    """Show a folder so that nobody writes there, not even who is root in a user namespace.
+
+    What a mount forbids before such a namespace copies it, that one cannot take back
+    (mount_namespaces(7), "Restrictions on mount namespaces").
+    """
+    bind(source, target)
+    fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        forbidden = _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
+        _set_attributes(fd, forbidden | _MOUNT_ATTR_NOEXEC, 0)
+    finally:
+        os.close(fd)
 
 
 def move(source: Path, target: Path) -> None:

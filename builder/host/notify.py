@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from builder.host.removal import remove_below
+
 
 class Listener:
     """Receives the messages that an init sends to `$NOTIFY_SOCKET`."""
@@ -15,15 +17,20 @@ class Listener:
         import socket  # late: `oven run -- CMD` comes by here and needs none
 
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        path.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            # By descriptors: the container may have been running, and have put a link there.
+            remove_below(folder, path.name)
             # The name of a socket has at most 107 bytes (unix(7)); the way through /proc is short.
             self._socket.bind(f"/proc/self/fd/{folder}/{path.name}")
+            made = os.open(path.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         finally:
             os.close(folder)
-        # Whoever is root inside may write to it; the folder around it is root's alone.
-        path.chmod(0o666)
+        try:
+            # Whoever is root inside may write to it; the folder around it is root's alone.
+            os.chmod(f"/proc/self/fd/{made}", 0o666)  # noqa: PTH101  # by descriptor
+        finally:
+            os.close(made)
 
     def __enter__(self) -> Self:
         return self

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.host.callfilter import call_filter
 from builder.host.foreign import emulation
 from builder.host.process import CLEAN_ENVIRONMENT, NO_SPACE, Command, Done, failed, on_host
-from builder.host.syncfilter import sync_filter
 from builder.model.errors import HostError
 from builder.model.recipe import Arch
 
@@ -245,9 +245,9 @@ def secluded(command: Command) -> Done:
 
 def _filtered(argv: Callable[..., tuple[str, ...]], command: Command) -> Done:
     """Run a command line that is given bwrap's options for the filter."""
-    fd = os.memfd_create("syncfilter")
+    fd = os.memfd_create("callfilter")
     try:
-        os.write(fd, sync_filter())
+        os.write(fd, call_filter())
         os.lseek(fd, 0, os.SEEK_SET)
         line = argv("--seccomp", str(fd))
         inherited = (fd, *command.pass_fds)

@@ -44,11 +44,10 @@ def prepare(places: Places, container: Container) -> Path:
     return volatile / "host"
 
 
-def boot(places: Places, container: Container, *, again: int = 0) -> State:
+def boot(places: Places, container: Container, *, waiting: State | None = None) -> State:
     """Start what was prepared; give its state, which is written down. The caller holds the lock.
 
-    Its init has begun by then, and is not yet ready. `again` tells how often it was started anew
-    because it had failed.
+    Its init has begun by then, and is not yet ready. `waiting` tells of the tries before this one.
     """
     name = container.name
     runtime = engine.find(places)
@@ -72,7 +71,8 @@ def boot(places: Places, container: Container, *, again: int = 0) -> State:
         addresses=addresses,
         engine=str(runtime),
         engine_copy=engine.keep(places, runtime),
-        again=again,
+        again=waiting.again if waiting else 0,
+        reboots=waiting.reboots if waiting else 0,
     )
     state.write(places, name, current)
     _start(places, name, runtime)
@@ -103,9 +103,11 @@ def _prepare_shared(shared: Path, container: Container) -> None:
     (shared / spec.JOURNALD / "00-oven.conf").write_text(_JOURNAL, encoding="ascii")
     with contextlib.suppress(FileNotFoundError):
         (shared / "os-release").write_bytes(Path("/etc/os-release").read_bytes())
+    # Root inside reads by its group, and owns nothing: crun makes the mount in a way that lets root
+    # inside write to it.
     credentials = shared / "credentials"
-    credentials.mkdir(mode=0o500)
-    os.chown(credentials, container.first_id, container.first_id)
+    credentials.mkdir(mode=0o550)
+    os.chown(credentials, 0, container.first_id)
 
 
 def _host(places: Places, container: Container) -> spec.Host:

@@ -28,6 +28,8 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _STEADY = 60
 """Seconds; what has run for so long did not fail to start."""
+_PROMPT_REBOOTS = 3
+"""So many in a row have no pause: whoever sets up a system may need some."""
 
 
 def main() -> None:
@@ -74,15 +76,16 @@ def handle(places: Places, name: str) -> State | None:
             storage.remove(places, container)
             events.record(places, name, "destroyed")
         return None
-    again = 0 if code == _REBOOT or _was_steady(current) else current.again + 1
-    waiting = _pause(places, name, again)
-    if again:
-        events.record(places, name, "waiting", seconds=pause_before(again), again=again)
+    waiting = _wait(places, name, current, rebooted=code == _REBOOT)
+    if pause := _pause(waiting):
+        events.record(places, name, "waiting", seconds=pause, again=_tries(waiting))
     return waiting
 
 
 def pause_before(again: int) -> float:
     """Give the seconds to wait before that try in a row, twice as many each time up to a limit."""
+    if again == 0:
+        return 0.0
     pause = _FIRST_PAUSE
     for _ in range(again - 1):
         pause *= 2
@@ -104,8 +107,19 @@ def _was_steady(current: State) -> bool:
     return time.time() - current.since > _STEADY
 
 
-def _pause(places: Places, name: str, again: int) -> State:
+def _tries(current: State) -> int:
+    """Give how many tries in a row count: a reboot does where one follows the other at once."""
+    return current.again + max(current.reboots - _PROMPT_REBOOTS, 0)
+
+
+def _pause(waiting: State) -> float:
+    return pause_before(_tries(waiting))
+
+
+def _wait(places: Places, name: str, before: State, *, rebooted: bool) -> State:
     """Write down that another try is due; nobody else starts it meanwhile, unless asked to."""
+    again, reboots = (0, 0) if _was_steady(before) else (before.again, before.reboots)
+    failed = not rebooted and not _was_steady(before)
     volatile_of(places, name).mkdir(mode=0o700, parents=True)
     waiting = State(
         phase="waiting",
@@ -113,7 +127,8 @@ def _pause(places: Places, name: str, again: int) -> State:
         starter=os.getpid(),
         starter_started=processes.start_time(os.getpid()),
         since=int(time.time()),
-        again=again,
+        again=again + failed,
+        reboots=reboots + rebooted,
     )
     state.write(places, name, waiting)
     return waiting
@@ -121,8 +136,7 @@ def _pause(places: Places, name: str, again: int) -> State:
 
 def _start(places: Places, name: str, waiting: State) -> None:
     """Start it after its pause, unless somebody else has started, stopped or removed it."""
-    if waiting.again:
-        time.sleep(pause_before(waiting.again))
+    time.sleep(_pause(waiting))
     # What goes wrong is on the console and in the state; nobody is there to be told.
     with contextlib.suppress(OvenError):
         lifecycle.start_again(places, name, waiting)

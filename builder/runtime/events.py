@@ -4,19 +4,23 @@ import contextlib
 import fcntl
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
+from builder.host import files
 from builder.host.places import Places
 
 # One file for all containers, one JSON object a line, written by a single write(2) at its end, so
 # lines of processes that write at once never mix (O_APPEND in open(2)). What cannot be written is
-# lost and nothing else: no verb fails for it. At its limit the file becomes the one old one.
+# lost and nothing else: no verb fails for it. At its limit the file is put aside. The one put aside
+# last stays as it is; older ones are united in one where containers share the room, or one that
+# starts over and over would take from the memory of all others.
 
 LIMIT = 4 << 20
-"""Bytes of the file when it is put aside; so twice as many are kept at most."""
+"""Bytes of each of the files; so three times as many are kept at most."""
 
 Detail = str | int | float | bool | None
 
@@ -31,6 +35,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     """One word, such as `started`."""
     details: dict[str, Detail] = {}
+
+
+class _Named(msgspec.Struct):
+    """The one part of an event that tells whose it is."""
+
+    name: str
+
+
+_NAMED = msgspec.json.Decoder(_Named).decode
 
 
 def record(places: Places, name: str, what: str, /, **details: Detail) -> None:
@@ -54,12 +67,10 @@ def stamp(seconds: float) -> str:
 def read(places: Places) -> Iterator[Event]:
     """Give what happened so far, the oldest first."""
     with contextlib.ExitStack() as stack:
-        # Opened before the old one is read: it may be put aside in between.
         fd = _opened(_file(places), stack)
-        yield from _put_aside(places, fd)
+        yield from _before(places, fd)
         if fd is not None:
-            with open(fd, "rb", closefd=False) as file:
-                yield from _decoded(file.read().split(b"\n"))
+            yield from _decoded(_lines(fd))
 
 
 def follow(places: Places) -> Iterator[Event]:
@@ -72,7 +83,7 @@ def follow(places: Places) -> Iterator[Event]:
             with contextlib.ExitStack() as stack:
                 fd = _opened(_file(places), stack)
                 if first:
-                    yield from _put_aside(places, fd)
+                    yield from _before(places, fd)
                     first = False
                 if fd is None:
                     changes.wait()
@@ -89,11 +100,20 @@ def _opened(path: Path, stack: contextlib.ExitStack) -> int | None:
     return fd
 
 
-def _put_aside(places: Places, newer: int | None) -> Iterator[Event]:
-    """Give the events of the old file, unless it is the one that is open and comes next."""
-    with contextlib.suppress(FileNotFoundError), _old(places).open("rb") as file:
-        if newer is None or not os.path.sameopenfile(file.fileno(), newer):
-            yield from _decoded(file.read().split(b"\n"))
+def _before(places: Places, newer: int | None) -> Iterator[Event]:
+    """Give the events that came before those of the open file."""
+    with contextlib.ExitStack() as stack:
+        # The newest first: what moves on in between is rather seen twice than never.
+        fds = [_opened(path, stack) for path in reversed([_united(places), *_aside(places)])]
+        for fd in reversed(fds):
+            # It is the file itself where that was put aside just now.
+            if fd is not None and not (newer is not None and os.path.sameopenfile(fd, newer)):
+                yield from _decoded(_lines(fd))
+
+
+def _lines(fd: int) -> list[bytes]:
+    with open(fd, "rb", closefd=False) as file:
+        return file.read().split(b"\n")
 
 
 def _follow_one(fd: int, path: Path, wait: Callable[[], None]) -> Iterator[Event]:
@@ -118,11 +138,50 @@ def _open_to_write(places: Places) -> int:
         # Who comes second while one is at it writes to the old file, which is read as well.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _is_at(fd, _file(places)):
-            _file(places).rename(_old(places))
+            _file(places).rename(places.data / f"events.{time.time_ns()}.jsonl")
+            _unite(places)
     except OSError:
         return fd
     os.close(fd)
     return os.open(_file(places), flags, 0o600)
+
+
+def _unite(places: Places) -> None:
+    """Keep of the files before the last one what containers have room for."""
+    with files.locked(places.data / "events.lock", wait=False) as alone:
+        done = _aside(places)[:-1]
+        if not alone or not done:
+            return  # who is at it, or comes next, does it
+        sources = [path for path in (_united(places), *done) if path.exists()]
+        lines = [line for path in sources for line in path.read_bytes().split(b"\n") if line]
+        text = b"".join(line + b"\n" for line in shared_out(lines, LIMIT))
+        files.replace(_united(places), text)
+        for path in done:
+            path.unlink()
+
+
+def shared_out(lines: list[bytes], room: int) -> list[bytes]:
+    """Choose the newest lines of each container, so that none has more room than it leaves."""
+    named = list(_named(lines))
+    sizes = Counter[str]()
+    for name, line in named:
+        sizes[name] += len(line) + 1
+    shares = {}
+    for number, (name, size) in enumerate(sorted(sizes.items(), key=lambda item: item[1])):
+        shares[name] = min(size, room // (len(sizes) - number))
+        room -= shares[name]
+    chosen = []
+    for name, line in reversed(named):
+        shares[name] -= len(line) + 1
+        if shares[name] >= 0:
+            chosen.append(line)
+    return chosen[::-1]
+
+
+def _named(lines: list[bytes]) -> Iterator[tuple[str, bytes]]:
+    for line in lines:
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            yield _NAMED(line).name, line
 
 
 def _ends_whole(fd: int) -> bool:
@@ -148,5 +207,22 @@ def _file(places: Places) -> Path:
     return places.data / "events.jsonl"
 
 
-def _old(places: Places) -> Path:
-    return places.data / "events.old.jsonl"
+def _aside(places: Places) -> list[Path]:
+    """List the files that were put aside, the oldest first."""
+    try:
+        names = os.listdir(places.data)
+    except FileNotFoundError:
+        return []
+    found = {
+        name: name.split(".")[1]
+        for name in names
+        if name.startswith("events.") and name.endswith(".jsonl") and name.count(".") == 2
+    }
+    # Oven once had but one of them, and called it `old`.
+    older = [name for name, moment in found.items() if moment == "old"]
+    numbered = [name for name, moment in found.items() if moment.isdecimal()]
+    return [places.data / name for name in (*older, *sorted(numbered))]
+
+
+def _united(places: Places) -> Path:
+    return places.data / "events.united.jsonl"

@@ -15,7 +15,7 @@ from builder.model.errors import HostError, RecipeError
 from builder.model.first_boot import FirstBoot, Root
 from builder.model.value import canonical
 from builder.runtime.accounts import Accounts
-from builder.runtime.container import Container, folder_of
+from builder.runtime.container import Container, folder_of, volatile_of
 from builder.runtime.pending import PENDING, WRITTEN
 
 # It waits in the container's folder as `first-boot.json`, which only root can read. Just before the
@@ -73,10 +73,22 @@ def show(places: Places, container: Container, credentials: Path) -> None:
         return
     for name, text in _credentials(data).items():
         file = credentials / name
-        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o440)
         with open(fd, "wb") as opened:  # noqa: PTH123  # opened by descriptor
             opened.write(text.encode())
-            os.fchown(fd, container.first_id, container.first_id)
+            os.fchown(fd, 0, container.first_id)
+
+
+def hide(places: Places, name: str) -> None:
+    """Remove what `show` has put there; whatever else lies there by now is not ours."""
+    data = _read(folder_of(places, name) / WRITTEN)
+    if data is None:
+        return
+    # Nobody inside should be able to change this folder. Were it a link all the same, it would end
+    # at the folder that holds it.
+    with TreeIO(volatile_of(places, name) / "host") as tree:
+        for credential in _credentials(data) if tree.is_dir("credentials") else ():
+            tree.remove(f"credentials/{credential}")
 
 
 def write(tree: TreeIO, data: FirstBoot, first: int) -> None:

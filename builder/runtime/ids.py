@@ -15,12 +15,13 @@ from builder.runtime.container import IDS, Container, folder_of
 # Records tell which ranges the containers of one home have. What those of other homes have is told
 # by claims: files named after the first id, with the folder of the container. They are gone after
 # a boot, and one that a killed command left is taken over by who needs it next. A container whose
-# range somebody else has claimed meanwhile starts with another one: its files lie on the disk with
-# owners from 0 on.
+# range somebody else has claimed meanwhile, or a user of the host has been given, starts with
+# another one: its files lie on the disk with owners from 0 on.
 
 CLAIMS = Path("/run/oven/ids")
 
-_FIRST = 524288
+_FIRST = 0x24000000
+"""Beyond what useradd gives to users, which ends at 600100000 (login.defs(5), SUB_UID_MAX)."""
 _LAST = (1 << 31) - 1
 """Some programs keep ids in a signed 32-bit number."""
 _YOUNG = 60.0
@@ -45,12 +46,17 @@ def claim(places: Places, name: str) -> int:
 
 
 def hold(places: Places, container: Container) -> Container:
-    """Claim the range of a container that is to start, or another one where that is taken."""
+    """Claim the range of a container that is to start, or another one where that is taken.
+
+    A range that a user may map as well would let that user's processes act as the container's root,
+    and on its processes.
+    """
     if places.ordinary:
         return container
     with files.locked(CLAIMS / ".lock"):
-        if _is_free(places, container.name, container.first_id):
-            _write(places, container.name, container.first_id)
+        first = container.first_id
+        if _is_free(places, container.name, first) and user_of(first) is None:
+            _write(places, container.name, first)
             return container
         first = _claim(places, container.name)
     return msgspec.structs.replace(container, first_id=first)
@@ -74,8 +80,17 @@ def pass_on(places: Places, first: int, before: Path, after: Path) -> None:
                 _write(places, after.name, first)
 
 
+def user_of(first: int) -> str | None:
+    """Name a user of the host who may map ids of that range, too."""
+    for name, start, count in _subordinate():
+        if start < first + IDS and first < start + count:
+            return name
+    return None
+
+
 def _claim(places: Places, name: str) -> int:
-    for first in _between([*_of_containers(places.data / "containers"), *_of_users()]):
+    users = ((start, count) for _, start, count in _subordinate())
+    for first in _between([*_of_containers(places.data / "containers"), *users]):
         if _is_free(places, name, first):
             _write(places, name, first)
             return first
@@ -142,7 +157,7 @@ def _of_containers(containers: Path) -> Iterator[tuple[int, int]]:
             ) from error
 
 
-def _of_users() -> Iterator[tuple[int, int]]:
+def _subordinate() -> Iterator[tuple[str, int, int]]:
     """Read which ids users may map (subuid(5)): `name:first:count`."""
     for table in ("/etc/subuid", "/etc/subgid"):
         try:
@@ -151,5 +166,5 @@ def _of_users() -> Iterator[tuple[int, int]]:
             continue
         for line in text.splitlines():
             fields = line.strip().split(":")
-            if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
-                yield int(fields[1]), int(fields[2])
+            if len(fields) == 3 and fields[1].isdecimal() and fields[2].isdecimal():
+                yield fields[0], int(fields[1]), int(fields[2])

@@ -63,7 +63,7 @@ def start_again(places: Places, name: str, waiting: State) -> None:
             if state.read(places, name) != waiting:
                 return
             journal.clean(places, name, networked=bool(container.interfaces))
-            begun = _boot(places, container, stack, again=waiting.again)
+            begun = _boot(places, container, stack, waiting)
         _see_it_up(places, begun, READY_TIMEOUT)
 
 
@@ -148,7 +148,10 @@ def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | 
 
 
 def _boot(
-    places: Places, container: Container, stack: contextlib.ExitStack, *, again: int = 0
+    places: Places,
+    container: Container,
+    stack: contextlib.ExitStack,
+    waiting: State | None = None,
 ) -> Started:
     limits.check(places, container)
     allowances.raise_all()
@@ -160,7 +163,7 @@ def _boot(
     state.forget_end(places, container.name)
     try:
         listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))
-        current = boot.boot(places, container, again=again)
+        current = boot.boot(places, container, waiting=waiting)
         begun = Started(load(places, container.name), current, listener)
     except BaseException as error:
         journal.clean(places, container.name, networked=bool(container.interfaces))

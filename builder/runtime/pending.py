@@ -1,7 +1,7 @@
 """Whether first-boot data waits for a container; most have none, and load nothing that reads it."""
 
 from builder.host.places import Places
-from builder.runtime.container import folder_of, volatile_of
+from builder.runtime.container import folder_of
 
 PENDING = "first-boot.json"
 WRITTEN = "first-boot.written.json"
@@ -17,6 +17,7 @@ def forget(places: Places, name: str) -> None:
     """Remove all of it from the host, once the container has what it needs."""
     file = folder_of(places, name) / WRITTEN
     if file.exists():
-        for credential in (volatile_of(places, name) / "host/credentials").iterdir():
-            credential.unlink()
+        from builder.runtime import firstboot
+
+        firstboot.hide(places, name)
         file.unlink()

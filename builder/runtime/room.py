@@ -41,7 +41,7 @@ def enter(room: Room) -> None:
     container, places = room.container, room.places
     look_into(room)
     if room.shared is not None:
-        mounts.bind(room.shared, places.shared)
+        mounts.bind_locked(room.shared, places.shared)
     with TreeIO(places.rootfs) as tree:
         _check(tree)
         # Only ids of the container exist in its layer; files of plain root could not be made.

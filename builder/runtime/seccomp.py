@@ -1,5 +1,7 @@
 """Seccomp and capabilities: what a system container may ask of the kernel."""
 
+from builder.host.callfilter import AF_RDS, SOCKETCALLS, UNPARTED
+
 # A system container runs an init that must mount, make namespaces and trace its own processes, so
 # the list names what is refused instead of what is allowed. The boundary is the user namespace;
 # the list takes away kernel code that no namespace guards.
@@ -12,10 +14,14 @@ _EAFNOSUPPORT = 97
 _FORBIDDEN = (
     "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module",
     "open_by_handle_at", "bpf", "perf_event_open", "userfaultfd", "swapon", "swapoff", "acct",
-    "lookup_dcookie", "nfsservctl", "iopl", "ioperm",
+    "lookup_dcookie", "nfsservctl", "iopl", "ioperm", "syslog",
 )  # fmt: skip
-_ABSENT = ("keyctl", "add_key", "request_key")
-"""Keyrings know no namespaces; systemd does without when they are absent."""
+_ABSENT = (
+    "keyctl", "add_key", "request_key",
+    "io_uring_setup", "io_uring_enter", "io_uring_register",
+)  # fmt: skip
+"""Keyrings know no namespaces, and a ring makes sockets by calls that no filter sees. Programs do
+without when they are absent."""
 
 _AF_NETLINK = 16
 _NETLINK_AUDIT = 9
@@ -49,18 +55,28 @@ def profile(machine: str) -> dict[str, object]:
     filters: list[dict[str, object]] = [
         _refuse(_FORBIDDEN, _EPERM),
         _refuse(_ABSENT, _ENOSYS),
-        # PAM and sshd take this for a kernel without audit; the true error makes logins fail.
-        _refuse(("socket",), _EAFNOSUPPORT, _equal(0, _AF_NETLINK), _equal(2, _NETLINK_AUDIT)),
+        *_sockets(),
         _refuse(("umount2",), _EACCES, _masked(1, _MNT_FORCE, _MNT_FORCE)),
-        # These put words into the terminal of whoever looks inside (CVE-2016-10124). The kernel
-        # reads 32 bits of the request, so a filter on all 64 would be passed by (CVE-2023-28100).
-        _refuse(("ioctl",), _EPERM, _masked(1, 0xFFFFFFFF, _TIOCSTI)),
-        _refuse(("ioctl",), _EPERM, _masked(1, 0xFFFFFFFF, _TIOCLINUX)),
+        # These put words into the terminal of whoever looks inside (CVE-2016-10124).
+        _refuse(("ioctl",), _EPERM, _equal(1, _TIOCSTI)),
+        _refuse(("ioctl",), _EPERM, _equal(1, _TIOCLINUX)),
     ]
     result: dict[str, object] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": filters}
     if machine in _ARCHITECTURES:
         result["architectures"] = list(_ARCHITECTURES[machine])
     return result
+
+
+def _sockets() -> list[dict[str, object]]:
+    makes = ("socket", "socketpair")
+    return [
+        # PAM and sshd take this for a kernel without audit; the true error makes logins fail.
+        _refuse(("socket",), _EAFNOSUPPORT, _equal(0, _AF_NETLINK), _equal(2, _NETLINK_AUDIT)),
+        _refuse(makes, _EAFNOSUPPORT, _masked(0, *UNPARTED)),
+        _refuse(makes, _EAFNOSUPPORT, _equal(0, AF_RDS)),
+        # The C library of musl asks in the newer way first, that of GNU in no other.
+        *(_refuse(("socketcall",), _EAFNOSUPPORT, _equal(0, call)) for call in SOCKETCALLS),
+    ]
 
 
 def _refuse(names: tuple[str, ...], error: int, *arguments: dict[str, object]) -> dict[str, object]:
@@ -75,7 +91,8 @@ def _refuse(names: tuple[str, ...], error: int, *arguments: dict[str, object]) -
 
 
 def _equal(index: int, value: int) -> dict[str, object]:
-    return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
+    # The kernel reads 32 bits of these, so a filter on all 64 would be passed by (CVE-2023-28100).
+    return _masked(index, 0xFFFFFFFF, value)
 
 
 def _masked(index: int, mask: int, value: int) -> dict[str, object]:

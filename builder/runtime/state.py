@@ -47,6 +47,8 @@ class State(Value, frozen=True, kw_only=True):
     """The name of a copy of that, for when the host has it no more."""
     again: int = 0
     """How often in a row it was started anew because it had failed."""
+    reboots: int = 0
+    """How often in a row it was started anew because it had rebooted soon after its start."""
 
 
 _READ = msgspec.json.Decoder(State).decode

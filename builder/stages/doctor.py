@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from builder.host import doctor
 from builder.host.doctor import Check
 from builder.host.places import Places
-from builder.model.errors import HostError
+from builder.model.errors import HostError, NotFoundError
 
 FOR_RPM = ("dnf", "rpm", "gpg")
 BUILDING = ("bwrap", "apt-get", "dpkg-deb", "gpgv", "tar", "debootstrap")
@@ -62,6 +62,7 @@ def _running(places: Places) -> Iterator[Check]:
         yield ability.pressure()
         yield doctor.open_files()
         yield doctor.container_disk(places.data)
+        yield _ids(places)
         yield ability.limited_disks()
         yield from _networks(firewall_there=checks["nft"].state == "ok")
     else:
@@ -79,6 +80,24 @@ def _oci_runtime(places: Places) -> Check:
     except HostError as error:
         return Check(name="OCI runtime", state="fail", found=error.problem, fix=error.hint or "")
     return ability.runtime(path, too_old=engine.is_too_old(places, path))
+
+
+def _ids(places: Places) -> Check:
+    """Look for containers that run with ids which a user has been given since they started."""
+    from builder.runtime import ids, state, storage
+    from builder.runtime.container import load
+
+    name = "ids of containers"
+    for container in storage.names(places):
+        try:
+            user = ids.user_of(load(places, container).first_id)
+        except NotFoundError:
+            continue  # destroyed just now, or damaged, which `oven list` tells
+        if user is not None and state.status(places, container) != "stopped":
+            found = f"`{container}` runs with ids that /etc/subuid or /etc/subgid gives to `{user}`"
+            fix = f"oven restart {container}"
+            return Check(name=name, state="fail", found=found, fix=fix)
+    return Check(name=name, state="ok", found="nobody else may use those of what runs")
 
 
 def _networks(*, firewall_there: bool) -> Iterator[Check]:
