@@ -6,6 +6,7 @@ else on the builder's machine: not a file, not the memory, not the disk, not the
 
 import os
 import shutil
+import signal
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from tests.support import hostile_debs
 from tests.support.archive import Archive, Deb, serve
@@ -25,8 +25,10 @@ pytestmark = needs("root", "program:bwrap", "program:apt-ftparchive")
 
 BASE, ESSENTIAL, LAYER = "Priority: required", "Essential: yes\nPriority: required", ""
 PRECIOUS = "what the host has\n"
+STUCK = 60
+"""Seconds, of what takes two."""
 MEMORY = 400_000
-"""Kilobytes, of a build that takes some 80,000 and is about to take a million."""
+"""Kilobytes, of a build; it takes less than half of that."""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ class Siege:
     def held(self) -> bool:
         """Tell whether nothing of the host was changed."""
         found = {path.name: path.read_text() for path in self.outside.iterdir()}
-        strays = [path for path in self.folder.parent.glob("escaped*")]
+        strays = list(self.folder.parent.glob("escaped*"))
         return found == {"precious": PRECIOUS} and not strays
 
 
@@ -87,27 +89,36 @@ def siege(disk: Path, small: Archive) -> Iterator[Siege]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("fields", [BASE, ESSENTIAL])
-@pytest.mark.parametrize("way", ["folder", "folder/below"])
-def test_no_package_leads_the_files_of_another_out(siege: Siege, fields: str, way: str) -> None:
-    """A link to a folder of the host in one package, a file below it in the next."""
+@pytest.mark.parametrize("way", ["folder", "usr/folder"])
+def test_no_package_leads_the_files_of_another_out(siege: Siege, way: str) -> None:
+    """A link to a folder of the host in one package, files below it, and no folder, in the next."""
     link = siege.tree("first", "usr/share/doc/first") / way
-    link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(siege.outside)
-    more = siege.tree("second", f"{way}/precious", f"{way}/new")
-    world = siege.world(Deb("aaa", fields, tree=link.parents[way.count("/")]),
-                        Deb("bbb", fields, tree=more))  # fmt: skip
-    seen = world.oven.start(*world.line[3:])
-    said = seen.communicate(timeout=60)[0].decode()
+    files = [member(f"./{way}/{name}", data=b"from a package") for name in ("new", "precious")]
+    hostile = write_deb(siege.folder / "bbb.deb", {"control": control("bbb")}, files)
+    world = siege.world(Deb("aaa", BASE, tree=siege.folder / "first"))
+    hostile_debs.publish(world.archive, Deb("bbb", BASE), hostile)
+    said = refused(world)
     assert siege.held()
-    assert seen.returncode == 6, said
     assert "bbb" in said
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("path", ["var/lib/dpkg/info", "var/lib/dpkg/triggers", "usr/bin/sh"])
+def test_no_essential_package_leads_the_files_of_another_out(siege: Siege) -> None:
+    """A link in one, and in the next a folder of that name with files in it."""
+    link = siege.tree("first", "usr/share/doc/first") / "folder"
+    link.symlink_to(siege.outside)
+    more = siege.tree("second", "folder/precious", "folder/new")
+    debs = (Deb("aaa", ESSENTIAL, tree=link.parent), Deb("bbb", ESSENTIAL, tree=more))
+    said = refused(siege.world(*debs))
+    assert siege.held()
+    assert "the files of the package `bbb` cannot be laid into the tree" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("path", ["var/lib/dpkg/info", "var/lib/dpkg/triggers"])
 def test_no_package_leads_what_the_builder_writes_out(siege: Siege, path: str) -> None:
-    """A link where the builder itself writes: dpkg's database, the first shell."""
+    """A link where the builder itself writes: dpkg's database."""
     link = siege.tree("first") / path
     link.parent.mkdir(parents=True)
     link.symlink_to(siege.outside)
@@ -128,9 +139,13 @@ def test_debootstrap_is_led_nowhere_either(siege: Siege) -> None:
     assert "`/folder` is a link that leads out of the tree" in said
 
 
-@pytest.mark.parametrize("fields", [BASE, LAYER])
 @pytest.mark.parametrize(
-    "said", [("../../../escaped", "1.0", "all"), ("odd", "2.0", "all"), ("odd", "1.0", "amd64")]
+    ("fields", "said"),
+    [
+        (BASE, ("../../../escaped", "1.0", "all")),
+        (BASE, ("odd", "1.0", "amd64")),
+        (LAYER, ("odd", "2.0", "all")),
+    ],
 )
 def test_a_package_is_what_its_index_says(
     siege: Siege, fields: str, said: tuple[str, str, str]
@@ -145,7 +160,7 @@ def test_a_package_is_what_its_index_says(
     )
 
 
-@pytest.mark.parametrize("name", ["../../../../../escaped", "a/b", "File", "Unincorp", "x" * 300])
+@pytest.mark.parametrize("name", ["../../../../../escaped", "File"])
 def test_triggers_are_names(siege: Siege, name: str) -> None:
     """A trigger's name is the name of a file that is written."""
     controls = {"control": control("odd"), "triggers": f"interest {name}\n".encode()}
@@ -176,11 +191,25 @@ def test_a_package_has_no_special_files(siege: Siege, one: Member, told: str) ->
     assert told in siege.told(Deb("odd", BASE), hostile)
 
 
+def refused(world: World) -> str:
+    """Build, which must fail, and soon; give what was said."""
+    command = world.oven.start(*world.line[3:])
+    try:
+        said = command.communicate(timeout=STUCK)[0].decode()
+    finally:
+        if command.poll() is None:
+            os.killpg(command.pid, signal.SIGKILL)
+            command.communicate()
+    assert command.returncode == 6, said
+    return said
+
+
 def weighed(world: World) -> tuple[str, int]:
     """Build, which must fail; give what was said, and the most memory in kilobytes."""
     command = world.oven.start(*world.line[3:])
     assert command.stdout is not None
-    said = command.stdout.read().decode()
+    with command.stdout as stdout:
+        said = stdout.read().decode()
     _, status, usage = os.wait4(command.pid, 0)
     command.returncode = os.waitstatus_to_exitcode(status)
     assert command.returncode == 6, said
@@ -189,12 +218,12 @@ def weighed(world: World) -> tuple[str, int]:
 
 @pytest.mark.parametrize("part", ["control", "data"])
 def test_a_small_package_does_not_become_a_large_one(siege: Siege, part: str) -> None:
-    """Some kilobytes that unpack to a thousand million bytes, of files or of control files."""
+    """Some kilobytes that unpack to five hundred million bytes, of files or of control files."""
     small = [member("./control", data=control("odd"))]
     parts = {"control.tar": tar(small), "data.tar": tar([])}
     one, _ = member("./postinst" if part == "control" else "./zeros")
     parts = {f"{name}.zst" if name == f"{part}.tar" else name: data for name, data in parts.items()}
-    parts[f"{part}.tar.zst"] = hostile_debs.bomb(one, 1 << 30)
+    parts[f"{part}.tar.zst"] = hostile_debs.bomb(one, 512 << 20)
     deb, world = Deb("odd", BASE), siege.world()
     hostile_debs.publish(world.archive, deb, write_parts(siege.folder / "odd.deb", parts))
     said, memory = weighed(world)
@@ -207,35 +236,37 @@ def test_a_small_package_does_not_become_a_large_one(siege: Siege, part: str) ->
 def test_names_are_no_bombs(siege: Siege) -> None:
     """A path of millions of bytes, in a header that tar reads whole."""
     header = member("././@LongLink", tarfile.GNUTYPE_LONGNAME)[0]
-    data = zstandard.compress(tar([]))
     parts = {
         "control.tar": tar([member("./control", data=control("odd"))]),
-        "data.tar.zst": hostile_debs.bomb(header, 32 << 20) or data,
+        "data.tar.zst": hostile_debs.bomb(header, 32 << 20),
     }
     told = siege.told(Deb("odd", BASE), write_parts(siege.folder / "odd.deb", parts))
     assert "is too long" in told
 
 
-TABLES = ("diversions", "status", "statoverride")
-
-
-@pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("kind", ["link", "pipe"])
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [("diversions", "link"), ("status", "link"), ("diversions", "pipe"), ("statoverride", "pipe")],
+)
 def test_a_script_that_swaps_dpkgs_tables_is_told(siege: Siege, table: str, kind: str) -> None:
     """What scripts leave in the place of dpkg's files is neither followed nor waited for."""
-    make = f"ln -s {siege.outside}/precious" if kind == "link" else "mknod"
+    make, end = ("mknod", "p") if kind == "pipe" else (f"ln -s {siege.outside}/precious", "")
     file = f"/var/lib/dpkg/{table}"
-    script = f"#!/bin/sh\nrm -f {file}\n{make} {file}{' p' if kind == 'pipe' else ''}\n"
-    # dpkg writes its status once more after the script: only one that comes later swaps it.
-    script += f"(sleep 0; true)\n"
-    odd = Deb("odd", ESSENTIAL, scripts={"postinst": script})
-    after = Deb("later", BASE, scripts={"preinst": "#!/bin/sh\nexit 0\n"})
-    world = siege.world(odd, after)
-    command = world.oven.start(*world.line[3:])
-    said = command.communicate(timeout=60)[0].decode()
+    # What dpkg itself would wait for is made when it has ended.
+    script = f"""#!/bin/sh
+mv /usr/bin/dpkg /usr/bin/dpkg.real
+cat >/usr/bin/dpkg <<'END'
+#!/bin/sh
+dpkg.real "$@"
+rm -f {file}
+{make} {file} {end}
+END
+chmod 755 /usr/bin/dpkg
+"""
+    odd = Deb("odd", ESSENTIAL, scripts={"preinst": script})
+    world = siege.world(odd, Deb("later", BASE, scripts={"preinst": "#!/bin/sh\nexit 0\n"}))
+    said = refused(world)
     assert siege.held()
+    assert "some maintainer script put something else in the place of dpkg's database" in said
     assert "Traceback" not in said
     assert PRECIOUS.strip() not in said
-    if table != "status":
-        assert command.returncode == 6, said
-        assert "in the place of dpkg's database" in said or "odd" in said
