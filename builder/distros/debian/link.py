@@ -22,6 +22,9 @@ _MERGED = ("bin", "sbin", "lib")
 _MERGED_FOR: Mapping[str, tuple[str, ...]] = {"amd64": ("lib64",), "ppc64el": ("lib64",)}
 """Where the ABI's dynamic loader lies; others of these folders do not exist in a new system."""
 
+_MOST_OPEN = 100
+"""Folders that are held open at once."""
+
 
 class UnlinkableError(Exception):
     """These packages can only be unpacked by dpkg."""
@@ -81,13 +84,12 @@ def _leads_out(path: str, target: str) -> bool:
 
 
 class _Desk:
-    """The folder of a tree that is being worked in, held open: packages list files by folder."""
+    """The folders of a tree that are worked in, held open: packages list files by folder."""
 
     def __init__(self, tree: TreeIO) -> None:
         self._tree = tree
         self._held = ExitStack()
-        self._path: str | None = None
-        self._fd = -1
+        self._open: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -97,12 +99,12 @@ class _Desk:
 
     def folder(self, path: str) -> int:
         """Give a descriptor of a folder, good until the next one is asked for."""
-        if path != self._path:
-            self._held.close()
-            self._path = None
-            self._fd = self._held.enter_context(self._tree.folder(path))
-            self._path = path
-        return self._fd
+        if path not in self._open:
+            if len(self._open) == _MOST_OPEN:
+                self._open.clear()
+                self._held.close()
+            self._open[path] = self._held.enter_context(self._tree.folder(path))
+        return self._open[path]
 
 
 class _Tree:
