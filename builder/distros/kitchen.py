@@ -21,6 +21,9 @@ from builder.store.damage import checked_blob
 PACKAGES = "/run/oven/packages"
 """Where a sandbox shows package files."""
 
+_KINDS = ("deb", "udeb", "rpm")
+"""How the names of package files end; beside them lie the settings of what installs them."""
+
 STAND_INS: Mapping[str, bytes] = {
     # libc6 would have init start anew and wait for a second; a sandbox is no chroot to ischroot(1).
     "usr/bin/ischroot": b"#!/bin/sh\nexit 0\n",
@@ -108,5 +111,12 @@ def lay_out(packages: tuple[Package, ...], kitchen: Kitchen) -> Bind:
                 f"the package file of `{package.name}` is no longer in the store",
                 hint="run the same command again",
             )
-        os.link(blob, folder / Path(package.path).name)
+        name = Path(package.path).name
+        if name.rpartition(".")[2] not in _KINDS or (folder / name).exists():
+            raise StageError(
+                f"the file of the package `{package.name}` is called `{name}`,"
+                " like another one or like none",
+                hint="the index of the archive is broken or forged",
+            )
+        os.link(blob, folder / name)
     return Bind(folder, PACKAGES)

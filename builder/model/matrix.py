@@ -9,6 +9,9 @@ from builder.model.errors import RecipeError
 from builder.model.recipe import Arch, Matrix
 from builder.model.source import Source
 
+_MOST = 256
+"""So many cells may a matrix have, and so many exclusions."""
+
 _AXIS = re.compile(r"\{([^{}]*)\}")
 
 
@@ -46,6 +49,10 @@ def cells(matrix: Matrix, profiles: tuple[str, ...] = ()) -> tuple[Chosen, ...]:
 
 def check_matrix(matrix: Matrix, name: object, source: Source) -> None:
     """Raise RecipeError unless each cell has a name of its own and every exclusion means one."""
+    many = max(1, len(matrix.suite)) * max(1, len(matrix.variant))
+    if many > _MOST or len(matrix.exclude) > _MOST or len(matrix.arch) > len(Arch):
+        problem = f"a matrix has at most {_MOST} cells and {_MOST} exclusions"
+        raise RecipeError(problem, at=source.key("matrix"))
     said = set(_AXIS.findall(name)) if isinstance(name, str) else set()
     at = source.value("template", "name")
     for axis in said - {"suite", "variant"}:

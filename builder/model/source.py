@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,16 @@ from builder.model.value import Value
 
 V = TypeVar("V", bound=Value)
 
+MOST_VALUES = 10_000
+"""So many values, tables and lists may a file have; what is done with them may take longer for
+each that is there already."""
+
+_MOST_PARTS = 64
+"""So many parts may a dotted key have: the parser copies all that came before for each of them."""
+
+_PART = r"""(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MOST_PARTS},}}+")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -26,6 +37,15 @@ class Source:
     @cached_property
     def _spans(self) -> Spans:
         return find_spans(self.text)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Where each line ends."""
+        return [found.start() for found in re.finditer("\n", self.text)]
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.text.split("\n")
 
     def key(self, *where: str | int) -> Span:
         """Give the place of a key, or of the nearest table around it."""
@@ -46,7 +66,7 @@ class Source:
 
     def line(self, number: int, column: int = 1, length: int = 1) -> Span:
         """Give a place by line and column, kept within the text."""
-        lines = self.text.split("\n")
+        lines = self._lines
         number = min(max(number, 1), len(lines))
         text = lines[number - 1]
         column = min(max(column, 1), len(text) + 1)
@@ -55,8 +75,9 @@ class Source:
 
     def _span(self, extent: Extent | None) -> Span:
         start, end = extent or (0, 0)
-        before = self.text[:start]
-        return self.line(before.count("\n") + 1, start - before.rfind("\n"), max(1, end - start))
+        above = bisect_left(self._ends, start)
+        column = start - (self._ends[above - 1] if above else -1)
+        return self.line(above + 1, column, max(1, end - start))
 
 
 def decode(text: str, path: Path, kind: type[V]) -> V:
@@ -100,13 +121,44 @@ def decode_data(data: dict[str, object], source: Source, kind: type[V]) -> V:
 
 
 def parse(source: Source) -> dict[str, object]:
-    """Read TOML; raises RecipeError with the place of what is none."""
+    """Read TOML; raises RecipeError with the place of what is none, or too much of it."""
+    _refuse_long_keys(source)
     try:
-        return tomllib.loads(source.text)
+        data = tomllib.loads(source.text)
     except RecursionError as error:
         raise RecipeError("arrays or tables are nested too deeply", at=source.path) from error
     except ValueError as error:  # TOMLDecodeError, and int() on thousands of digits
         raise _syntax_error(str(error), source) from error
+    if (many := count_values(data)) > MOST_VALUES:
+        most = max(data, key=lambda key: count_values(data[key]))
+        raise RecipeError(
+            f"this file has {many} values, and {MOST_VALUES} is the most",
+            at=source.key(most),
+            hint=f"most of them are in `{most[:60]}`",
+        )
+    return data
+
+
+def count_values(value: object) -> int:
+    """Count a value and all that is in it."""
+    many, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        many += 1
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return many
+
+
+def _refuse_long_keys(source: Source) -> None:
+    if found := _LONG_KEY.search(source.text):
+        number = source.text.count("\n", 0, found.start()) + 1
+        column = found.start() - source.text.rfind("\n", 0, found.start())
+        raise RecipeError(
+            f"a key has more than {_MOST_PARTS} parts", at=source.line(number, column)
+        )
 
 
 _PLACE = re.compile(

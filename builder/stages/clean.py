@@ -147,7 +147,16 @@ def clamp_password_dates(tree: TreeIO, *, epoch: int) -> None:
 
 def refuse_leaks(tree: TreeIO) -> None:
     """Raise StageError when a tree still carries a secret."""
-    found = leaks(tree)
+    try:
+        found = leaks(tree)
+    except OSError as error:
+        if error.errno not in TREES_FAULT:
+            raise
+        raise StageError(
+            f"the tree cannot be searched for secrets: `{error.filename}`: "
+            f"{(error.strerror or '').lower()}",
+            hint="a package, an overlay or a script has put something unexpected there",
+        ) from error
     if found:
         raise StageError(
             "the template would carry secrets that all its containers share",

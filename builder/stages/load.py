@@ -53,6 +53,9 @@ class LoadedRecipe:
         return self.folder / "overlay"
 
 
+MOST_LAYERS = 32
+"""So many recipes may stand on one another."""
+
 WHOLE = Chosen()
 """Nothing is chosen of a recipe: it is taken as it is."""
 
@@ -167,4 +170,6 @@ def _load_base(loaded: LoadedRecipe, name: str, above: tuple[LoadedRecipe, ...])
     if path.resolve() in {one.path.resolve() for one in chain}:
         way = " -> ".join([one.name for one in chain] + [name])
         raise RecipeError(f"`{name}` stands on itself", at=at, hint=f"the way is: {way}")
+    if len(chain) == MOST_LAYERS:
+        raise RecipeError(f"more than {MOST_LAYERS} recipes stand on one another", at=at)
     return _load_chain(path, chain)

@@ -9,12 +9,17 @@ from builder.model.errors import RecipeError, Span
 from builder.model.matrix import Chosen, cells, check_matrix, decided, named
 from builder.model.names import IncludePath, PartOfRecipe, ProfileName
 from builder.model.recipe import Matrix, Recipe
-from builder.model.source import Source, decode_data, parse
+from builder.model.source import MOST_VALUES, Source, count_values, decode_data, parse
 from builder.model.value import Value
 from builder.stages.reading import read_authored
 
 OWN, SELECTED = 1, 2
 """Ranks: what a file says counts more than what it includes, and a profile more than both."""
+
+MOST_FILES = 100
+"""So many files may a recipe be made of, each counted as often as it is included."""
+
+MOST_PROFILES = 100
 
 
 class _Selection(Value, frozen=True, kw_only=True):
@@ -53,9 +58,12 @@ def cells_of(path: Path, profiles: tuple[str, ...]) -> tuple[Chosen, ...]:
 
 def _read(path: Path) -> tuple[Table, Source, _Selection]:
     """Read a file and what it includes; give the keys about that apart."""
-    data, source = _composed(path, (), project_of(path))
+    data, source = _composed(path, (), project_of(path), [])
     own = {key: data.pop(key) for key in _Selection.__struct_fields__ if key in data}
     selection = decode_data(own, source, _Selection)
+    if len(selection.profile) > MOST_PROFILES:
+        problem = f"the recipe has more than {MOST_PROFILES} profiles"
+        raise RecipeError(problem, at=source.key("profile"))
     if selection.matrix:
         template = data.get("template")
         name = template.get("name") if isinstance(template, dict) else None
@@ -71,9 +79,16 @@ def _read(path: Path) -> tuple[Table, Source, _Selection]:
     return data, source, selection
 
 
-def _composed(path: Path, above: tuple[Path, ...], project: Project) -> tuple[Table, Source]:
+def _composed(
+    path: Path, above: tuple[Path, ...], project: Project, sizes: list[int]
+) -> tuple[Table, Source]:
+    """Read a file and what it includes; `sizes` has the values of each file that was read."""
     source = read_authored(path, project)
     data = parse(source)
+    sizes.append(count_values(data))
+    if sum(sizes) > MOST_VALUES:
+        problem = f"with what it includes, the recipe has more than {MOST_VALUES} values"
+        raise RecipeError(problem, at=source.path)
     if "include" not in data:
         return data, source
     includes = decode_data({"include": data["include"]}, source, _Selection).include
@@ -86,7 +101,13 @@ def _composed(path: Path, above: tuple[Path, ...], project: Project) -> tuple[Ta
             raise RecipeError(f"`{name}` includes itself", at=at)
         if not project.exists(file):
             raise RecipeError(f"there is no file `{file}`", at=at)
-        inner, place = _composed(file, chain, project)
+        if len(sizes) == MOST_FILES:
+            raise RecipeError(
+                f"the recipe includes more than {MOST_FILES} files",
+                at=at,
+                hint="a file counts as often as it is included",
+            )
+        inner, place = _composed(file, chain, project, sizes)
         if "matrix" in inner:
             raise RecipeError("a matrix cannot be included", at=place.key("matrix"))
         below.append(Piece({k: v for k, v in inner.items() if k != "include"}, place, 0))

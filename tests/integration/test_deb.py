@@ -21,7 +21,7 @@ from tests.support.trees import EPOCH, keep_package
 pytestmark = needs("root", "program:dpkg-deb")
 
 CONTROL = (
-    "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: N <n@example.org>\nDescription: x\n"
+    "Package: x\nVersion: 1.0\nArchitecture: all\nMaintainer: N <n@example.org>\nDescription: x\n"
 )
 
 

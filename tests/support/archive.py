@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -202,8 +202,11 @@ class Archive:
         pool.mkdir(parents=True, exist_ok=True)
         return pool
 
-    def index(self, suite: str) -> None:
-        """Write and sign the index of a suite, as its packages are now."""
+    def index(self, suite: str, told: Callable[[bytes], bytes] = bytes) -> None:
+        """Write and sign the index of a suite, as its packages are now.
+
+        `told` makes what it says of them into what it shall say.
+        """
         part, layout = self.part(suite), self.layout
         folder = part / "dists" / suite
         for component in layout.components:
@@ -211,7 +214,8 @@ class Archive:
             binary = folder / component / "binary-amd64"
             binary.mkdir(parents=True, exist_ok=True)
             pool = f"pool/{component}/{suite}"
-            (binary / "Packages").write_bytes(_run(("apt-ftparchive", "packages", pool), cwd=part))
+            found = _run(("apt-ftparchive", "packages", pool), cwd=part)
+            (binary / "Packages").write_bytes(told(found))
         options = {
             "Origin": layout.origin,
             "Suite": suite,

@@ -61,7 +61,7 @@ def all_plain(packages: tuple[Package, ...], store: Store) -> bool:
 def read_controls(packages: tuple[Package, ...], store: Store) -> dict[str, Control]:
     """Read the control files of packages, by name."""
     with ThreadPoolExecutor() as pool:
-        controls = pool.map(lambda one: read_control(blob_of(one, store), one.name), packages)
+        controls = pool.map(lambda one: read_control(blob_of(one, store), one), packages)
         return {one.name: control for one, control in zip(packages, controls, strict=True)}
 
 

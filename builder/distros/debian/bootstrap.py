@@ -1,8 +1,8 @@
 """The native bootstrap: a base tree from packages that are linked, not unpacked."""
 
+import contextlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,22 +11,30 @@ from pathlib import Path
 from builder.distros.debian.database import (
     ADMIN,
     Unpacked,
+    check_database,
     create_database,
     diversions,
     essentials,
+    judging,
     not_installed,
     overridden,
     preinst_order,
     write_database,
 )
 from builder.distros.debian.debootstrap import debootstrap
-from builder.distros.debian.link import UnlinkableError, link_packages, merge_usr
+from builder.distros.debian.link import (
+    UnlinkableError,
+    link_packages,
+    merge_usr,
+    refuse_ways_out,
+)
 from builder.distros.debian.unpack import blob_of, expand, expand_one
 from builder.distros.kitchen import Kitchen, opened
 from builder.host.overlay import apply_upper
 from builder.host.process import Command
 from builder.host.removal import remove_tree
 from builder.host.sandbox import Bind, Inside
+from builder.host.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 from builder.model.lock import BASE, Package
 from builder.store import Store
@@ -61,10 +69,12 @@ def bootstrap(packages: Sequence[Package], kitchen: Kitchen) -> None:
     expanded = expand(packages, kitchen.store, jobs=kitchen.jobs)
     unpacked = [Unpacked(package) for package in expanded]
     if kitchen.driver == "debootstrap":
+        refuse_ways_out(unpacked)
         debootstrap(unpacked, kitchen)
     else:
         _bootstrap(unpacked, kitchen)
-    _check_installed(kitchen.tree)
+    with TreeIO(kitchen.tree) as tree:
+        _check_installed(tree)
 
 
 def _bootstrap(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
@@ -91,11 +101,12 @@ def naming_the_package() -> Iterator[None]:
 
 def _linked(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
     link_packages(packages, kitchen.tree, kitchen.arch)
-    write_database(packages, kitchen.tree)
-    _lay_shell(kitchen.tree)
+    with TreeIO(kitchen.tree) as tree:
+        write_database(packages, tree)
+        _lay_shell(tree)
     essential = essentials(packages)
     others = [package for package in packages if package not in essential]
-    with _opened(kitchen) as (view, run):
+    with _opened(kitchen) as (path, run), TreeIO(path) as view:
         _run_preinsts(essential, packages, view, run)
         names = [package.known_as for package in essential]
         run.require(_dpkg("--no-triggers", "--configure", *names), _PROBLEM)
@@ -121,52 +132,49 @@ def _dpkg(*arguments: str) -> Command:
     return Command(("dpkg", "--log=/dev/null", *arguments))
 
 
-def _lay_shell(tree: Path) -> None:
+def _lay_shell(tree: TreeIO) -> None:
     """Make /bin/sh in suites whose dash makes it only when it is configured (until bullseye)."""
-    if not os.path.lexists(tree / "usr/bin/sh"):
-        (tree / "usr/bin/sh").symlink_to("dash")
+    if not tree.exists("usr/bin/sh"):
+        tree.symlink("usr/bin/sh", "dash")
 
 
 def _run_preinsts(
-    packages: Sequence[Unpacked], coming: Sequence[Unpacked], view: Path, run: Inside
+    packages: Sequence[Unpacked], coming: Sequence[Unpacked], view: TreeIO, run: Inside
 ) -> None:
     """Run what dpkg runs before it unpacks; `coming` are packages whose files may be affected."""
-    before = diversions(view)
+    check_database(view, _SOME_SCRIPT)
+    with judging(_SOME_SCRIPT):
+        before = diversions(view)
     # Where dpkg has the control files of a package that it is about to unpack. debconf looks into
     # this very folder to learn whose questions a preinst asks.
-    place = view / ADMIN / "tmp.ci"
+    place = f"{ADMIN}/tmp.ci"
     for package in preinst_order(packages):
         if (package.expanded.control / "preinst").exists():
-            remove_tree(place)
-            shutil.copytree(package.expanded.control, place)
+            culprit = f"the preinst script of `{package.name}`"
+            view.remove(place)
+            _copy_files(package.expanded.control, view, place)
             run.require(
                 Command((f"/{ADMIN}/tmp.ci/preinst", "install"), env=_script_environment(package)),
-                f"the preinst script of `{package.name}` failed",
+                f"{culprit} failed",
             )
-            _check_database(view, f"the preinst script of `{package.name}`")
-            remove_tree(place)
-    _check_diversions(before, coming, view)
+            check_database(view, culprit)
+            view.remove(place)
+    with judging(_SOME_SCRIPT):
+        _check_diversions(before, coming, view)
+        changed = overridden(view)
     for package in coming:
-        if overridden(view) & set(package.paths):
+        if changed & set(package.paths):
             raise UnlinkableError(f"files of {package.name} get other modes than it says")
 
 
-def _check_database(root: Path, culprit: str) -> None:
-    """See that scripts left dpkg's database where it was, before it is read or written from here.
+_SOME_SCRIPT = "some maintainer script"
 
-    A link in its place would lead out of the tree, and a pipe would have us wait for ever.
-    """
-    admin = Path(ADMIN)
-    folders = [root / path for path in (*reversed(admin.parents[:-1]), admin)]
-    files = [root / admin / name for name in ("diversions", "status", "statoverride")]
-    try:
-        sound = all(stat.S_ISDIR(path.lstat().st_mode) for path in folders)
-        there = [path for path in files if path.name == "status" or os.path.lexists(path)]
-        sound = sound and all(stat.S_ISREG(path.lstat().st_mode) for path in there)
-    except (FileNotFoundError, NotADirectoryError):
-        sound = False
-    if not sound:
-        raise StageError(f"{culprit} put something else in the place of dpkg's database")
+
+def _copy_files(source: Path, tree: TreeIO, place: str) -> None:
+    tree.mkdir(place)
+    for path in source.iterdir():
+        mode = stat.S_IMODE(path.stat().st_mode)
+        tree.write_bytes(f"{place}/{path.name}", path.read_bytes(), mode)
 
 
 def _script_environment(package: Unpacked) -> dict[str, str]:
@@ -182,7 +190,7 @@ def _script_environment(package: Unpacked) -> dict[str, str]:
 
 
 def _check_diversions(
-    before: list[tuple[str, str, str]], coming: Sequence[Unpacked], view: Path
+    before: list[tuple[str, str, str]], coming: Sequence[Unpacked], view: TreeIO
 ) -> None:
     """See that no diversion would have laid a file elsewhere.
 
@@ -196,7 +204,7 @@ def _check_diversions(
             if diverted[path] != package.name:
                 raise UnlinkableError(f"{diverted[path]} diverts {path} of {package.name}")
     for path, moved_to, by in now:
-        if (path, moved_to, by) not in before and os.path.lexists(view / moved_to[1:]):
+        if (path, moved_to, by) not in before and view.exists(moved_to):
             raise UnlinkableError(f"the preinst of {by} has moved {path}")
 
 
@@ -218,11 +226,13 @@ def _by_dpkg(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
     """
     essential = essentials(packages)
     kitchen.tree.mkdir()
-    merge_usr(kitchen.tree, kitchen.arch)
-    create_database(kitchen.tree)
-    for package in sorted(essential, key=lambda one: (one.name != "base-files", one.name)):
-        _lay_over(package.expanded.root, kitchen.tree)
-    _lay_shell(kitchen.tree)
+    with TreeIO(kitchen.tree) as tree:
+        merge_usr(tree, kitchen.arch)
+        create_database(tree)
+        for package in sorted(essential, key=lambda one: (one.name != "base-files", one.name)):
+            _lay_over(package, tree)
+        check_database(tree, "a package")
+        _lay_shell(tree)
     debs = kitchen.draft / "debs"
     debs.mkdir()
     for package in packages:
@@ -238,26 +248,39 @@ def _by_dpkg(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
                 run.require(_dpkg("--force-depends", "--configure", "--pending"), _PROBLEM)
 
 
-def _lay_over(source: Path, target: Path) -> None:
-    """Link all files of a folder into another one, following links to folders there."""
-    with os.scandir(source) as found:
-        for one in found:
-            there = target / one.name
-            if one.is_dir(follow_symlinks=False):
-                if not there.is_dir():
-                    there.mkdir()
-                    status = one.stat(follow_symlinks=False)
-                    os.chown(there, status.st_uid, status.st_gid)
-                    there.chmod(stat.S_IMODE(status.st_mode))
-                _lay_over(Path(one.path), there)
-            elif not there.is_dir():
-                there.unlink(missing_ok=True)
-                os.link(one.path, there, follow_symlinks=False)
+def _lay_over(package: Unpacked, tree: TreeIO) -> None:
+    """Link all files of a package into a tree, following links to folders there."""
+    path = ""
+    try:
+        with TreeIO(package.expanded.root) as source:
+            for path, status in source.walk():
+                if stat.S_ISDIR(status.st_mode):
+                    if not tree.is_dir(path):
+                        owner = (status.st_uid, status.st_gid)
+                        tree.mkdir(path, stat.S_IMODE(status.st_mode), owner)
+                elif not tree.is_dir(path):
+                    _link_over(source, tree, path)
+    except OSError as error:
+        if error.errno not in TREES_FAULT:
+            raise
+        raise StageError(
+            f"the files of the package `{package.name}` cannot be laid into the tree",
+            output=f"`/{path}`: {error.strerror}",
+            hint="another package has put something else into their place",
+        ) from error
 
 
-def _check_installed(tree: Path) -> None:
+def _link_over(source: TreeIO, tree: TreeIO, path: str) -> None:
+    with source.entry(path) as (from_, name), tree.entry(path) as (to, _):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=to)
+        os.link(name, name, src_dir_fd=from_, dst_dir_fd=to, follow_symlinks=False)
+
+
+def _check_installed(tree: TreeIO) -> None:
     """Raise StageError unless dpkg holds every package for installed."""
-    _check_database(tree, "some maintainer script")
-    broken = not_installed(tree)
+    check_database(tree, _SOME_SCRIPT)
+    with judging(_SOME_SCRIPT):
+        broken = not_installed(tree)
     if broken:
         raise StageError("dpkg left packages that are not installed", output="\n".join(broken))

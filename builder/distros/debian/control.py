@@ -7,6 +7,15 @@ from pathlib import Path
 
 from builder.distros.debian import deb
 from builder.model.errors import StageError
+from builder.model.lock import Package
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{0,199}")
+_VERSION = re.compile(r"[A-Za-z0-9.+~:-]{1,199}")
+_ARCH = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+"""Debian Policy 5.6.7, 5.6.12 and 5.6.8, as dpkg holds to them; file names are made of these."""
+
+_NEEDED = ("control", "triggers", "preinst", "postinst", "config")
+"""The control files that say what installing does; others may be large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +42,49 @@ class Control:
         return [(words[0], words[1]) for words in lines if len(words) == 2]
 
 
-def read_control(path: Path, name: str) -> Control:
-    """Read the control files of the package `name`; raises StageError for a file that is none."""
+def read_control(path: Path, package: Package) -> Control:
+    """Read the control files of a package; raises StageError for a file that is not its own."""
     try:
         found = deb.control_files(path)
     except deb.DebError as error:
-        problem = f"the package file of `{name}` cannot be read"
+        problem = f"the package file of `{package.name}` cannot be read"
         raise StageError(problem, output=f"{path}: {error}") from error
-    return Control({one.name: one.data.decode(errors="replace") for one in found})
+    control = Control(
+        {one.name: one.data.decode(errors="replace") for one in found if one.name in _NEEDED}
+    )
+    check_identity(package, control.files["control"])
+    return control
+
+
+def check_identity(package: Package, text: str) -> None:
+    """Raise StageError unless a package's own control file says that it is what was locked."""
+    fields = fields_of(text)
+    said = tuple(fields.get(name, "") for name in ("package", "version", "architecture"))
+    locked = (package.name, package.version, package.arch)
+    if said != locked:
+        raise StageError(
+            f"the package file of {_described(*locked)} says that it is {_described(*said)}",
+            hint="the archive is broken or forged: the file is not what its index says",
+        )
+    for pattern, one in zip((_NAME, _VERSION, _ARCH), said, strict=True):
+        if not pattern.fullmatch(one):
+            raise StageError(
+                f"{one[:200]!r} of {_described(*locked)} is not as Debian Policy 5.6 has it",
+                hint="the archive is broken or forged",
+            )
+    if "\n\n" in text.strip("\n"):
+        raise StageError(f"the control file of {_described(*locked)} describes several packages")
+
+
+def _described(name: str, version: str, arch: str) -> str:
+    return f"`{name[:200]}` {version[:200]} ({arch[:100]})"
 
 
 def fields_of(text: str) -> dict[str, str]:
     """Read a control stanza; names are the same in any case (deb-control(5))."""
     fields: dict[str, str] = {}
     name = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line[:1].isspace():
             fields[name] = fields.get(name, "") + "\n" + line
         else:

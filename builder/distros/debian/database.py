@@ -5,17 +5,30 @@ dpkg rewrites `status` in its own order as soon as it configures something.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import PurePosixPath
 
-from builder.distros.debian.control import fields_of, names_of
+from builder.distros.debian.control import check_identity, fields_of, names_of
 from builder.distros.debian.unpack import Expanded
+from builder.host.treeio import TREES_FAULT, TreeIO
+from builder.model.errors import StageError
+
+# What is read here was written by packages and their scripts, so it may be anything.
 
 ADMIN = "var/lib/dpkg"
 _FOLDERS = ("alternatives", "info", "parts", "triggers", "updates")
 _EMPTY = ("diversions", "status", "triggers/Unincorp")
+
+_LARGE = 64 << 20
+"""The most bytes of a file of the database; that of a whole desktop has six million."""
+
+_TRIGGER = re.compile(r"(?!(?:File|Lock|Unincorp)\Z)[A-Za-z0-9][A-Za-z0-9+._-]{0,199}")
+"""A trigger's name, which is a file's; those left out are dpkg's own files there."""
 
 
 class Unpacked:
@@ -23,8 +36,9 @@ class Unpacked:
 
     def __init__(self, expanded: Expanded) -> None:
         self.expanded = expanded
-        self.text = (expanded.control / "control").read_text(encoding="utf-8").strip("\n")
+        self.text = _text_of(expanded, "control").strip("\n")
         self.fields = fields_of(self.text)
+        check_identity(expanded.package, self.text)
         self.paths = expanded.paths()
 
     @property
@@ -56,10 +70,7 @@ class Unpacked:
 
     def control_lines(self, name: str) -> list[str]:
         """Give the lines of a control file that say something; none when it is missing."""
-        path = self.expanded.control / name
-        if not path.exists():
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _text_of(self.expanded, name).split("\n")
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
     def triggers(self) -> Iterable["Trigger"]:
@@ -67,6 +78,11 @@ class Unpacked:
         for line in self.control_lines("triggers"):
             words = line.split("#")[0].split()
             if len(words) == 2 and words[0].startswith("interest"):
+                if not words[1].startswith("/") and not _TRIGGER.fullmatch(words[1]):
+                    raise StageError(
+                        f"the package `{self.name}` is interested in {words[1][:200]!r},"
+                        " which is no name of a trigger"
+                    )
                 yield Trigger(words[1], self.known_as, noawait=words[0] == "interest-noawait")
 
     def needs(self, *, before_preinst: bool = False) -> list[list[str]]:
@@ -95,25 +111,29 @@ class Trigger:
         return self.package + ("/noawait" if self.noawait else "")
 
 
-def write_database(packages: Sequence[Unpacked], root: Path) -> None:
+def write_database(packages: Sequence[Unpacked], tree: TreeIO) -> None:
     """Write the database of a tree in which all packages are unpacked and none is configured."""
-    create_database(root)
-    admin = root / ADMIN
-    for package in packages:
-        _write_info(package, admin / "info")
-    stanzas = (_stanza(package) for package in packages)
-    (admin / "status").write_text("".join(stanzas), encoding="utf-8")
-    _write_triggers(packages, admin / "triggers")
+    create_database(tree)
+    with judging("a package"), tree.folder(f"{ADMIN}/info") as info:
+        for package in packages:
+            _link_info(package, info)
+    stanzas = "".join(_stanza(package) for package in packages)
+    files = {f"info/{one.known_as}.list": _listed(one) for one in packages}
+    files |= {"status": stanzas, **_trigger_files(packages)}
+    with judging("a package"):
+        for name, text in files.items():
+            tree.write_bytes(f"{ADMIN}/{name}", _bytes(text))
 
 
-def create_database(root: Path) -> None:
+def create_database(tree: TreeIO) -> None:
     """Make a database that knows no package."""
-    admin = root / ADMIN
-    for name in _FOLDERS:
-        (admin / name).mkdir(parents=True, exist_ok=True)
-    for name in _EMPTY:
-        (admin / name).touch()
-    (admin / "info/format").write_text("1\n")
+    with judging("a package"):
+        for name in _FOLDERS:
+            tree.mkdir(f"{ADMIN}/{name}")
+        check_database(tree, "a package", files=())
+        for name in _EMPTY:
+            tree.write_bytes(f"{ADMIN}/{name}", b"")
+        tree.write_bytes(f"{ADMIN}/info/format", b"1\n")
 
 
 def _stanza(package: Unpacked) -> str:
@@ -124,49 +144,94 @@ def _stanza(package: Unpacked) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _write_info(package: Unpacked, info: Path) -> None:
-    listed = "".join(f"{path}\n" for path in package.paths)
-    list_file = info / f"{package.known_as}.list"
-    list_file.write_text(listed, encoding="utf-8", errors="surrogateescape")
+def _listed(package: Unpacked) -> str:
+    return "".join(f"{path}\n" for path in package.paths)
+
+
+def _link_info(package: Unpacked, info: int) -> None:
     for name in os.listdir(package.expanded.control):
         if name != "control":
-            os.link(package.expanded.control / name, info / f"{package.known_as}.{name}")
+            called = f"{package.known_as}.{name}"
+            os.link(package.expanded.control / name, called, dst_dir_fd=info)
 
 
-def _write_triggers(packages: Sequence[Unpacked], folder: Path) -> None:
-    files: list[str] = []
-    named: dict[str, str] = {}
+def _trigger_files(packages: Sequence[Unpacked]) -> dict[str, str]:
+    """Say which files of the database hold which text about what packages are interested in."""
+    files = {"triggers/File": ""}
     for trigger in (one for package in packages for one in package.triggers()):
         if trigger.name.startswith("/"):
-            files.append(f"{trigger.name} {trigger.interest}\n")
+            files["triggers/File"] += f"{trigger.name} {trigger.interest}\n"
         else:
-            named[trigger.name] = named.get(trigger.name, "") + f"{trigger.interest}\n"
-    (folder / "File").write_text("".join(files))
-    for name, text in named.items():
-        (folder / name).write_text(text)
+            name = f"triggers/{trigger.name}"
+            files[name] = files.get(name, "") + f"{trigger.interest}\n"
+    return files
 
 
-def not_installed(root: Path) -> list[str]:
+@contextmanager
+def judging(culprit: str) -> Iterator[None]:
+    """Blame what is wrong with the database on those who can have done it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in TREES_FAULT:
+            raise
+        raise StageError(
+            f"{culprit} put something else in the place of dpkg's database", output=str(error)
+        ) from error
+
+
+def check_database(
+    tree: TreeIO, culprit: str, files: Sequence[str] = ("diversions", "status", "statoverride")
+) -> None:
+    """See that the database is where it was, before it is read or written from here."""
+    admin = PurePosixPath(ADMIN)
+    with judging(culprit):
+        for folder in (*reversed(admin.parents[:-1]), admin, admin / "info", admin / "triggers"):
+            if not stat.S_ISDIR(tree.lstat(str(folder)).st_mode):
+                raise ValueError(f"`/{folder}` is no folder")
+        for name in files:
+            if name == "status" or tree.exists(f"{ADMIN}/{name}"):
+                with tree.opened(f"{ADMIN}/{name}"):
+                    pass
+
+
+def _text(tree: TreeIO, name: str) -> str:
+    """Read a file of the database, and nothing else that may be there."""
+    if not stat.S_ISREG(tree.lstat(f"{ADMIN}/{name}").st_mode):
+        raise ValueError(f"`/{ADMIN}/{name}` is no regular file")
+    return tree.read_bytes(f"{ADMIN}/{name}", _LARGE).decode("utf-8", "surrogateescape")
+
+
+def _text_of(expanded: Expanded, name: str) -> str:
+    """Read a control file of a package; a missing one says nothing."""
+    path = expanded.control / name
+    return path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def not_installed(tree: TreeIO) -> list[str]:
     """Name every package that is not `install ok installed`, with its state."""
-    text = (root / ADMIN / "status").read_text(encoding="utf-8")
-    stanzas = [fields_of(part) for part in text.split("\n\n") if part.strip()]
+    stanzas = [fields_of(part) for part in _text(tree, "status").split("\n\n") if part.strip()]
     return [
-        f"{fields['package']}: {fields['status']}"
+        f"{fields.get('package')}: {fields.get('status')}"
         for fields in stanzas
-        if fields["status"] != "install ok installed"
+        if fields.get("status") != "install ok installed"
     ]
 
 
-def diversions(root: Path) -> list[tuple[str, str, str]]:
+def diversions(tree: TreeIO) -> list[tuple[str, str, str]]:
     """Give the diversions as (path, where it is diverted to, by which package)."""
-    lines = (root / ADMIN / "diversions").read_text(encoding="utf-8").splitlines()
+    lines = _text(tree, "diversions").splitlines()
     return list(zip(lines[::3], lines[1::3], lines[2::3], strict=True))
 
 
-def overridden(root: Path) -> set[str]:
+def overridden(tree: TreeIO) -> set[str]:
     """Give the paths whose owner and mode the administrator decides (dpkg-statoverride(1))."""
-    path = root / ADMIN / "statoverride"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    there = tree.exists(f"{ADMIN}/statoverride")
+    lines = _text(tree, "statoverride").splitlines() if there else []
     return {line.split(" ", 3)[3] for line in lines if line.count(" ") > 2}
 
 

@@ -7,24 +7,38 @@ start. deb(5) says what they look like.
 import io
 import lzma
 import re
-import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
+
+from builder.distros.debian.members import Ceiling, Member, MembersError, watched
 
 PIECE = 1 << 20
 """How many bytes are read or given at once, at most."""
 
-_CONTROL = 64 << 20
-"""The most bytes that the control files of a package may have."""
+_CONTROL = Ceiling(size=32 << 20, members=200, names=1 << 16)
+"""Of the control files; checksums of a hundred thousand files are some ten million bytes."""
+
+_LISTS = frozenset(("conffiles", "md5sums", "sha256sums"))
+"""The control files that grow with the package; others may have `_FILE` bytes."""
+
+_FILE = 4 << 20
+
+_LARGEST = 16 << 30
+"""The most bytes that a package may unpack to; the largest of Debian's have a quarter of that."""
+
+_RATIO, _LEAST = 100, 64 << 20
+"""So many times its own size, but at least so many bytes, may a package unpack to."""
+
+_MEMBERS, _NAMES = 1_000_000, 128 << 20
 
 _TIMES = 1 << 40
 """Seconds since 1970, far beyond what a file may have."""
 
-_MEMORY = 512 << 20
-"""The most memory that a decompressor may ask for; `xz -9` needs 65 MB."""
+_MEMORY = 128 << 20
+"""The most memory that a decompressor may ask for; `xz -9` needs 65 MB, `zstd -22` all of it."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 """`list` would be one, but there dpkg keeps what it has unpacked."""
@@ -48,39 +62,44 @@ class ControlFile:
 
 def control_files(deb: Path) -> list[ControlFile]:
     """Give the control files of a package; raises DebError."""
-    found = []
+    found: dict[str, tuple[Member, bytearray]] = {}
+
+    def seen(one: Member) -> bytearray | None:
+        name = one.name.removeprefix("./")
+        if one.kind == "a folder" and name in {".", ""}:
+            return None
+        if one.kind != "a file" or not _NAME.fullmatch(name) or name == "list" or name in found:
+            raise DebError(f"`{one.name}` is no control file")
+        if not 0 <= one.mtime < _TIMES:
+            raise DebError(f"`{one.name}` has a time that cannot be")
+        if one.size > (_CONTROL.size if name in _LISTS else _FILE):
+            raise DebError(f"the control file `{name}` is too large: {one.size} bytes")
+        found[name] = one, bytearray()
+        return found[name][1]
+
     try:
-        with tarfile.open(fileobj=io.BytesIO(_whole_control(deb)), mode="r:") as tar:
-            for one in tar:
-                name = one.name.removeprefix("./")
-                if one.isdir() and name in {".", ""}:
-                    continue
-                if not one.isfile() or not _NAME.fullmatch(name) or name == "list":
-                    raise DebError(f"`{one.name}` is no control file")
-                if not 0 <= one.mtime < _TIMES:
-                    raise DebError(f"`{one.name}` has a time that cannot be")
-                content = tar.extractfile(one)
-                data = content.read() if content else b""
-                found.append(ControlFile(name, one.mode & 0o7777, int(one.mtime), data))
-    except (tarfile.TarError, ValueError) as error:
+        for _ in watched(_inflated(deb, "control.tar"), _CONTROL, seen):
+            pass
+    except MembersError as error:
         raise DebError(f"damaged control files: {error}") from error
-    if not any(one.name == "control" for one in found):
+    if "control" not in found:
         raise DebError("there is no control file")
-    return found
+    return [
+        ControlFile(name, one.mode & 0o7777, one.mtime, bytes(data))
+        for name, (one, data) in found.items()
+    ]
 
 
 def data_tar(deb: Path) -> Iterator[bytes]:
-    """Give the tar file of what a package installs, in pieces; raises DebError."""
-    return _inflated(deb, "data.tar")
+    """Give the tar file of what a package installs, in pieces; raises DebError.
 
-
-def _whole_control(deb: Path) -> bytes:
-    data = bytearray()
-    for piece in _inflated(deb, "control.tar"):
-        data += piece
-        if len(data) > _CONTROL:
-            raise DebError("the control files are too large")
-    return bytes(data)
+    What it becomes is limited by what it is: `Installed-Size` is only what the package says.
+    """
+    most = min(_LARGEST, max(_LEAST, _RATIO * deb.stat().st_size))
+    try:
+        yield from watched(_inflated(deb, "data.tar"), Ceiling(most, _MEMBERS, _NAMES))
+    except MembersError as error:
+        raise DebError(f"the files of the package: {error}") from error
 
 
 class _Part:
@@ -151,16 +170,14 @@ def _gzip(part: _Part) -> Iterator[bytes]:
 def _zstd(part: _Part) -> Iterator[bytes]:
     import zstandard
 
-    inflater = zstandard.ZstdDecompressor(max_window_size=_MEMORY).decompressobj()
-    try:
-        while not inflater.eof:
-            # In small pieces: what one of them becomes is given at once, however large.
-            given = part.read(PIECE // 64)
-            if not given:
-                raise DebError("the compressed data ends too early")
-            yield inflater.decompress(given)
-    except zstandard.ZstdError as error:
-        raise DebError(f"damaged zstd data: {error}") from error
+    # Its reader gives no more at once than it is asked for, however well the data is compressed.
+    opened = cast("IO[bytes]", part)  # it asks for nothing but `read`
+    with zstandard.ZstdDecompressor(max_window_size=_MEMORY).stream_reader(opened) as inflater:
+        try:
+            while piece := inflater.read(PIECE):
+                yield piece
+        except zstandard.ZstdError as error:
+            raise DebError(f"damaged zstd data: {error}") from error
 
 
 _READERS = {"": _plain, ".gz": _gzip, ".xz": _xz, ".zst": _zstd}

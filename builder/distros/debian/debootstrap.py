@@ -1,5 +1,6 @@
 """The other bootstrap: Debian's own debootstrap, from a repository of the locked packages only."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -52,10 +53,16 @@ def debootstrap(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
     done = secluded(command)
     if done.code != 0:
         error = failed(command, done, "debootstrap failed")
-        log = kitchen.tree / "debootstrap/debootstrap.log"
-        error.output += log.read_text(errors="replace") if log.exists() else ""
+        error.output += _log(kitchen.tree)
         raise error
     _tidy(kitchen.tree)
+
+
+def _log(root: Path) -> str:
+    """Give what debootstrap has noted; packages may have put anything in its place."""
+    with contextlib.suppress(OSError), TreeIO(root) as tree:
+        return tree.read_bytes("debootstrap/debootstrap.log", 16 << 20).decode(errors="replace")
+    return ""
 
 
 def _script(packages: Sequence[Unpacked]) -> str:

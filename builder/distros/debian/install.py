@@ -6,7 +6,8 @@ from pathlib import Path
 from builder.distros.debian.batches import all_plain
 from builder.distros.kitchen import PACKAGES, Kitchen, lay_out, opened
 from builder.host.process import Command, failed
-from builder.host.treeio import TreeIO
+from builder.host.treeio import TREES_FAULT, TreeIO
+from builder.model.errors import StageError
 from builder.model.lock import Package
 
 # apt, not `dpkg --install`: it knows in which order packages have to be unpacked and configured
@@ -14,6 +15,7 @@ from builder.model.lock import Package
 # and can reach nothing else, so it has nothing to decide. Plain packages need no order.
 
 MARKS = "var/lib/apt/extended_states"
+_LARGE = 16 << 20
 
 # A file that an overlay has put there is the author's answer to dpkg's question.
 _OPTIONS = "--force-confdef --force-confold --force-unsafe-io"
@@ -52,7 +54,14 @@ def install(packages: tuple[Package, ...], base: Path, kitchen: Kitchen) -> None
             error.command = run.paste(command)
             raise error
         with TreeIO(view) as tree:
-            mark_automatic(packages, kitchen.arch, tree)
+            try:
+                mark_automatic(packages, kitchen.arch, tree)
+            except OSError as problem:
+                if problem.errno not in TREES_FAULT:
+                    raise
+                raise StageError(
+                    f"something else is in the place of `/{MARKS}`", output=str(problem)
+                ) from problem
 
 
 def mark_automatic(packages: tuple[Package, ...], arch: str, tree: TreeIO) -> None:
@@ -60,7 +69,7 @@ def mark_automatic(packages: tuple[Package, ...], arch: str, tree: TreeIO) -> No
 
     The order is always the same, whatever came first.
     """
-    known = tree.read_bytes(MARKS).decode() if tree.is_file(MARKS) else ""
+    known = tree.read_bytes(MARKS, _LARGE).decode(errors="replace") if tree.is_file(MARKS) else ""
     marks = {part.strip() for part in known.split("\n\n") if part.strip()}
     marks |= {
         f"Package: {package.name}\n"
