@@ -6,7 +6,9 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,13 +91,23 @@ PACKAGES = (
 )
 
 
+def keys_of(archive: object) -> Path:
+    """Make a folder for gpg that lasts as long as an archive.
+
+    Its path is short, since the name of the agent's socket in it has at most 107 bytes (unix(7)).
+    """
+    folder = Path(tempfile.mkdtemp(prefix="oven-gpg.", dir="/tmp"))
+    weakref.finalize(archive, shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 class Archive:
     """Archives below a folder, by default Debian's two, and the keys that they are signed with."""
 
     def __init__(self, root: Path, layout: Layout | None = None) -> None:
         self.root = root
         self.layout = layout or Layout()
-        self.gnupg = root / "gnupg"
+        self.gnupg = keys_of(self)
         self.keyring = root / "keyring.gpg"
 
     @classmethod
@@ -111,7 +123,7 @@ class Archive:
         `files` are packages that are there already, by their names; they belong to the suite.
         """
         archive = cls(root, layout)
-        archive.gnupg.mkdir(parents=True, mode=0o700)
+        root.mkdir(parents=True, exist_ok=True)
         archive.gpg("--quick-generate-key", "archive@example.invalid", "ed25519", "sign", "never")
         archive.gpg("--quick-generate-key", "stranger@example.invalid", "ed25519", "sign", "never")
         keys = archive.gpg("--export", "archive@example.invalid")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from tests.support.archive import keys_of
+
 BASEOS = "9/BaseOS/x86_64/os"
 APPSTREAM = "9/AppStream/x86_64/os"
 
@@ -72,7 +74,7 @@ class RpmArchive:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.pub = root / "pub"
-        self.gnupg = root / "gnupg"
+        self.gnupg = keys_of(self)
         self.keyring = root / "keyring.gpg"
         self._specs = count()
 
@@ -80,7 +82,7 @@ class RpmArchive:
     def make(cls, root: Path, packages: Sequence[Rpm], *, tree: Path | None = None) -> "RpmArchive":
         """Build the packages, some of them of the files of a tree; sign and index them."""
         archive = cls(root)
-        archive.gnupg.mkdir(parents=True, mode=0o700)
+        root.mkdir(parents=True, exist_ok=True)
         for user in ("archive", "stranger"):
             archive.gpg(
                 "--quick-generate-key", f"{user}@example.invalid", "rsa2048", "sign", "never"

@@ -29,21 +29,23 @@ hostname >/etc/found/host-name
 """
 
 
-def test_a_reproducible_recipe_is_proven(oven: Oven, built: Built, tmp_path: Path) -> None:
+def test_a_reproducible_recipe_is_proven(installed: Oven, built: Built, tmp_path: Path) -> None:
     built("debian-bookworm")  # for its packages
-    done = oven("prove", project(tmp_path))
+    done = installed("prove", project(tmp_path))
     said = text(done.stdout)
     assert said.splitlines()[-1] == "proven: all bytes are the same"
     perturbed, _, kept = said.partition("and both had the same")
     for what in ("owner ids", "folder", "order in folders", "processors", "locale", "umask"):
         assert f"  {what} " in perturbed
     assert "  date " in kept
-    assert not list((oven.home / "cache/v1/drafts").iterdir())
+    assert not list((installed.home / "cache/v1/drafts").iterdir())
 
 
-def test_what_is_not_reproducible_is_found_out(oven: Oven, built: Built, tmp_path: Path) -> None:
+def test_what_is_not_reproducible_is_found_out(
+    installed: Oven, built: Built, tmp_path: Path
+) -> None:
     built("debian-bookworm")
-    done = oven("prove", "--json", with_script(tmp_path, GUILTY), code=6)
+    done = installed("prove", "--json", with_script(tmp_path, GUILTY), code=6)
     proof = json.loads(done.stdout)
     assert [(stage["stage"], stage["same"]) for stage in proof["stages"]] == [
         ("bootstrap bookworm", True),
