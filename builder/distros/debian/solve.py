@@ -227,8 +227,9 @@ def _update_error(done: Done, family: Family) -> OvenError:
     """Sort what apt says by who must act."""
     text = done.stderr.decode(errors="replace")
     lines = [line[3:].strip() for line in text.splitlines() if line[:3] in {"E: ", "W: "}]
-    if "No space left on device" in text:
-        # apt tells this like a fault of the mirror; a partial index then also fails its signature.
+    if "No space left on device" in done.output:
+        # apt tells this like a fault of the mirror, and version 3 only on the way, before it has
+        # tried what is not there; a partial index then also fails its signature.
         return HostError(
             "no space left on the disk that holds the cache of indexes",
             hint="free some, or `oven cache prune`, then run the same command again",
