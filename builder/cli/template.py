@@ -78,8 +78,14 @@ def import_(file: Path, name: str | None) -> None:
     """Take in a template tarball, and print the name it got."""
     from builder.stages.template_import import import_template
 
-    one = import_template(file, _templates(), name=name)
-    click.echo(name or one.manifest.name)
+    templates = _templates()
+    before = {tag: known.digest for known in templates.every() for tag in known.names}
+    one = import_template(file, templates, name=name)
+    name = name or one.manifest.name
+    if before.get(name, one.digest) != one.digest:
+        was = _digits(before[name])
+        click.echo(f"`{name}` was {was} before, and is now {_short(one)}", err=True)
+    click.echo(name)
 
 
 @template.command()
@@ -130,7 +136,11 @@ def _row(one: "Template") -> dict[str, object]:
 
 
 def _short(one: "Template") -> str:
-    return one.digest.removeprefix("sha256:")[:12]
+    return _digits(one.digest)
+
+
+def _digits(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
 
 
 def _printable(text: str) -> str:

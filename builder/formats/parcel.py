@@ -45,6 +45,8 @@ class Writer:
         self._parts: list[bytes] = []
         self._held = 0
         self._inodes: dict[tuple[int, int], bytes] = {}
+        self._layers: set[bytes] = set()
+        self._count = 0
 
     def record(self, data: bytes) -> None:
         """Write what is known of the container; it comes first."""
@@ -58,12 +60,17 @@ class Writer:
             self._data(file.fileno(), [(0, size)])
 
     def layer(self, folder: Path, name: bytes) -> None:
-        """Write a folder with all that overlayfs keeps in it; nobody changes it meanwhile."""
+        """Write a folder with all that overlayfs keeps in it; nobody changes it meanwhile.
+
+        Raises StageError for what a reader would refuse.
+        """
         top = os.fsencode(folder)
+        self._layers.add(name)
         for seen in _listed(folder):
             member = _member(top, seen, name)
             if member is None:
                 continue
+            self._refuse_what_readers_do(member, name)
             status = seen.status
             if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
                 first = self._inodes.setdefault((status.st_dev, status.st_ino), member.name)
@@ -81,6 +88,17 @@ class Writer:
         self._add(bytes(2 * headers.BLOCK))
         self._flush()
         self._frames.finish()
+
+    def _refuse_what_readers_do(self, member: Member, layer: bytes) -> None:
+        self._count += 1
+        try:
+            _checked(member, frozenset(self._layers), self._count)
+        except RefusedError as why:
+            path = member.name.removeprefix(layer)
+            raise StageError(
+                f"`{shown(path)}` {why}, and no Oven would take it in",
+                hint="remove it inside, then export again",
+            ) from why
 
     def _file(self, path: bytes, member: Member) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

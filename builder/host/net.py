@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from builder.host import redirects
 from builder.host.crowd import Crowd, side_by_side
 from builder.host.files import disk_errors
 from builder.model.errors import UpstreamError
@@ -102,14 +103,12 @@ class Net:
         """
         if not items:
             return
-        import requests
-
         label = items[0].label if len(items) == 1 else f"{len(items)} files"
         task = self._report.begin(
             f"download {label}", total=sum(i.size or 0 for i in items), unit="B"
         )
         try:
-            with requests.Session() as session:
+            with redirects.session() as session:
                 session.headers["Accept-Encoding"] = "identity"
                 crowd = Crowd(task, session)
                 side_by_side(items, jobs, crowd, lambda item: self._obtain(item, crowd, then))
@@ -268,6 +267,8 @@ class _Transfer:
             raise _RefusedError(f"`{url}` is no URL to download from") from error
         except requests.RequestException as error:
             raise _BrokenError(_why(error)) from error
+        except redirects.InwardError as error:
+            raise _RefusedError(str(error)) from error
 
     def _check_answer(self, url: str, response: "requests.Response", offset: int) -> None:
         """See whether the mirror is about to send the file that is meant."""

@@ -212,6 +212,7 @@ def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
             name=chosen,
             hostname=chosen if given.hostname == given.name else given.hostname,
             binds=(),
+            interfaces=tuple(msgspec.structs.replace(one, host=None) for one in given.interfaces),
             autostart=None,
             remove=False,
             address_key="",
@@ -221,9 +222,25 @@ def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
     if given.binds:
         targets = ", ".join(one.target for one in given.binds)
         taken.notes.append(f"no folder of this host is shown inside ({targets}); `oven set` does")
+    taken.notes += _kept(given)
+    if any(one.host not in {None, "none"} for one in given.interfaces):
+        taken.notes.append("of this host it reaches what its networks say; `oven set` changes that")
     if given.autostart is not None:
         taken.notes.append("it is not started with this host; `oven set` changes that")
     return taken
+
+
+def _kept(given: Container) -> Iterator[str]:
+    """Tell what of the record reaches beyond the container, and comes from who made the file."""
+    parts = {
+        "is on": [f"the network `{one.network}`" for one in given.interfaces],
+        "publishes": [f"port {port}" for port in given.ports],
+        "is started again when it ends": [f"({given.restart})"] if given.restart != "no" else [],
+        "is protected": ["from `oven destroy`"] if given.protected else [],
+    }
+    words = [f"{verb} {', '.join(what)}" for verb, what in parts.items() if what]
+    if words:
+        yield f"as the file says it {'; '.join(words)}; `oven set` changes that"
 
 
 def _see_to_identity(places: Places, taken: Taken, *, as_another: bool) -> None:

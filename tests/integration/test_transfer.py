@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from builder.host import cgroups
-from builder.model.errors import ConflictError, NotFoundError, OvenError, TrustError
-from builder.model.network import PortMapping
+from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError, TrustError
+from builder.model.network import PortMapping, parse_ports
 from builder.model.progress import Silent
 from builder.model.value import canonical
 from builder.runtime import lifecycle, snapshots, storage
@@ -170,6 +170,39 @@ def test_the_template_comes_along_where_it_is_wanted(rig: Rig, tree: Path) -> No
     assert made.template != "sha256:" + "ab" * 32, "of a tree that was never a tarball"
     lifecycle.start(rig.places, "new", Silent())
     assert capture(rig.places, "new", ("cat", "/etc/group"))[1] == (tree / "etc/group").read_text()
+
+
+def test_what_reaches_beyond_a_container_is_told(rig: Rig) -> None:
+    record = load(rig.places, "test")
+    asked = msgspec.structs.replace(
+        record,
+        interfaces=(Interface(network="web", host="all"),),
+        ports=parse_ports("8080:80"),
+        restart="always",
+        protected=True,
+    )
+    (folder(rig) / "container.json").write_bytes(canonical(asked))
+    path = rig.places.data / "file"
+    path.write_bytes(exported(rig))
+    result = import_container(rig.places, path, "new")
+    assert result.container.interfaces == (Interface(network="web"),)
+    told, reach, *_ = result.notes
+    assert told == (
+        "as the file says it is on the network `web`; publishes port 8080:80; is started again when"
+        " it ends (always); is protected from `oven destroy`; `oven set` changes that"
+    )
+    assert "of this host it reaches what its networks say" in reach
+    for one in (record, result.container):
+        storage.change(rig.places, msgspec.structs.replace(one, protected=False))
+
+
+def test_what_no_import_takes_is_not_exported(rig: Rig) -> None:
+    here = folder(rig) / "upper"
+    for _ in range(201):
+        here /= "d"
+        here.mkdir()
+    with pytest.raises(StageError, match="is in more than 200 folders, and no Oven would take it"):
+        exported(rig)
 
 
 def test_what_is_this_hosts_alone_is_left_behind(rig: Rig) -> None:
