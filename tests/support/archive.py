@@ -6,9 +6,9 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import weakref
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -91,14 +91,15 @@ PACKAGES = (
 )
 
 
-def keys_of(archive: object) -> Path:
-    """Make a folder for gpg that lasts as long as an archive.
+def short(folder: Path) -> Path:
+    """Give a short name for a folder of keys; a link that stays until it is taken away.
 
-    Its path is short, since the name of the agent's socket in it has at most 107 bytes (unix(7)).
+    The name of the socket of gpg's agent in it has at most 107 bytes (unix(7)).
     """
-    folder = Path(tempfile.mkdtemp(prefix="oven-gpg.", dir="/tmp"))
-    weakref.finalize(archive, shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    link = Path(f"/tmp/oven-gpg-{zlib.crc32(os.fsencode(folder)):08x}")
+    with contextlib.suppress(FileExistsError):
+        link.symlink_to(folder)
+    return link
 
 
 class Archive:
@@ -107,7 +108,8 @@ class Archive:
     def __init__(self, root: Path, layout: Layout | None = None) -> None:
         self.root = root
         self.layout = layout or Layout()
-        self.gnupg = keys_of(self)
+        self.gnupg = root / "gnupg"
+        weakref.finalize(self, short(self.gnupg).unlink, missing_ok=True)
         self.keyring = root / "keyring.gpg"
 
     @classmethod
@@ -123,7 +125,7 @@ class Archive:
         `files` are packages that are there already, by their names; they belong to the suite.
         """
         archive = cls(root, layout)
-        root.mkdir(parents=True, exist_ok=True)
+        archive.gnupg.mkdir(parents=True, mode=0o700)
         archive.gpg("--quick-generate-key", "archive@example.invalid", "ed25519", "sign", "never")
         archive.gpg("--quick-generate-key", "stranger@example.invalid", "ed25519", "sign", "never")
         keys = archive.gpg("--export", "archive@example.invalid")
@@ -135,7 +137,7 @@ class Archive:
             os.link(file, archive._pool(first, "main") / name)
         for suite in archive.layout.parts:
             archive.index(suite)
-        subprocess.run(["gpgconf", "--homedir", archive.gnupg, "--kill", "all"], check=True)
+        subprocess.run(["gpgconf", "--homedir", short(archive.gnupg), "--kill", "all"], check=True)
         return archive
 
     def publish(self, *packages: Deb) -> None:
@@ -144,7 +146,7 @@ class Archive:
             self._build(deb)
         for suite in {deb.suite for deb in packages}:
             self.index(suite)
-        subprocess.run(["gpgconf", "--homedir", self.gnupg, "--kill", "all"], check=True)
+        subprocess.run(["gpgconf", "--homedir", short(self.gnupg), "--kill", "all"], check=True)
 
     def grown(self, root: Path, *packages: Deb) -> "Archive":
         """Make a copy that has some more packages, signed with the same key."""
@@ -174,7 +176,7 @@ class Archive:
         try:
             return self.gpg("--local-user", user, "--clearsign", stdin=release)
         finally:
-            subprocess.run(["gpgconf", "--homedir", self.gnupg, "--kill", "all"], check=True)
+            subprocess.run(["gpgconf", "--homedir", short(self.gnupg), "--kill", "all"], check=True)
 
     def release(self, suite: str = "bookworm") -> bytes:
         """Give a Release file that is not signed yet."""
@@ -185,7 +187,7 @@ class Archive:
         return _run(
             ("gpg", "--batch", "--quiet", "--pinentry-mode=loopback", "--passphrase=", *argv),
             stdin=stdin,
-            env={**os.environ, "GNUPGHOME": str(self.gnupg)},
+            env={**os.environ, "GNUPGHOME": str(short(self.gnupg))},
         )
 
     def _build(self, deb: Deb) -> None:

@@ -4,12 +4,13 @@ import os
 import re
 import shutil
 import subprocess
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from tests.support.archive import keys_of
+from tests.support.archive import short
 
 BASEOS = "9/BaseOS/x86_64/os"
 APPSTREAM = "9/AppStream/x86_64/os"
@@ -74,7 +75,8 @@ class RpmArchive:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.pub = root / "pub"
-        self.gnupg = keys_of(self)
+        self.gnupg = root / "gnupg"
+        weakref.finalize(self, short(self.gnupg).unlink, missing_ok=True)
         self.keyring = root / "keyring.gpg"
         self._specs = count()
 
@@ -82,7 +84,7 @@ class RpmArchive:
     def make(cls, root: Path, packages: Sequence[Rpm], *, tree: Path | None = None) -> "RpmArchive":
         """Build the packages, some of them of the files of a tree; sign and index them."""
         archive = cls(root)
-        root.mkdir(parents=True, exist_ok=True)
+        archive.gnupg.mkdir(parents=True, mode=0o700)
         for user in ("archive", "stranger"):
             archive.gpg(
                 "--quick-generate-key", f"{user}@example.invalid", "rsa2048", "sign", "never"
@@ -176,10 +178,10 @@ class RpmArchive:
         return self._run(("gpg", *options, *argv))
 
     def _end_agent(self) -> None:
-        self._run(["gpgconf", "--homedir", str(self.gnupg), "--kill", "all"])
+        self._run(["gpgconf", "--homedir", str(short(self.gnupg)), "--kill", "all"])
 
     def _run(self, argv: Sequence[str], **env: str) -> bytes:
-        home = {"GNUPGHOME": str(self.gnupg), "HOME": str(self.root), **env}
+        home = {"GNUPGHOME": str(short(self.gnupg)), "HOME": str(self.root), **env}
         done = subprocess.run(argv, capture_output=True, env={**os.environ, **home}, check=False)
         assert done.returncode == 0, (done.stdout + done.stderr).decode()[-3000:]
         return done.stdout
