@@ -9,7 +9,7 @@ use, so it does not depend on the host.
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
@@ -95,10 +95,15 @@ _Line = tuple[int, int, str, str]
 """An instruction, its value, and the labels it goes on at; without one, at the next line."""
 
 
-def call_filter() -> bytes:
-    """Give the program, in the native byte order as the kernel wants it."""
+def call_filter(*, socketcall: bool = False) -> bytes:
+    """Give the program, in the native byte order as the kernel wants it.
+
+    `socketcall` lets programs of i386 make sockets in the only way that their C library knows.
+    """
     program = [_step(_LOAD, _ARCH)]
     for arch, calls in CALLS.items():
+        if socketcall:
+            calls = replace(calls, socketcall=())  # noqa: PLW2901
         section = _assembled(_section(calls))
         program.append(_step(_EQUAL, arch, otherwise=len(section)))
         program += section

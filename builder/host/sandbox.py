@@ -109,7 +109,9 @@ class Inside:
                 command.argv, command.stdin, command.env, command.cwd, (*command.pass_fds, *fds)
             )
             return _filtered(
-                lambda *more: self._argv(command, *first, *more, last=shown), inherited
+                lambda *more: self._argv(command, *first, *more, last=shown),
+                inherited,
+                socketcall=self.sandbox.arch is Arch.I386,
             )
 
     def require(self, command: Command, problem: str | None = None, /) -> Done:
@@ -243,11 +245,13 @@ def secluded(command: Command) -> Done:
     return _filtered(argv, command)
 
 
-def _filtered(argv: Callable[..., tuple[str, ...]], command: Command) -> Done:
+def _filtered(
+    argv: Callable[..., tuple[str, ...]], command: Command, *, socketcall: bool = False
+) -> Done:
     """Run a command line that is given bwrap's options for the filter."""
     fd = os.memfd_create("callfilter")
     try:
-        os.write(fd, call_filter())
+        os.write(fd, call_filter(socketcall=socketcall))
         os.lseek(fd, 0, os.SEEK_SET)
         line = argv("--seccomp", str(fd))
         inherited = (fd, *command.pass_fds)

@@ -119,6 +119,7 @@ def _host(places: Places, container: Container) -> spec.Host:
         machine=room.machine(),
         shared=str(places.shared),
         disks=limits.disks_of(places, container),
+        socketcall=room.needs_socketcall(places, container),
     )
 
 

@@ -12,6 +12,7 @@ from builder.host import cgroups, hierarchies, mounts
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
+from builder.model.value import hex_of
 from builder.runtime import own
 from builder.runtime.container import IDS, Container, cgroup_of, folder_of, rootfs_of
 
@@ -228,6 +229,26 @@ def open_files() -> int:
     """Give how many open files a container may have: its own usual limit, or ours if lower."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 524288 if hard == resource.RLIM_INFINITY else min(524288, hard)
+
+
+class _Made(msgspec.Struct):
+    """The one thing of a template's manifest that the kernel's filter depends on."""
+
+    arch: str = ""
+
+
+def needs_socketcall(places: Places, container: Container) -> bool:
+    """Tell whether a container's programs make sockets by a call that hides the family (i386).
+
+    The template says so, and not the tree, which root inside can change.
+    """
+    if machine() != "x86_64":
+        return False
+    manifest = places.data / "templates" / hex_of(container.template) / "manifest.json"
+    try:
+        return msgspec.json.decode(manifest.read_bytes(), type=_Made).arch == "i386"
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return False
 
 
 def machine() -> str:

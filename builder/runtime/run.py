@@ -71,6 +71,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
         machine=room.machine(),
         hooks=gate.hooks() if gate else {},
         disks=limits.disks_of(places, container),
+        socketcall=room.needs_socketcall(places, container),
     )
     servers = room.resolvers_for(places, container)
     here = room.Room(places, container, volatile=True, resolvers=servers)

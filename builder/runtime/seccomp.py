@@ -50,12 +50,17 @@ none for clocks, modules, raw I/O or the kernel's log, which belong to the whole
 """
 
 
-def profile(machine: str) -> dict[str, object]:
-    """Give the `seccomp` part of an OCI configuration for a machine such as `x86_64`."""
+def profile(machine: str, *, socketcall: bool = False) -> dict[str, object]:
+    """Give the `seccomp` part of an OCI configuration for a machine such as `x86_64`.
+
+    `socketcall` lets programs of i386 make sockets in the only way that their C library knows, and
+    then of any family.
+    """
     filters: list[dict[str, object]] = [
         _refuse(_FORBIDDEN, _EPERM),
         _refuse(_ABSENT, _ENOSYS),
-        *_sockets(),
+        # libseccomp refuses in `socketcall` whatever it refuses in `socket`, of any family.
+        *(() if socketcall else _sockets()),
         _refuse(("umount2",), _EACCES, _masked(1, _MNT_FORCE, _MNT_FORCE)),
         # These put words into the terminal of whoever looks inside (CVE-2016-10124).
         _refuse(("ioctl",), _EPERM, _equal(1, _TIOCSTI)),

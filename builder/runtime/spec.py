@@ -54,6 +54,8 @@ class Host(msgspec.Struct, frozen=True):
     hooks: dict[str, object] = {}
     disks: tuple[Disk, ...] = ()
     """Where disk traffic is limited; empty when it is not."""
+    socketcall: bool = False
+    """Whether its programs need that call to make sockets."""
 
 
 def configuration(container: Container, process: Process, host: Host) -> dict[str, object]:
@@ -73,7 +75,7 @@ def configuration(container: Container, process: Process, host: Host) -> dict[st
             "resources": _resources(container.limits, host),
             "rootfsPropagation": "private",
             "sysctl": {"net.ipv4.ping_group_range": "0 65535"},
-            "seccomp": profile(host.machine),
+            "seccomp": profile(host.machine, socketcall=host.socketcall),
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
         },

@@ -10,6 +10,8 @@ import pytest
 from builder.host.process import Command
 from builder.host.sandbox import Sandbox, inside
 from builder.model.progress import Silent
+from builder.model.recipe import Arch
+from builder.model.value import hex_of
 from builder.runtime import lifecycle
 from builder.runtime.exec import capture
 from tests.support import calls
@@ -85,6 +87,26 @@ def test_no_family_hides_in_socketcall(ask: Ask) -> None:
     assert ask("mux", 1, VSOCK, 1, 0) == EAFNOSUPPORT
     assert ask("mux", 8, VSOCK, 1, 0) == EAFNOSUPPORT
     assert ask("mux", 4, 99, 1) == EBADF, "other calls, such as listen, are for sockets that are"
+
+
+def test_systems_of_i386_have_sockets(tmp_path: Path, program: Path) -> None:
+    """Their C library knows no other way; it is the template that says so, not the tree."""
+    tree = tiny_tree(tmp_path / "rootfs")
+    shutil.copy(program, tree / "usr/bin/calls")
+    with rig_in(tmp_path / "home", tree) as rig:
+        container = lifecycle.create(rig.places, rig.container())
+        template = rig.places.data / "templates" / hex_of(container.template)
+        (template / "manifest.json").write_text('{"arch": "i386"}')
+        lifecycle.start(rig.places, "test", Silent())
+        assert int(capture(rig.places, "test", ("calls", "mux", "1", "1", "1"))[1]) >= 0
+    assert rig.leftovers() == []
+    root = tmp_path / "sandbox"
+    for name in ("proc", "dev", "sys", "tmp"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(program, root / "calls")
+    box, command = Sandbox(root, arch=Arch.I386), Command(("/calls", "mux", "1", "1", "1"))
+    done = in_namespace(lambda: inside(box).require(command), user="root")
+    assert int(done.stdout) >= 0
 
 
 @pytest.mark.parametrize("number", [425, 426, 427])
