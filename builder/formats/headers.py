@@ -27,6 +27,9 @@ CAPABILITY = "security.capability"
 LAST_ID = 65535
 """The last user or group id of a template: a container has 65536 of them."""
 
+ATTRIBUTE = 1 << 16
+"""Bytes of an extended attribute at most (xattr(7))."""
+_ATTRIBUTE_NAME = 255
 _NAME_FIELD = 100
 _LARGEST = 0o77777777777
 
@@ -96,7 +99,9 @@ def of_template(attribute: str) -> bool:
     """
     if attribute in (CAPABILITY, acl.ACCESS, acl.DEFAULT):
         return True
-    return attribute.startswith("user.") and not attribute.startswith("user.overlay.")
+    own = attribute.startswith("user.") and not attribute.startswith("user.overlay.")
+    length = len(attribute.encode(errors="surrogateescape"))
+    return own and len("user.") < length <= _ATTRIBUTE_NAME
 
 
 def plain_capability(value: bytes) -> bytes | None:

@@ -19,6 +19,8 @@ _MOST_NOTES = 16
 """Notes before one entry, as entries of their own."""
 _DIGITS = 19
 """No number of a sparse file's table has more."""
+_LARGEST = (1 << 63) - 1
+"""Bytes of a file: what the kernel counts up to."""
 
 _EMPTY = bytes(BLOCK)
 _GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
@@ -133,6 +135,10 @@ class TarStream:
         self._padding = -member.size % BLOCK
         if sparse := {key: records[key] for key in records if key.startswith(b"GNU.sparse.")}:
             self._spread(member, sparse)
+        if any(b"\0" in text for text in (member.name, member.link, *records)):
+            self._refuse("an entry has a NUL in a name")
+        if member.size > _LARGEST:
+            self._refuse("an entry is larger than any file can be")
         return member
 
     def _spread(self, member: Member, records: dict[bytes, bytes]) -> None:

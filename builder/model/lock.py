@@ -84,6 +84,16 @@ class Lock(Value, frozen=True, kw_only=True):
     """Sorted by name."""
 
 
+def seconds_of(date: str) -> int | None:
+    """Give the seconds since 1970 that an index's date means; None for what is no date."""
+    from email.utils import parsedate_to_datetime  # slow to import
+
+    try:
+        return max(0, int(parsedate_to_datetime(date).timestamp()))
+    except (ValueError, OverflowError):
+        return None
+
+
 def changed_keys(old: Asked, new: Asked) -> tuple[str, ...]:
     """Name the keys in which two askings differ, as dotted recipe keys."""
     changed = [
