@@ -103,13 +103,12 @@ def parse(data: bytes) -> "Element":
     """Parse XML that declares nothing of its own."""
     import xml.etree.ElementTree as ET  # slow to import
 
-    if b"<!" in data.replace(b"<!--", b""):
+    if b"<!" in data.replace(b"<!--", b"") or b"\0" in data:  # UTF-16 writes it with NULs
         # An index has no need of entities, and those of an attacker would fill the memory.
         raise UpstreamError("the index of a repository declares a document type")
     try:
-        # Whatever it says of itself: in another encoding its declarations would look otherwise.
-        return ET.fromstring(data, ET.XMLParser(encoding="utf-8"))
-    except ET.ParseError as error:
+        return ET.fromstring(data.decode())
+    except (ET.ParseError, UnicodeDecodeError) as error:
         raise UpstreamError(f"the index of a repository is damaged: {error}") from error
 
 
