@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from builder.model.errors import UpstreamError
 from builder.model.names import Sha256
 from builder.model.recipe import Arch, Tarball
 from builder.model.value import Digest, Value
@@ -82,6 +83,20 @@ class Lock(Value, frozen=True, kw_only=True):
     releases: tuple[Release, ...]
     packages: tuple[Package, ...]
     """Sorted by name."""
+
+
+def described(package: Package) -> Package:
+    """Give a package of an index as a lock may hold it; UpstreamError for what none can be.
+
+    Hashes become names of files, and paths parts of addresses.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(package), Package)
+    except msgspec.ValidationError as error:
+        raise UpstreamError(
+            f"the index describes {package.name} {package.version} as nothing that can be: {error}",
+            hint="the archive is broken or forged",
+        ) from error
 
 
 def seconds_of(date: str) -> int | None:

@@ -287,7 +287,7 @@ def test_no_index_names_files_of_the_host(siege: Siege) -> None:
     world = siege.world(deb)
 
     def told(index: bytes) -> bytes:
-        path = os.fsencode(siege.outside / "new")
+        path = os.fsencode(siege.outside / "precious")
         before, name, after = index.partition(b"Package: aaa\n")
         return before + name + re.sub(rb"(?m)^SHA256: .*$", b"SHA256: " + path, after, count=1)
 

@@ -16,7 +16,7 @@ import msgspec
 from builder.host.files import replace
 from builder.host.process import Command, Runner
 from builder.model.errors import TrustError, UpstreamError
-from builder.model.lock import Package, Release, seconds_of
+from builder.model.lock import Package, Release, described, seconds_of
 from builder.model.value import Value
 
 RELATION = re.compile(rb"^(?:Pre-Depends|Depends): *(.*)$", re.MULTILINE)
@@ -208,25 +208,19 @@ class Index:
         size, sha256 = _field(stanza, b"Size"), _field(stanza, b"SHA256")
         if not size.isdigit() or not sha256:
             raise UpstreamError(f"the index gives no size and sha256 for {name} {version}")
-        found = {
-            "name": name,
-            "version": version,
-            "arch": _field(stanza, b"Architecture").decode(errors="replace"),
-            "size": int(size[:_DIGITS]),
-            "sha256": sha256.decode(errors="replace"),
-            "archive": archive,
-            "path": _field(stanza, b"Filename").decode(errors="replace").removeprefix("./"),
-            "layer": layer,
-            "requested": requested,
-        }
-        try:
-            # What a lock may hold: hashes become names of files, and paths parts of addresses.
-            return msgspec.convert(found, Package)
-        except msgspec.ValidationError as error:
-            raise UpstreamError(
-                f"the index describes {name} {version} as nothing that can be: {error}",
-                hint="the archive is broken or forged",
-            ) from error
+        return described(
+            Package(
+                name=name,
+                version=version,
+                arch=_field(stanza, b"Architecture").decode(errors="replace"),
+                size=int(size[:_DIGITS]),
+                sha256=sha256.decode(errors="replace"),
+                archive=archive,
+                path=_field(stanza, b"Filename").decode(errors="replace").removeprefix("./"),
+                layer=layer,
+                requested=requested,
+            )
+        )
 
 
 def _identity(path: Path) -> tuple[str, int, int]:
