@@ -109,12 +109,14 @@ def plain_capability(value: bytes) -> bytes | None:
 
     Within a user namespace the kernel stores revision 3, which adds the id of that namespace's
     root user (capabilities(7)); a tree does not know where it will be used. None when it is of
-    neither revision.
+    neither revision, or has a flag that the kernel does not take.
     """
     if len(value) not in (20, 24):
         return None
     (magic,) = struct.unpack_from("<I", value)
     revision, flags = magic & 0xFF000000, magic & 0x00FFFFFF
+    if flags > 1:  # but for VFS_CAP_FLAGS_EFFECTIVE the kernel knows none
+        return None
     if (revision, len(value)) not in ((0x02000000, 20), (0x03000000, 24)):
         return None
     return struct.pack("<I", 0x02000000 | flags) + value[4:20]

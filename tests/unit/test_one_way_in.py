@@ -1,9 +1,9 @@
 """The one way in: trees of strangers are reached through the audited module, and only so.
 
-Outside of `builder/host`, each call that reaches files otherwise has its place in `OTHERWISE`, with
-a word on whose the files are. A new call fails until somebody has thought about that: of a tree that a
-container, a package, an archive or a script can have written, nothing belongs in the table that
-`TreeIO`, or `Project` for what a recipe's author wrote, can do as well.
+Outside of `builder/host`, each call that reaches files otherwise has its place in `OTHERWISE`,
+with a word on whose they are. A new call fails until somebody has thought about that: of a tree
+that a container, a package, an archive or a script can have written, nothing belongs in the table
+that `TreeIO`, or `Project` for what a recipe's author wrote, can do as well.
 """
 
 from pathlib import Path
@@ -59,8 +59,10 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/disk.py": (".exists .rename .rmdir .unlink os.statvfs", LAYERS),
     "runtime/ended.py": (".mkdir .write_text", RUNS),
     "runtime/engine.py": (
-        ".chmod .exists .is_file .iterdir .mkdir .read_bytes .rename .stat .unlink "
-        ".write_bytes shutil.copyfile",
+        (
+            ".chmod .exists .is_file .iterdir .mkdir .read_bytes .rename .stat .unlink "
+            ".write_bytes shutil.copyfile"
+        ),
         HOST,
     ),
     "runtime/events.py": (
@@ -75,8 +77,10 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     ),
     "runtime/journal.py": (".exists .is_dir .stat os.listdir os.open os.path.exists", RECORDS),
     "runtime/layers.py": (
-        ".chmod .lstat .mkdir os.chown os.getxattr os.link os.listdir os.listxattr "
-        "os.lstat os.mkdir os.open os.path.lexists os.setxattr os.utime",
+        (
+            ".chmod .lstat .mkdir os.chown os.getxattr os.link os.listdir os.listxattr "
+            "os.lstat os.mkdir os.open os.path.lexists os.setxattr os.utime"
+        ),
         STILL,
     ),
     "runtime/limits.py": (".exists .iterdir .read_text .write_text", HOST),
@@ -129,8 +133,10 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "stages/resolve.py": (".exists .read_bytes .resolve .stat .unlink os.utime", NAMED),
     "stages/scripts.py": (".chmod .mkdir shutil.copyfile", MADE),
     "stages/template_import.py": (
-        ".chmod .exists .mkdir .open .read_bytes .rename .stat .unlink .write_bytes "
-        "os.access os.link os.utime shutil.copyfile",
+        (
+            ".chmod .exists .mkdir .open .read_bytes .rename .stat .unlink .write_bytes "
+            "os.access os.link os.utime shutil.copyfile"
+        ),
         UNPACKED,
     ),
     "stages/transfer.py": (
@@ -154,8 +160,10 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "formats/project.py": (".is_file", "`Project` itself, which asks its TreeIO"),
     "formats/tarball.py": (".open", NAMED),
     "formats/unpack.py": (
-        ".mkdir .open .rename os.chmod os.chown os.link os.mkdir os.mkfifo os.mknod "
-        "os.open os.setxattr os.stat os.symlink os.utime",
+        (
+            ".mkdir .open .rename os.chmod os.chown os.link os.mkdir os.mkfifo os.mknod "
+            "os.open os.setxattr os.stat os.symlink os.utime"
+        ),
         DRAFT,
     ),
     "distros/debian/__init__.py": (".read_bytes", LISTS),
