@@ -9,6 +9,9 @@ from builder.model.names import Sha256
 from builder.model.recipe import Arch, Tarball
 from builder.model.value import Digest, Value
 
+_DATE = 100
+"""Characters of a date; RFC 2822 has some thirty."""
+
 BASE: Final = "base"
 """The layer of the distribution's minimum; no recipe may have this name."""
 
@@ -104,7 +107,7 @@ def seconds_of(date: str) -> int | None:
     from email.utils import parsedate_to_datetime  # slow to import
 
     try:
-        return max(0, int(parsedate_to_datetime(date).timestamp()))
+        return max(0, int(parsedate_to_datetime(date[:_DATE]).timestamp()))
     except (ValueError, OverflowError):
         return None
 

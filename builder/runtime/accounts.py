@@ -121,13 +121,10 @@ class Accounts:
 
 
 def _free(taken: set[str]) -> int:
-    for number in range(_FIRST_USER, _LAST_USER):
-        if str(number) not in taken:
-            return number
-    raise HostError(
-        f"all ids from {_FIRST_USER} to {_LAST_USER} are taken in the container",
-        hint="remove accounts that nobody needs from its `/etc/passwd` and `/etc/group`",
-    )
+    found = next((n for n in range(_FIRST_USER, _LAST_USER) if str(n) not in taken), None)
+    if found is None:
+        raise HostError("all ids for users are taken in the container")
+    return found
 
 
 def _today() -> str:

@@ -4,6 +4,7 @@ The threat model promises that nothing of that kind ends in a bug, without end, 
 `./check --fuzz` looks for more.
 """
 
+import signal
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,18 +12,21 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.distros.debian.indexes import Index, Pocket, epoch_of
+from builder.distros.debian import deb
+from builder.distros.debian.control import fields_of
+from builder.distros.debian.indexes import Index, Pocket, epoch_of, release_field
 from builder.distros.debian.members import Ceiling, MembersError, watched
 from builder.distros.rpm import metadata
 from builder.distros.rpm.metadata import Metadata, parse
 from builder.formats import headers
 from builder.formats.headers import Member, encode
 from builder.formats.parcel import MOST_RECORD, RECORD, Reader
+from builder.formats.unpack import newest_time
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError, OvenError, TrustError, UpstreamError
 from builder.model.lock import Release
-from builder.runtime import lifecycle, state
+from builder.runtime import lifecycle, packages, state
 from builder.runtime.accounts import Accounts
 from tests.attacks.test_archives import head, notes, sparse
 from tests.integration.test_unpack_hostile import FIRST
@@ -33,6 +37,8 @@ from tests.support.oven import Oven
 from tests.unit.test_rpm_metadata import PRIMARY, repository
 
 END = bytes(1024)
+STUCK = 20
+"""Seconds, of what takes less than one."""
 HUGE = 9_999_999_999_999_999_999
 """More than the kernel counts up to."""
 
@@ -194,6 +200,51 @@ def test_metadata_does_not_unpack_without_end(
     monkeypatch.setattr(metadata, "_LARGEST", 1 << 20)  # or the test itself would take as much
     with pytest.raises(UpstreamError, match="more than 1 MiB"):
         repository(tmp_path, zstandard.compress(PRIMARY + bytes(2 << 20)), ".zst")
+
+
+@pytest.fixture
+def soon() -> Iterator[None]:
+    """End a test that would go on for hours."""
+
+    def stuck(*_: object) -> None:
+        raise AssertionError("it never ends")
+
+    before = signal.signal(signal.SIGALRM, stuck)
+    signal.alarm(STUCK)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_grows_line_by_line_ends_soon() -> None:
+    """A field of two million lines, and one of as many spaces."""
+    lines = " \n" * (2 << 20)
+    assert fields_of(f"Package: x\n{lines}")["package"].startswith("x\n ")
+    assert packages._fields(f"Conffiles: x\n{lines}")["Conffiles"].startswith("x\n")
+    data = b"Suite: a" + b" " * (1 << 20) + b"b \n"
+    assert len(release_field(data, "Suite")) == (1 << 20) + 2
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_has_no_data_ends_soon(tmp_path: Path) -> None:
+    """Notes about all entries, and members of a package file, that are empty and without end."""
+    source = tmp_path / "source.tar.zst"
+    source.write_bytes(zstandard.compress(head("x", b"g", 0) * 200_000 + END))
+    with pytest.raises(TrustError, match="notes about all entries"):
+        newest_time(source, strip=0)
+    member = f"{'_':<16}{0:<12}{0:<6}{0:<6}{100644:<8}{0:<10}`\n".encode()
+    (tmp_path / "x.deb").write_bytes(b"!<arch>\n" + member * 200_000)
+    with (tmp_path / "x.deb").open("rb") as file:
+        with pytest.raises(deb.DebError, match=r"no data\.tar"):
+            deb._find(file, "data.tar")
+        assert file.tell() < 1 << 20
+
+
+def test_no_description_of_a_package_fills_the_memory() -> None:
+    """Millions of elements, each of which takes a hundred bytes."""
+    with pytest.raises(UpstreamError, match="in one"):
+        parse(b"<x>" + b"<a/>" * (1 << 20) + b"</x>")
 
 
 @needs("root")

@@ -79,8 +79,8 @@ def read_release(pocket: Pocket, keyring: Path, run: Runner) -> Release:
 
 def release_field(data: bytes, name: str) -> str:
     """Read a one-line field of a Release file; an absent one is empty."""
-    found = re.search(rf"^{name}: *(.*?) *$".encode(), data, re.MULTILINE)
-    return found[1].decode(errors="replace") if found else ""
+    found = re.search(rf"^{name}:(.*)$".encode(), data, re.MULTILINE)
+    return found[1].strip(b" ").decode(errors="replace") if found else ""
 
 
 def epoch_of(releases: Iterable[Release]) -> int:

@@ -24,6 +24,8 @@ _LARGEST = 256 << 20
 """Bytes of an unpacked index; Fedora's has 160 MB."""
 _MOST = 1_000_000
 """Packages in it; Fedora's has 70,000."""
+_ELEMENT = 4 << 20
+"""Bytes that are parsed at once: a package's description, or what lists the indexes."""
 _DIGITS = 12
 """Of a number; more are no size and no time."""
 
@@ -103,6 +105,8 @@ def parse(data: bytes) -> "Element":
     """Parse XML that declares nothing of its own."""
     import xml.etree.ElementTree as ET  # slow to import
 
+    if len(data) > _ELEMENT:
+        raise UpstreamError(f"the index of a repository has more than {_ELEMENT >> 20} MiB in one")
     if b"<!" in data.replace(b"<!--", b"") or b"\0" in data:  # UTF-16 writes it with NULs
         # An index has no need of entities, and those of an attacker would fill the memory.
         raise UpstreamError("the index of a repository declares a document type")
