@@ -152,6 +152,7 @@ class Archive:
         """Make a copy that has some more packages, signed with the same key."""
         subprocess.run(["cp", "-a", self.root, root], check=True)
         copy = Archive(root)
+        subprocess.run(["cp", "-a", f"{self.gnupg}/.", copy.gnupg], check=True)
         copy.publish(*packages)
         return copy
 
