@@ -1,6 +1,7 @@
 """Secrets: what scripts may see while a template is made, and what it must not carry."""
 
 import base64
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -64,7 +65,7 @@ def refuse_traces(changed: Path, secrets: Mapping[str, bytes]) -> None:
     if not needles:
         return
     longest = max(map(len, needles))
-    with TreeIO(changed) as tree:
+    with TreeIO(changed) as tree, _told_when_deep():
         for path, status in tree.walk():
             for piece in _pieces(tree, path, status.st_mode, longest):
                 if (name := next((needles[one] for one in needles if one in piece), None)) is None:
@@ -73,6 +74,16 @@ def refuse_traces(changed: Path, secrets: Mapping[str, bytes]) -> None:
                     f"a script has left the secret `{name}` in `/{path}`",
                     hint="have it remove the file, or not write it at all",
                 )
+
+
+@contextmanager
+def _told_when_deep() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise StageError("a script has made folders that are nested too deeply") from error
 
 
 def forms(value: bytes) -> Iterator[bytes]:

@@ -24,10 +24,11 @@ from builder.formats.parcel import MOST_RECORD, RECORD, Reader
 from builder.formats.unpack import newest_time
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
-from builder.model.errors import HostError, OvenError, TrustError, UpstreamError
+from builder.model.errors import HostError, OvenError, StageError, TrustError, UpstreamError
 from builder.model.lock import Release
 from builder.runtime import lifecycle, packages, state
 from builder.runtime.accounts import Accounts
+from builder.stages.secrets import refuse_traces
 from tests.attacks.test_archives import head, notes, sparse
 from tests.integration.test_unpack_hostile import FIRST
 from tests.support.container import Rig, rig_in, tiny_tree
@@ -245,6 +246,13 @@ def test_no_description_of_a_package_fills_the_memory() -> None:
     """Millions of elements, each of which takes a hundred bytes."""
     with pytest.raises(UpstreamError, match="in one"):
         parse(b"<x>" + b"<a/>" * (1 << 20) + b"</x>")
+
+
+def test_folders_without_end_are_told_where_secrets_are_looked_for(tmp_path: Path) -> None:
+    """What a build script leaves: 300 folders, each in the one before."""
+    (tmp_path / ("d/" * 300)).mkdir(parents=True)
+    with pytest.raises(StageError, match="nested too deeply"):
+        refuse_traces(tmp_path, {"key": b"a secret value"})
 
 
 @needs("root")
