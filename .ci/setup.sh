@@ -65,12 +65,12 @@ need_packages() {
 
 # Make a virtual environment and install this checkout into it, editable, with what the pins name:
 # `run` what Oven needs, `dev` the tools for working on it too, both in .venv; `oldest` both, with the
-# oldest libraries that pyproject.toml allows, in .venv/oldest.
+# oldest libraries that pyproject.toml allows, in .venv/oldest; `fuzz` both, with a fuzzer, in .venv/fuzz.
 need_venv() {
     local pins=$1 folder=.venv files=(".ci/pins/$1.txt") stamp wanted
-    if [ "$pins" = oldest ]; then
-        folder=.venv/oldest
-        files=(.ci/pins/dev.txt .ci/pins/oldest.txt)
+    if [ "$pins" = oldest ] || [ "$pins" = fuzz ]; then
+        folder=.venv/$pins
+        files=(.ci/pins/dev.txt ".ci/pins/$pins.txt")
     fi
     stamp=$folder/installed
     # The path is part of it: programs in a virtual environment name it in their first line.

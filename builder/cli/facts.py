@@ -9,6 +9,7 @@ import msgspec
 from builder.cli.sizes import binary
 from builder.model.host_access import show_host_access
 from builder.model.value import hex_of
+from builder.runtime.openings import openings
 
 if TYPE_CHECKING:
     from builder.runtime.container import Container, Limits
@@ -35,6 +36,7 @@ def facts(summary: "Summary", usage: "Usage | None") -> dict[str, object]:
         "network": [one.network for one in container.interfaces],
         "ports": [str(port) for port in container.ports],
         "host": {name: show_host_access(access) for name, access in summary.host},
+        "open": list(openings(container, summary.host)),
     }
     same = (
         "interfaces",
@@ -80,6 +82,7 @@ def told(summary: "Summary", usage: "Usage | None", rates: "Rates | None") -> li
     else:
         lines.append(("autostart", "no"))
     lines.append(("protected", "yes" if container.protected else "no"))
+    lines += (("open", one) for one in openings(container, summary.host))
     return lines
 
 

@@ -27,6 +27,9 @@ CAPABILITY = "security.capability"
 LAST_ID = 65535
 """The last user or group id of a template: a container has 65536 of them."""
 
+ATTRIBUTE = 1 << 16
+"""Bytes of an extended attribute at most (xattr(7))."""
+_ATTRIBUTE_NAME = 255
 _NAME_FIELD = 100
 _LARGEST = 0o77777777777
 
@@ -96,7 +99,9 @@ def of_template(attribute: str) -> bool:
     """
     if attribute in (CAPABILITY, acl.ACCESS, acl.DEFAULT):
         return True
-    return attribute.startswith("user.") and not attribute.startswith("user.overlay.")
+    own = attribute.startswith("user.") and not attribute.startswith("user.overlay.")
+    length = len(attribute.encode(errors="surrogateescape"))
+    return own and len("user.") < length <= _ATTRIBUTE_NAME
 
 
 def plain_capability(value: bytes) -> bytes | None:
@@ -104,12 +109,14 @@ def plain_capability(value: bytes) -> bytes | None:
 
     Within a user namespace the kernel stores revision 3, which adds the id of that namespace's
     root user (capabilities(7)); a tree does not know where it will be used. None when it is of
-    neither revision.
+    neither revision, or has a flag that the kernel does not take.
     """
     if len(value) not in (20, 24):
         return None
     (magic,) = struct.unpack_from("<I", value)
     revision, flags = magic & 0xFF000000, magic & 0x00FFFFFF
+    if flags > 1:  # but for VFS_CAP_FLAGS_EFFECTIVE the kernel knows none
+        return None
     if (revision, len(value)) not in ((0x02000000, 20), (0x03000000, 24)):
         return None
     return struct.pack("<I", 0x02000000 | flags) + value[4:20]

@@ -28,7 +28,8 @@ from builder.model.errors import RecipeError, StageError, TrustError
 from builder.store.manifest import Seen, look
 
 RECORD, TEMPLATE = b"oven.json", b"template.tar.zst"
-MOST_RECORD = 64 << 20
+MOST_RECORD = 16 << 20
+"""Bytes; what they become may be twenty times as much of memory."""
 MOST_ENTRIES = 50_000_000
 OPAQUE = "trusted.overlay.opaque"
 """As it is called in a parcel, whoever wrote that."""

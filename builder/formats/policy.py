@@ -121,6 +121,8 @@ def _check_xattrs(member: Member) -> None:
                 f"has the attribute `{shown(name.encode(errors='surrogateescape'))}`, "
                 "and only `user.*`, file capabilities and access control lists are taken"
             )
+        if len(value) > headers.ATTRIBUTE:
+            raise RefusedError("has an attribute that is larger than any can be")
         if name in (acl.ACCESS, acl.DEFAULT) and not acl.is_list(value, last_id=headers.LAST_ID):
             raise RefusedError("has an access control list that cannot be")
         if name == acl.DEFAULT and member.kind != headers.FOLDER:

@@ -17,8 +17,12 @@ MOST_RECORDS = 1 << 20
 """The most bytes of PAX records, and of other notes, before one entry."""
 _MOST_NOTES = 16
 """Notes before one entry, as entries of their own."""
+_MOST_GLOBAL = 1000
+"""Notes about all entries; an archive has one for each that it was put together of."""
 _DIGITS = 19
 """No number of a sparse file's table has more."""
+_LARGEST = (1 << 63) - 1
+"""Bytes of a file: what the kernel counts up to."""
 
 _EMPTY = bytes(BLOCK)
 _GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
@@ -34,6 +38,7 @@ class TarStream:
         self._chunks = chunks
         self._source = source
         self._left = most
+        self._globals = _MOST_GLOBAL
         self._buffer = memoryview(b"")
         self._unread = 0
         self._padding = 0
@@ -76,6 +81,9 @@ class TarStream:
                 return self._complete(member, records)
             of_entry = member.kind != _PAX_GLOBAL  # of those nothing is kept
             left, notes = left - member.size * of_entry, notes - of_entry
+            self._globals -= not of_entry
+            if self._globals < 0:
+                self._refuse(f"it has more than {_MOST_GLOBAL} notes about all entries")
             if left < 0 or notes < 0 or member.size > MOST_RECORDS:
                 self._refuse(f"an entry has more than 1 MiB of notes, or {_MOST_NOTES} of them")
             self._note(member.kind, self.take(member.size), records)
@@ -133,6 +141,10 @@ class TarStream:
         self._padding = -member.size % BLOCK
         if sparse := {key: records[key] for key in records if key.startswith(b"GNU.sparse.")}:
             self._spread(member, sparse)
+        if any(b"\0" in text for text in (member.name, member.link, *records)):
+            self._refuse("an entry has a NUL in a name")
+        if member.size > _LARGEST:
+            self._refuse("an entry is larger than any file can be")
         return member
 
     def _spread(self, member: Member, records: dict[bytes, bytes]) -> None:

@@ -244,7 +244,7 @@ class Draft:
         except FileExistsError:
             raise RefusedError("appears twice") from None
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
+            if error.errno not in {errno.ENAMETOOLONG, errno.EFBIG}:
                 raise
             raise RefusedError("is longer than this file system can keep") from None
 

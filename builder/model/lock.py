@@ -4,9 +4,13 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from builder.model.errors import UpstreamError
 from builder.model.names import Sha256
 from builder.model.recipe import Arch, Tarball
 from builder.model.value import Digest, Value
+
+_DATE = 100
+"""Characters of a date; RFC 2822 has some thirty."""
 
 BASE: Final = "base"
 """The layer of the distribution's minimum; no recipe may have this name."""
@@ -82,6 +86,30 @@ class Lock(Value, frozen=True, kw_only=True):
     releases: tuple[Release, ...]
     packages: tuple[Package, ...]
     """Sorted by name."""
+
+
+def described(package: Package) -> Package:
+    """Give a package of an index as a lock may hold it; UpstreamError for what none can be.
+
+    Hashes become names of files, and paths parts of addresses.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(package), Package)
+    except msgspec.ValidationError as error:
+        raise UpstreamError(
+            f"the index describes {package.name} {package.version} as nothing that can be: {error}",
+            hint="the archive is broken or forged",
+        ) from error
+
+
+def seconds_of(date: str) -> int | None:
+    """Give the seconds since 1970 that an index's date means; None for what is no date."""
+    from email.utils import parsedate_to_datetime  # slow to import
+
+    try:
+        return max(0, int(parsedate_to_datetime(date[:_DATE]).timestamp()))
+    except (ValueError, OverflowError):
+        return None
 
 
 def changed_keys(old: Asked, new: Asked) -> tuple[str, ...]:

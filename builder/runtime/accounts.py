@@ -75,15 +75,14 @@ class Accounts:
         passwd, group = self._tables["passwd"], self._tables["group"]
         taken = {fields[2] for fields in passwd.rows()} | {fields[2] for fields in group.rows()}
         if uid is None:
-            free = (n for n in range(_FIRST_USER, _LAST_USER) if str(n) not in taken)
-            uid = next(free)
+            uid = _free(taken)
         elif str(uid) in {fields[2] for fields in passwd.rows()}:
             raise RecipeError(f"the user id {uid} is taken in the container")
         entry = group.find(name)
         gid = entry[2] if entry else str(uid)
         if entry is None:
             gid = str(uid) if str(uid) not in {fields[2] for fields in group.rows()} else ""
-            gid = gid or next(str(n) for n in range(_FIRST_USER, _LAST_USER) if str(n) not in taken)
+            gid = gid or str(_free(taken))
             group.put([name, "x", gid, ""])
             if self._tables["gshadow"].exists:
                 self._tables["gshadow"].put([name, "!", "", ""])
@@ -119,6 +118,13 @@ class Accounts:
             table = self._tables[name]
             if table.exists or name != "gshadow":
                 table.save(root, 0o600 if name == "shadow" else 0o644)
+
+
+def _free(taken: set[str]) -> int:
+    found = next((n for n in range(_FIRST_USER, _LAST_USER) if str(n) not in taken), None)
+    if found is None:
+        raise HostError("all ids for users are taken in the container")
+    return found
 
 
 def _today() -> str:

@@ -113,15 +113,15 @@ def files_of(layers: Layers, package: Package, *, below: bool = False) -> set[st
 
 def _fields(paragraph: str) -> dict[str, str]:
     """Read a paragraph as deb822(5) has it; lines that go on keep their breaks."""
-    fields: dict[str, str] = {}
+    fields: dict[str, list[str]] = {}
     last = ""
     for line in paragraph.splitlines():
         if line.startswith((" ", "\t")):
-            fields[last] = fields.get(last, "") + "\n" + line.strip()
+            fields.setdefault(last, [""]).append(line.strip())
         else:
             last, _, value = line.partition(":")
-            fields[last] = value.strip()
-    return fields
+            fields[last] = [value.strip()]
+    return {name: "\n".join(lines) for name, lines in fields.items()}
 
 
 def _conffiles(text: str) -> tuple[tuple[str, str], ...]:

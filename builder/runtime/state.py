@@ -122,10 +122,10 @@ class End(Value, frozen=True, kw_only=True):
 def exit_code(places: Places, name: str) -> int | None:
     """Give how the first process ended, when conmon has seen it end in this boot."""
     try:
-        text = (volatile_of(places, name) / "exit" / name).read_text(encoding="ascii")
+        text = (volatile_of(places, name) / "exit" / name).read_bytes()
     except FileNotFoundError:
         return None
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdigit() and len(text) <= 3 else None  # bytes: ASCII alone
 
 
 def read_end(places: Places, name: str) -> End | None:

@@ -16,7 +16,7 @@ import msgspec
 
 from builder.host.files import Disk, disk_errors, held, is_held, locked, private, replace
 from builder.host.removal import remove_tree
-from builder.model.errors import ConflictError, NotFoundError, RecipeError
+from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.value import Digest, Value, canonical, hex_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,15 @@ class Template(msgspec.Struct, frozen=True):
         """All that is known of it."""
         from builder.model.manifest import Manifest
 
-        return msgspec.json.decode((self.folder / "manifest.json").read_bytes(), type=Manifest)
+        path = self.folder / "manifest.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        except msgspec.DecodeError as error:
+            raise HostError(
+                f"the record of the template `{self.name}` is damaged: {error}",
+                at=path,
+                hint=f"oven template rm {self.digest[7:19]}, and build or import it again",
+            ) from error
 
     @property
     def rootfs(self) -> Path:

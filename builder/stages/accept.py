@@ -1,11 +1,11 @@
 """Accept: take what was packed into the local templates, once it has been seen to boot."""
 
-import os
 from dataclasses import dataclass
 
 from builder.host.places import Places
 from builder.host.privilege import current
 from builder.host.process import program_version
+from builder.host.treeio import TreeIO
 from builder.runtime.templates import Template, Templates
 from builder.stages.order import host_arch
 from builder.stages.pack import Packed
@@ -46,8 +46,8 @@ def _accept(template: Template, templates: Templates, at: Setting, *, probing: b
     reason = None
     if probing and (reason := _obstacle(template)) is None:
         unpack_template(template, templates, tools.store)
-        if not os.path.lexists(template.rootfs / "sbin/init"):
-            reason = "since it has no init"
+        with TreeIO(template.rootfs) as tree:
+            reason = None if tree.exists("sbin/init") else "since it has no init"
     if reason is not None:
         tools.report.say(f"{template.manifest.name}: not probed, {reason}")
     elif probing:

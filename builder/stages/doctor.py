@@ -49,7 +49,7 @@ def _of_the_rpm_family() -> Iterator[Check]:
 
 
 def _running(places: Places) -> Iterator[Check]:
-    from builder.host import ability
+    from builder.host import ability, weakened
 
     programs = RUNNING if doctor.is_root() else RUNNING_AS_USER
     checks = {name: doctor.program(name) for name in programs}
@@ -58,6 +58,7 @@ def _running(places: Places) -> Iterator[Check]:
     yield ability.safe_paths()
     yield ability.inotify()
     if doctor.is_root():
+        yield weakened.settings()
         yield doctor.control_groups()
         yield ability.pressure()
         yield doctor.open_files()

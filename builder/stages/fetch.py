@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from builder.host.files import disk_errors, locked
 from builder.host.net import GoneError, Item, PartlyGoneError
 from builder.model.errors import UpstreamError
-from builder.model.lock import Package, Release
+from builder.model.lock import Package, Release, seconds_of
 from builder.stages.tools import Tools
 from builder.store import Store
 
@@ -63,7 +62,7 @@ def stale_index_named(releases: Iterable[Release]) -> Iterator[None]:
         archive = error.package.archive
         dates = [release.date for release in releases if release.archive == archive]
         if dates:
-            newest = max(dates, key=parsedate_to_datetime)
+            newest = max(dates, key=lambda date: seconds_of(date) or 0)
             error.problem += f"; the index of `{archive}` that names it is of {newest}"
         raise
 

@@ -1,11 +1,14 @@
 """Secrets: what scripts may see while a template is made, and what it must not carry."""
 
 import base64
+import errno
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from builder.host.treeio import TreeIO
 from builder.model.errors import OvenError, RecipeError, StageError
 
 FOLDER = "/run/oven/secrets"
@@ -62,15 +65,25 @@ def refuse_traces(changed: Path, secrets: Mapping[str, bytes]) -> None:
     if not needles:
         return
     longest = max(map(len, needles))
-    for path in _paths(changed):
-        for piece in _pieces(path, longest):
-            for form, name in needles.items():
-                if form in piece:
-                    where = path.relative_to(changed)
-                    raise StageError(
-                        f"a script has left the secret `{name}` in `/{where}`",
-                        hint="have it remove the file, or not write it at all",
-                    )
+    with TreeIO(changed) as tree, _told_when_deep():
+        for path, status in tree.walk():
+            for piece in _pieces(tree, path, status.st_mode, longest):
+                if (name := next((needles[one] for one in needles if one in piece), None)) is None:
+                    continue
+                raise StageError(
+                    f"a script has left the secret `{name}` in `/{path}`",
+                    hint="have it remove the file, or not write it at all",
+                )
+
+
+@contextmanager
+def _told_when_deep() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise StageError("a script has made folders that are nested too deeply") from error
 
 
 def forms(value: bytes) -> Iterator[bytes]:
@@ -86,19 +99,14 @@ def forms(value: bytes) -> Iterator[bytes]:
         yield inner.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def _paths(folder: Path) -> Iterator[Path]:
-    for at, folders, files in os.walk(folder):
-        yield from (Path(at, name) for name in (*folders, *files))
-
-
-def _pieces(path: Path, overlap: int) -> Iterator[bytes]:
+def _pieces(tree: TreeIO, path: str, mode: int, overlap: int) -> Iterator[bytes]:
     """Give a file's name and bytes in pieces, each with the end of the one before."""
-    yield os.fsencode(path.name)
-    if path.is_symlink():
-        yield os.fsencode(path.readlink())
-    elif path.is_file():
-        with path.open("rb") as file:
+    yield os.fsencode(path.rpartition("/")[2])
+    if stat.S_ISLNK(mode):
+        yield os.fsencode(tree.readlink(path))
+    elif stat.S_ISREG(mode):
+        with tree.opened(path) as fd:
             before = b""
-            while piece := file.read(_PIECE):
+            while piece := os.read(fd, _PIECE):
                 yield before + piece
                 before = piece[-overlap:]

@@ -5,6 +5,7 @@ else on the builder's machine: not a file, not the memory, not the disk, not the
 """
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -278,3 +279,19 @@ chmod 755 /usr/bin/dpkg
     assert "some maintainer script put something else in the place of dpkg's database" in said
     assert "Traceback" not in said
     assert PRECIOUS.strip() not in said
+
+
+def test_no_index_names_files_of_the_host(siege: Siege) -> None:
+    """A path in the place of a hash, which is how the downloaded file is called."""
+    deb = Deb("aaa", BASE, tree=siege.tree("first"))
+    world = siege.world(deb)
+
+    def told(index: bytes) -> bytes:
+        path = os.fsencode(siege.outside / "precious")
+        before, name, after = index.partition(b"Package: aaa\n")
+        return before + name + re.sub(rb"(?m)^SHA256: .*$", b"SHA256: " + path, after, count=1)
+
+    world.archive.index(deb.suite, told)
+    said = world.oven.said(*world.line[3:], code=4)
+    assert siege.held()
+    assert "describes aaa 1.0 as nothing that can be" in said

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import doctor, link
+from builder.host import doctor, link, weakened
 from builder.host.doctor import Check
 from builder.model.network import NetworkState
 from builder.runtime.network import firewall
@@ -189,6 +189,25 @@ def test_missing_name_server_is_told_with_its_package() -> None:
 def test_missing_capability_is_seen(tmp_path: Path, status: str, state: str) -> None:
     (tmp_path / "status").write_text(status)
     assert doctor.open_files(tmp_path / "status").state == state
+
+
+def test_settings_that_weaken_a_promise_are_named(tmp_path: Path) -> None:
+    assert weakened.settings(tmp_path).state == "ok"
+    for name, value in (
+        ("fs/protected_symlinks", "0"),
+        ("fs/protected_hardlinks", "1"),
+        ("net/bridge/bridge-nf-call-iptables", "1"),
+        ("net/bridge/bridge-nf-call-ip6tables", "1"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{value}\n")
+    check = weakened.settings(tmp_path)
+    assert check.state == "warn"
+    assert check.fix == (
+        "sysctl -w fs.protected_symlinks=1 net.bridge.bridge-nf-call-iptables=0"
+        " net.bridge.bridge-nf-call-ip6tables=0"
+    )
+    assert check.found.count("frames between containers") == 1
 
 
 def test_settings_that_forbid_namespaces_are_named(tmp_path: Path) -> None:

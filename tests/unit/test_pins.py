@@ -47,3 +47,9 @@ def test_tools_have_pins() -> None:
     pinned = pins("dev")
     for tool in map(Requirement, tools):
         assert pinned[tool.name] in tool.specifier
+
+
+def test_the_fuzzer_has_a_pin() -> None:
+    pinned = pins("fuzz")
+    for tool in map(Requirement, PROJECT["dependency-groups"]["fuzz"]):
+        assert pinned[tool.name] in tool.specifier

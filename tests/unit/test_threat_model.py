@@ -8,8 +8,9 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 TEXT = (CHECKOUT / "docs/explanation/threat-model.md").read_text()
-SHORT = {"cves": "tests/integration/test_runtime_cves.py"}
-NAMED = sorted(set(re.findall(r"`((?:cves|tests/[\w/.]+)(?:::\w+)?)`", TEXT)) - set(SHORT))
+SHORT: dict[str, str] = dict(re.findall(r"`(\w+)` is\s+`(tests/[\w/.]+)`", TEXT))
+FILES = "|".join((*SHORT, r"tests/[\w/.]+"))
+NAMED = sorted(set(re.findall(rf"`((?:{FILES})(?:::\w+)?)`", TEXT)) - set(SHORT))
 
 
 def names_in(path: Path) -> set[str]:

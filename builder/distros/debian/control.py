@@ -82,16 +82,16 @@ def _described(name: str, version: str, arch: str) -> str:
 
 def fields_of(text: str) -> dict[str, str]:
     """Read a control stanza; names are the same in any case (deb-control(5))."""
-    fields: dict[str, str] = {}
+    fields: dict[str, list[str]] = {}
     name = ""
     for line in text.split("\n"):
         if line[:1].isspace():
-            fields[name] = fields.get(name, "") + "\n" + line
+            fields.setdefault(name, [""]).append(line)
         else:
             name, _, value = line.partition(":")
             name = name.lower()
-            fields[name] = value.strip()
-    return fields
+            fields[name] = [value.strip()]
+    return {name: "\n".join(lines) for name, lines in fields.items()}
 
 
 def names_of(clause: str) -> list[str]:

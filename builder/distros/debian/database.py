@@ -157,14 +157,13 @@ def _link_info(package: Unpacked, info: int) -> None:
 
 def _trigger_files(packages: Sequence[Unpacked]) -> dict[str, str]:
     """Say which files of the database hold which text about what packages are interested in."""
-    files = {"triggers/File": ""}
+    files: dict[str, list[str]] = {"triggers/File": []}
     for trigger in (one for package in packages for one in package.triggers()):
         if trigger.name.startswith("/"):
-            files["triggers/File"] += f"{trigger.name} {trigger.interest}\n"
+            files["triggers/File"].append(f"{trigger.name} {trigger.interest}\n")
         else:
-            name = f"triggers/{trigger.name}"
-            files[name] = files.get(name, "") + f"{trigger.interest}\n"
-    return files
+            files.setdefault(f"triggers/{trigger.name}", []).append(f"{trigger.interest}\n")
+    return {name: "".join(lines) for name, lines in files.items()}
 
 
 @contextmanager

@@ -43,6 +43,9 @@ _MEMORY = 128 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 """`list` would be one, but there dpkg keeps what it has unpacked."""
 
+_PARTS = 100
+"""Members of the archive that are looked at; a package has three."""
+
 _MAGIC, _HEADER = b"!<arch>\n", 60
 
 
@@ -131,7 +134,9 @@ def _find(file: BinaryIO, wanted: str) -> tuple[str, _Part]:
     """Go to the member `wanted`; others before it are left out, as dpkg does with `_…`."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise DebError("it is not a Debian package file")
-    while header := file.read(_HEADER):
+    for _ in range(_PARTS):
+        if not (header := file.read(_HEADER)):
+            break
         name, size = header[:16].decode("ascii", "replace").rstrip(" ").rstrip("/"), header[48:58]
         if len(header) < _HEADER or header[58:] != b"`\n" or not size.strip().isdigit():
             raise DebError("it is a damaged archive")

@@ -8,7 +8,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from itertools import accumulate
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import msgspec
 from builder.host.files import replace
 from builder.host.process import Command, Runner
 from builder.model.errors import TrustError, UpstreamError
-from builder.model.lock import Package, Release
+from builder.model.lock import Package, Release, described, seconds_of
 from builder.model.value import Value
 
 RELATION = re.compile(rb"^(?:Pre-Depends|Depends): *(.*)$", re.MULTILINE)
@@ -27,6 +26,8 @@ STANZA = re.compile(rb"\n\nPackage: *(\S+)")
 PROVIDES = re.compile(rb"\nProvides: *(.*)")
 NAME = re.compile(rb"(?:^|[,|]) *([a-z0-9][a-z0-9+.-]+)")
 """A package's name where it begins an alternative (Debian Policy 7.1)."""
+_DIGITS = 18
+"""Of a size; more of them are no number of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,20 @@ def read_release(pocket: Pocket, keyring: Path, run: Runner) -> Release:
 
 def release_field(data: bytes, name: str) -> str:
     """Read a one-line field of a Release file; an absent one is empty."""
-    found = re.search(rf"^{name}: *(.*?) *$".encode(), data, re.MULTILINE)
-    return found[1].decode(errors="replace") if found else ""
+    found = re.search(rf"^{name}:(.*)$".encode(), data, re.MULTILINE)
+    return found[1].strip(b" ").decode(errors="replace") if found else ""
 
 
 def epoch_of(releases: Iterable[Release]) -> int:
-    """Give the newest date, in seconds since 1970."""
-    return max(int(parsedate_to_datetime(release.date).timestamp()) for release in releases)
+    """Give the newest date, in seconds since 1970; UpstreamError for what is no date."""
+    return max(map(_time_of, releases))
+
+
+def _time_of(release: Release) -> int:
+    if (time := seconds_of(release.date)) is None:
+        problem = f"the index of `{release.suite}` has a date that is none: {release.date[:100]!r}"
+        raise UpstreamError(problem)
+    return time
 
 
 class Contents(Value, frozen=True):
@@ -200,16 +208,18 @@ class Index:
         size, sha256 = _field(stanza, b"Size"), _field(stanza, b"SHA256")
         if not size.isdigit() or not sha256:
             raise UpstreamError(f"the index gives no size and sha256 for {name} {version}")
-        return Package(
-            name=name,
-            version=version,
-            arch=_field(stanza, b"Architecture").decode(),
-            size=int(size),
-            sha256=sha256.decode(),
-            archive=archive,
-            path=_field(stanza, b"Filename").decode().removeprefix("./"),
-            layer=layer,
-            requested=requested,
+        return described(
+            Package(
+                name=name,
+                version=version,
+                arch=_field(stanza, b"Architecture").decode(errors="replace"),
+                size=int(size[:_DIGITS]),
+                sha256=sha256.decode(errors="replace"),
+                archive=archive,
+                path=_field(stanza, b"Filename").decode(errors="replace").removeprefix("./"),
+                layer=layer,
+                requested=requested,
+            )
         )
 
 
@@ -248,12 +258,13 @@ def _survey(files: list[bytes | mmap.mmap], known: tuple[tuple[str, int, int], .
             if first.setdefault(name, number) != number:
                 more.setdefault(name, []).append(number)
         for match in PROVIDES.finditer(data):
-            name = names[bisect_right(starts, match.start()) - 1]
-            for other in _names(match[1]):
-                providers.setdefault(other, {})[name] = None
+            if (number := bisect_right(starts, match.start())) > 0:
+                for other in _names(match[1]):
+                    providers.setdefault(other, {})[names[number - 1]] = None
         for mark in (b"\nEssential: yes\n", b"\nPriority: required\n"):
             places = [bisect_right(starts, at) - 1 for at in _places(data, mark)]
-            seeds |= {names[one] for one in places if first[names[one]] == before + one}
+            owners = (one for one in places if one >= 0)  # what comes before is no package's
+            seeds |= {names[one] for one in owners if first[names[one]] == before + one}
         before += len(names)
     return Contents(
         files=known,
@@ -271,7 +282,7 @@ def _starts(data: bytes | mmap.mmap) -> tuple[list[int], list[str]]:
     first = re.compile(rb"\s*Package: *(\S+)").match(data)
     for match in (*([first] if first else []), *STANZA.finditer(data)):
         starts.append(match.start())
-        names.append(match[1].decode())
+        names.append(match[1].decode(errors="replace"))  # what is not ASCII, nobody asks for
     return starts, names
 
 

@@ -116,6 +116,8 @@ class _Walk:
         if _number(block[148:156]) != sum(block) - sum(block[148:156]) + 8 * ord(" "):
             raise MembersError("this does not look like a tar file")
         name, kind, size = self._named(block), block[156:157], _number(block[124:136])
+        if size < 0:  # would lead back to what was read before, for ever
+            raise MembersError("this does not look like a tar file: a size is below zero")
         self._take, self._skip = size, -size % BLOCK
         if long := _LONG.get(kind):
             if not 0 < size <= _LONGEST:

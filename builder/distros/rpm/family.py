@@ -16,7 +16,7 @@ from builder.host.foreign import emulator, is_foreign
 from builder.host.process import Runner
 from builder.host.removal import remove_tree
 from builder.model.errors import RecipeError, TrustError, UpstreamError
-from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package, Release
+from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package, Release, described
 from builder.model.value import digest_of, hex_of
 from builder.store import Store
 
@@ -184,17 +184,23 @@ class Rpm:
                 if entry is None:
                     raise UpstreamError(f"the index has no {row.name} {row.version} of dnf's")
                 there.append(entry)
-                yield Package(
-                    name=entry.name,
-                    version=entry.version,
-                    arch=entry.arch,
-                    size=entry.size,
-                    sha256=entry.sha256,
-                    archive=self.declaration.name,
-                    path=f"{paths[row.repository]}/{entry.location}",
-                    layer=layer.recipe,
-                    requested=entry.name in layer.install,
-                )
+                place = f"{paths[row.repository]}/{entry.location}"
+                yield self._locked(entry, place, layer)
+
+    def _locked(self, entry: "Entry", place: str, layer: AskedLayer) -> Package:
+        return described(
+            Package(
+                name=entry.name,
+                version=entry.version,
+                arch=entry.arch,
+                size=entry.size,
+                sha256=entry.sha256,
+                archive=self.declaration.name,
+                path=place,
+                layer=layer.recipe,
+                requested=entry.name in layer.install,
+            )
+        )
 
     def _signed_by(self, repomd: Path, folder: Path, run: Runner) -> tuple[str, ...]:
         """Tell whose signature the metadata has; raises TrustError when there must be one."""

@@ -20,8 +20,14 @@ _OPEN = (
     b'<metadata xmlns="http://linux.duke.edu/metadata/common"'
     b' xmlns:rpm="http://linux.duke.edu/metadata/rpm">'
 )
-_LARGEST = 1 << 30
+_LARGEST = 256 << 20
 """Bytes of an unpacked index; Fedora's has 160 MB."""
+_MOST = 1_000_000
+"""Packages in it; Fedora's has 70,000."""
+_ELEMENT = 4 << 20
+"""Bytes that are parsed at once: a package's description, or what lists the indexes."""
+_DIGITS = 12
+"""Of a number; more are no size and no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,9 @@ class Metadata:
         self.revision = Revision(hashlib.sha256(data).hexdigest(), max(times))
         place = parts["primary"].find(f"{_REPO}location")
         name = Path(str(place.get("href"))).name if place is not None else "absent"
-        self._stanzas = _read_stanzas(self.repomd.parent / name)
+        path = self.repomd.parent / name
+        self._data = _unpacked(path)
+        self._stanzas = _places_of(self._data, path)
 
     def names(self) -> Iterator[str]:
         """Give the names of all packages."""
@@ -90,56 +98,64 @@ class Metadata:
 
     def entries(self, name: str) -> Iterator[Entry]:
         """Give every version of a package."""
-        return map(read_entry, self._stanzas.get(name, ()))
+        return (read_entry(self._data[start:end]) for start, end in self._stanzas.get(name, ()))
 
 
 def parse(data: bytes) -> "Element":
     """Parse XML that declares nothing of its own."""
     import xml.etree.ElementTree as ET  # slow to import
 
-    if b"<!" in data.replace(b"<!--", b""):
+    if len(data) > _ELEMENT:
+        raise UpstreamError(f"the index of a repository has more than {_ELEMENT >> 20} MiB in one")
+    if b"<!" in data.replace(b"<!--", b"") or b"\0" in data:  # UTF-16 writes it with NULs
         # An index has no need of entities, and those of an attacker would fill the memory.
         raise UpstreamError("the index of a repository declares a document type")
     try:
-        return ET.fromstring(data)
-    except ET.ParseError as error:
+        return ET.fromstring(data.decode())
+    except (ET.ParseError, UnicodeDecodeError) as error:
         raise UpstreamError(f"the index of a repository is damaged: {error}") from error
 
 
-def _read_stanzas(path: Path) -> dict[str, list[bytes]]:
-    """Cut the list of packages, which may be large, without parsing all of it."""
-    data = _unpacked(path)
-    stanzas: dict[str, list[bytes]] = {}
-    at = 0
+def _places_of(data: bytes, path: Path) -> dict[str, list[tuple[int, int]]]:
+    """Find where packages stand in the list, which may be large, without parsing all of it."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    at = many = 0
     while (start := data.find(b"<package ", at)) >= 0:
         at = data.find(b"</package>", start)
         if at < 0:
             raise UpstreamError(f"the index of a repository is cut off: {path.name}")
-        stanza = data[start : at + len(b"</package>")]
-        begin = stanza.find(b"<name>") + len(b"<name>")
-        name = stanza[begin : stanza.find(b"</name>", begin)].decode(errors="replace")
-        stanzas.setdefault(name, []).append(stanza)
-    return stanzas
+        at += len(b"</package>")
+        many += 1
+        if many > _MOST:
+            problem = f"the index of a repository has more than {_MOST} packages: {path.name}"
+            raise UpstreamError(problem)
+        begin = data.find(b"<name>", start, at) + len(b"<name>")
+        name = data[begin : data.find(b"</name>", begin, at)].decode(errors="replace")
+        found.setdefault(name, []).append((start, at))
+    return found
 
 
 def _unpacked(path: Path) -> bytes:
     import bz2
     import gzip
     import lzma
+    import zlib
 
     import zstandard
 
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         if path.suffix == ".zst":
-            return zstandard.ZstdDecompressor().stream_reader(data).read(_LARGEST)
-        opened = {".gz": gzip, ".xz": lzma, ".bz2": bz2}.get(path.suffix)
-        if opened is None:
-            return data
-        with opened.open(path) as file:
-            return bytes(file.read(_LARGEST))
-    except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
+            data = zstandard.ZstdDecompressor().stream_reader(data).read(_LARGEST + 1)
+        elif opened := {".gz": gzip, ".xz": lzma, ".bz2": bz2}.get(path.suffix):
+            with opened.open(path) as file:
+                data = file.read(_LARGEST + 1)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
         raise UpstreamError(f"the index of a repository is damaged: {path.name}") from error
+    if len(data) > _LARGEST:
+        problem = f"the index of a repository has more than {_LARGEST >> 20} MiB: {path.name}"
+        raise UpstreamError(problem)
+    return data
 
 
 def read_entry(stanza: bytes) -> Entry:
@@ -191,4 +207,5 @@ def _version(element: "Element") -> str:
 
 def _number(text: str | None) -> int:
     """Read a whole number; what is none counts as 0."""
-    return int(text) if text and text.isascii() and text.isdigit() else 0
+    sound = text and text.isascii() and text.isdigit() and len(text) <= _DIGITS
+    return int(text) if text and sound else 0

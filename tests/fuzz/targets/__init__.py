@@ -1,0 +1,1 @@
+"""What is tried with random bytes, a module for each."""

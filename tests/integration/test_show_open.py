@@ -1,0 +1,35 @@
+"""`oven show` tells what makes a container's walls lower."""
+
+from pathlib import Path
+
+import msgspec
+
+from builder.runtime import lifecycle
+from builder.runtime.container import Bind, Limits
+from tests.support.container import rig_in, tiny_tree
+from tests.support.needs import needs
+from tests.support.oven import Oven, text
+
+pytestmark = needs("root")
+
+
+def test_what_is_open_is_told(tmp_path: Path) -> None:
+    with rig_in(tmp_path / "home", tiny_tree(tmp_path / "tiny")) as rig:
+        (tmp_path / "shared").mkdir()
+        given = msgspec.structs.replace(
+            rig.container(),
+            binds=(Bind(source=str(tmp_path / "shared"), target="/data"),),
+            limits=Limits(memory=1 << 30),
+        )
+        lifecycle.create(rig.places, given)
+        oven = Oven(rig.places.data)
+        found = oven.json("show", "test")
+        assert isinstance(found, dict)
+        assert found["open"] == [
+            f"root inside writes in `{tmp_path}/shared`",
+            "no limit of cpus, pids, disk",
+        ]
+        said = text(oven("show", "test").stdout).splitlines()
+        assert [line.split(maxsplit=1)[1] for line in said if line.startswith("open ")] == (
+            found["open"]
+        )
