@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError, RecipeError
+from builder.model.numbers import number
+from builder.runtime.container import IDS
 
 # passwd(5), group(5), shadow(5), gshadow(5): lines of fields between colons. Lines that are not
 # understood are kept as they are. No program of the tree runs, and no library of the host reads it.
@@ -66,24 +68,24 @@ class Accounts:
     def home(self, name: str) -> tuple[str, int, int] | None:
         """Give the home folder and the ids of a user."""
         fields = self._tables["passwd"].find(name)
-        if fields is None or not (fields[2].isdecimal() and fields[3].isdecimal()):
+        if fields is None:
             return None
-        return (fields[5] or "/", int(fields[2]), int(fields[3]))
+        uid, gid = (number(word, IDS - 1) for word in fields[2:4])
+        return None if uid is None or gid is None else (fields[5] or "/", uid, gid)
 
     def add(self, name: str, uid: int | None, shell: str) -> None:
         """Add a user with a group of the same name and no password."""
         passwd, group = self._tables["passwd"], self._tables["group"]
         taken = {fields[2] for fields in passwd.rows()} | {fields[2] for fields in group.rows()}
         if uid is None:
-            free = (n for n in range(_FIRST_USER, _LAST_USER) if str(n) not in taken)
-            uid = next(free)
+            uid = _free(taken)
         elif str(uid) in {fields[2] for fields in passwd.rows()}:
             raise RecipeError(f"the user id {uid} is taken in the container")
         entry = group.find(name)
         gid = entry[2] if entry else str(uid)
         if entry is None:
             gid = str(uid) if str(uid) not in {fields[2] for fields in group.rows()} else ""
-            gid = gid or next(str(n) for n in range(_FIRST_USER, _LAST_USER) if str(n) not in taken)
+            gid = gid or str(_free(taken))
             group.put([name, "x", gid, ""])
             if self._tables["gshadow"].exists:
                 self._tables["gshadow"].put([name, "!", "", ""])
@@ -119,6 +121,13 @@ class Accounts:
             table = self._tables[name]
             if table.exists or name != "gshadow":
                 table.save(root, 0o600 if name == "shadow" else 0o644)
+
+
+def _free(taken: set[str]) -> int:
+    found = next((n for n in range(_FIRST_USER, _LAST_USER) if str(n) not in taken), None)
+    if found is None:
+        raise HostError("all ids for users are taken in the container")
+    return found
 
 
 def _today() -> str:

@@ -38,6 +38,8 @@ SCRIPT = "owners"
 _USUAL = {"folder": (0o755,), "file": (0o644, 0o755)}
 """Modes that an overlay gives by itself."""
 _KEY_LIMIT = 4 << 20
+_LARGEST = 1 << 30
+"""Bytes of a file in an overlay. All of it lands on the disk of whoever asks, and in each build."""
 
 
 @dataclass(slots=True)
@@ -117,6 +119,8 @@ def _is_shipped(difference: Difference, shipped: dict[str, str]) -> bool:
         return False
     if not shipped[known] or not seen.is_file:
         return True
+    if seen.status.st_size > _LARGEST:
+        return False
     digest = hashlib.md5(usedforsecurity=False)
     for piece in seen.pieces():
         digest.update(piece)
@@ -143,8 +147,7 @@ def _write(difference: Difference, overlay: Path, written: Written) -> None:
         target.symlink_to(seen.target())
     else:
         with target.open("xb") as file:
-            for piece in seen.pieces():
-                file.write(piece)
+            seen.pour(file.fileno())
         target.chmod(0o755 if row.mode & 0o100 else 0o644)
     written.files.append(row.path)
 
@@ -157,6 +160,8 @@ def _notes(difference: Difference) -> Iterator[str]:
         yield f"left out: an overlay has no {row.kind}"
     elif row.path.endswith(".j2"):
         yield "left out: an overlay would render it; have a script write it"
+    elif row.kind == "file" and row.size > _LARGEST:
+        yield f"left out: larger than {_LARGEST >> 20} MiB"
     elif seen is not None and row.kind == "file" and _has_key(seen.pieces()):
         yield "left out: it holds a private key"
 
