@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from builder.host.openat2 import NO_CROSSING, openat2
 from builder.host.treeio import names, open_file
 from builder.model.errors import HostError, RecipeError
 
@@ -319,13 +320,23 @@ def _draft(target: Place, special: tuple[int, int] | None = None) -> Iterator[st
 
 
 def _refuse_special(target: Place, special: tuple[int, int] | None) -> None:
-    folder, name = target
-    with contextlib.suppress(FileNotFoundError):
-        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        kind = stat.S_IFMT(there.st_mode)
-        plain = kind in {stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR}  # rename(2) refuses a folder
-        if not plain and (kind, there.st_rdev) != special:
-            raise OSError(errno.EINVAL, "there is a device, a fifo or a socket of that name", name)
+    try:
+        handle = openat2(*target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, NO_CROSSING)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno == errno.EXDEV:  # rename(2) would refuse it, but not before it is asked
+            raise OSError(errno.EINVAL, "something is mounted there", target[1]) from error
+        raise
+    try:
+        there = os.fstat(handle)
+    finally:
+        os.close(handle)
+    kind = stat.S_IFMT(there.st_mode)
+    plain = kind in {stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR}  # rename(2) refuses a folder
+    if not plain and (kind, there.st_rdev) != special:
+        problem = "there is a device, a fifo or a socket of that name"
+        raise OSError(errno.EINVAL, problem, target[1])
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import os
 import stat
 
 from builder.host.mountinfo import mount_table
-from builder.host.openat2 import openat2
+from builder.host.openat2 import NO_CROSSING, NO_MAGICLINKS, openat2
 
 # Root inside mounts what it likes where it likes. Reading /proc/kmsg drains the host's log and
 # never ends; FUSE need never answer, and who waits for it cannot be killed: the kernel keeps others
@@ -20,8 +20,6 @@ _KERNEL = frozenset({
     "selinuxfs", "sysfs", "tracefs",
 })  # fmt: skip
 """Files in these are switches and questions, and no files."""
-_NO_CROSSING = 0x01  # RESOLVE_NO_XDEV
-_NO_MAGICLINKS = 0x02
 _LINKS = 40
 """Links in a row that the kernel follows too (path_resolution(7))."""
 _DEPTH = 400
@@ -43,7 +41,7 @@ class Crossings:
     def step(self, folder: int, name: str) -> int:
         """Open one name in a folder, itself; a mount there is entered only if it answers."""
         try:
-            return openat2(folder, name, _ITSELF, _NO_CROSSING | _NO_MAGICLINKS)
+            return openat2(folder, name, _ITSELF, NO_CROSSING | NO_MAGICLINKS)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise

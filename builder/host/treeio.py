@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from builder.host.crossings import Crossings
-from builder.host.openat2 import openat2
+from builder.host.openat2 import BENEATH, IN_ROOT, NO_CROSSING, NO_MAGICLINKS, openat2
 from builder.host.removal import remove_below
 
 # Every path is resolved by openat2(2) as chroot(2) would do it: absolute links and `..` end at the
@@ -19,10 +19,6 @@ from builder.host.removal import remove_below
 # folder that becomes a link while a path is walked changes nothing. All work is then done on the
 # descriptor of the folder that was found, never on a path again.
 
-_RESOLVE_NO_XDEV = 0x01
-_RESOLVE_NO_MAGICLINKS = 0x02
-_RESOLVE_BENEATH = 0x08
-_RESOLVE_IN_ROOT = 0x10
 _DEPTH = 200
 """Folders within folders that `walk` enters; a tree that has more of them means harm."""
 _ENTRIES = 1 << 22
@@ -49,7 +45,7 @@ class TreeIO:
 
     def __init__(self, root: Path, *, beneath: bool = False, seen_by: int | None = None) -> None:
         self.root = root
-        self._resolve = _RESOLVE_BENEATH if beneath else _RESOLVE_IN_ROOT
+        self._resolve = BENEATH if beneath else IN_ROOT
         self._fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._crossings = None if seen_by is None else Crossings(seen_by, self._fd)
 
@@ -270,11 +266,11 @@ class TreeIO:
             os.close(fd)
 
     def _open(self, path: str, flags: int) -> int:
-        rules = self._resolve | _RESOLVE_NO_MAGICLINKS
+        rules = self._resolve | NO_MAGICLINKS
         if self._crossings is None:
             return openat2(self._fd, path, flags, rules)
         try:
-            return openat2(self._fd, path, flags, rules | _RESOLVE_NO_XDEV)
+            return openat2(self._fd, path, flags, rules | NO_CROSSING)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from builder.host import mounts
+from builder.host.layered import found_in
+from builder.host.treeio import TreeIO
+from builder.model.numbers import number
 from builder.model.progress import Silent
 from builder.runtime import lifecycle, state
 from builder.runtime.container import load
@@ -173,7 +176,7 @@ def _number(path: Path) -> None:
     path.write_text(f"root:x:{'9' * 5000}:0::/:/bin/sh\nann:x:1000:{'1' * 5000}::/:/bin/sh\n")
 
 
-ODD = {
+ODD: dict[Callable[[Path], None], str] = {
     _fifo: "cannot be read: not a regular file",
     _link: "there is no user `ann`",
     _endless: "cannot be read: larger than",
@@ -230,6 +233,30 @@ def test_no_start_waits_for_a_table_of_users(stopped: Rig, oven: Oven) -> None:
     assert "`/etc/passwd` in the container cannot be read: not a regular file" in said
 
 
+def test_a_file_of_many_names_takes_room_once(stopped: Rig, oven: Oven, tmp_path: Path) -> None:
+    """What is little inside does not become much on the disk of who asks."""
+    upper(stopped, "srv/0").write_bytes(bytes(1 << 20))
+    for count in range(1, 50):
+        upper(stopped, f"srv/{count}").hardlink_to(upper(stopped, "srv/0"))
+    ends(oven, "diff", "test", "--as-overlay", tmp_path / "made")
+    assert len({path.stat().st_ino for path in (tmp_path / "made/overlay/srv").iterdir()}) == 1
+
+
+def test_a_file_that_grows_ends_where_it_did_when_it_was_seen(tmp_path: Path) -> None:
+    """Reading comes to an end, however fast somebody inside writes."""
+    size = 3 << 20
+    (tmp_path / "file").write_bytes(bytes(size))
+    with TreeIO(tmp_path) as tree:
+        found = found_in(tree, "file")
+        assert found is not None
+        for piece in found.pieces():
+            size -= len(piece)
+            assert size >= 0
+            with (tmp_path / "file").open("ab") as file:
+                file.write(piece)
+    assert size == 0
+
+
 # Leases and locks
 
 
@@ -249,6 +276,8 @@ def test_nobody_waits_for_a_lease(leased: Path, oven: Oven, tmp_path: Path) -> N
     """A lease (fcntl(2)) makes whoever opens the file wait for 45 seconds: it is told instead."""
     assert "holds a lease" in ends(oven, "exec", "test", "--", "true", code=125)
     assert "holds a lease" in ends(oven, "cp", "test:/etc/passwd", tmp_path / "f", code=3)
+
+    assert "holds a lease" in ends(oven, "diff", "test", code=3)
     assert "left out `passwd`: somebody" in ends(oven, "cp", "test:/etc", tmp_path / "etc")
     assert (tmp_path / "etc/group").exists()
 
@@ -314,10 +343,9 @@ def test_what_is_neither_file_nor_link_nor_folder_is_replaced_nowhere(
     assert "left out `file`" in said
 
 
-@pytest.mark.parametrize("form", ["copy", "copy/", "copy/."])
 @pytest.mark.parametrize("what", ["srv/folder", "srv/folder/.", "srv/file"])
 def test_a_link_that_a_copy_made_is_not_followed_by_the_next(
-    source: Rig, oven: Oven, tmp_path: Path, what: str, form: str
+    source: Rig, oven: Oven, tmp_path: Path, what: str
 ) -> None:
     """A container does not choose where the host's root writes by what it once was copied as."""
     chosen = tmp_path / "chosen"
@@ -325,9 +353,9 @@ def test_a_link_that_a_copy_made_is_not_followed_by_the_next(
     upper(source, "srv/link").symlink_to(chosen)
     ends(oven, "cp", "test:/srv/link", tmp_path / "copy")
     assert (tmp_path / "copy").is_symlink()
-    said = ends(oven, "cp", f"test:/{what}", f"{tmp_path}/{form}", code=7)
-    assert "is a link, which an earlier copy may have brought" in said
-    assert list(chosen.iterdir()) == []
+    for form in ("copy", "copy/", "copy/."):
+        said = ends(oven, "cp", f"test:/{what}", f"{tmp_path}/{form}", code=7)
+        assert "is a link, which an earlier copy may have brought" in said
     ends(oven, "cp", "test:/srv/link", tmp_path / "copy")
     assert list(chosen.iterdir()) == []
 
@@ -346,3 +374,26 @@ def test_a_link_within_a_copy_is_not_followed_either(
     assert list(chosen.iterdir()) == []
     assert (tmp_path / "srv/file").read_text() == "content\n"
     assert not (tmp_path / "srv/file").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "path", ["var/lib/apt/extended_states", "var/lib/dpkg/info/new.list", "var/lib/dpkg/status"]
+)
+def test_odd_tables_of_packages_are_told(
+    stopped: Rig, oven: Oven, tmp_path: Path, path: str
+) -> None:
+    """Tables of packages that do not end are an error in one line."""
+    upper(stopped, "var/lib/dpkg/status").write_text(
+        "Package: new\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
+    )
+    _endless(upper(stopped, path))
+    said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made", code=3)
+    assert f"the table of packages cannot be read: `/{path}`: larger than" in said
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "\u0661", "-1", "65536", " 1", "1_0", ""])
+def test_numbers_of_others_have_a_length(text: str) -> None:
+    """Numbers are plain digits and within their bounds, however many zeros come first."""
+    assert number(text, 65535) is None
+    assert number("0" * 5000 + "65535", 65535) == 65535
+    assert number("0", 65535) == 0
