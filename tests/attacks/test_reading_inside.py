@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from builder.host import mounts
@@ -15,7 +16,7 @@ from builder.host.treeio import TreeIO
 from builder.model.numbers import number
 from builder.model.progress import Silent
 from builder.runtime import lifecycle, state
-from builder.runtime.container import load
+from builder.runtime.container import Bind, load
 from builder.runtime.exec import capture
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -118,6 +119,20 @@ def test_what_is_mounted_in_memory_is_read_as_it_is_seen(rig: Rig, oven: Oven) -
     assert "there is no user `ann`" in ends(
         oven, "exec", "--user", "ann", "test", "--", "id", code=125
     )
+
+
+def test_what_the_host_shows_is_entered(tmp_path: Path, tree: Path) -> None:
+    """A folder of the host that is bound inside is copied like any other."""
+    (tmp_path / "shown").mkdir()
+    (tmp_path / "shown/file").write_text("shown")
+    with rig_in(tmp_path / "home", tree) as rig:
+        bind = Bind(source=str(tmp_path / "shown"), target="/srv/shown")
+        lifecycle.create(rig.places, msgspec.structs.replace(rig.container(), binds=(bind,)))
+        lifecycle.start(rig.places, "test", Silent())
+        oven = Oven(rig.places.data)
+        ends(oven, "cp", "test:/srv/shown/file", tmp_path / "one")
+        ends(oven, "cp", "test:/srv", tmp_path / "all")
+    assert (tmp_path / "one").read_text() == (tmp_path / "all/shown/file").read_text() == "shown"
 
 
 def test_links_and_dots_end_at_the_root_behind_mounts_too(
