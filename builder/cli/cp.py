@@ -33,11 +33,15 @@ def cp(source: str, target: str, archive: bool, owner: str | None) -> None:  # n
     from builder.model.progress import Silent
     from builder.runtime import copying
 
-    left_out: list[str] = []
+    left_out: list[tuple[str, str]] = []
+
+    def note(name: str, why: str = "not a file, a folder or a link") -> None:
+        left_out.append((name, why))
+
     quiet = not sys.stderr.isatty()
     with reporter() as report:
         task = (Silent() if quiet else report).begin(f"copying {source}", unit="B")
-        wish = copying.Wish(archive, owner, left_out.append, task.advance, _pour)
+        wish = copying.Wish(archive, owner, note, task.advance, _pour)
         try:
             copying.copy(places_of(), copying.parse(source), copying.parse(target), wish)
         finally:
@@ -51,10 +55,10 @@ def _pour(stream: int, tree: "TreeIO", path: str, manner: "Manner") -> None:
     pour.read(stream, tree, path, manner)
 
 
-def _tell(left_out: list[str]) -> None:
+def _tell(left_out: list[tuple[str, str]]) -> None:
     """Name what was not copied: sockets, fifos and devices, and what changed meanwhile."""
-    for name in left_out[:_SHOWN]:
+    for name, why in left_out[:_SHOWN]:
         plain = "".join(char for char in name if char.isprintable())
-        click.echo(f"left out `{plain}`: not a file, a folder or a link", err=True)
+        click.echo(f"left out `{plain}`: {why}", err=True)
     if len(left_out) > _SHOWN:
         click.echo(f"left out {len(left_out) - _SHOWN} more", err=True)

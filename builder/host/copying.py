@@ -6,14 +6,17 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from builder.host.openat2 import NO_CROSSING, openat2
+from builder.host.treeio import names, open_file
 from builder.model.errors import HostError, RecipeError
 
 # Every step goes from an open folder to one name in it, and never through a link: what is copied
 # may belong to a container that changes it at the same time.
 
 _DEPTH = 200
-"""Folders within folders; each takes two descriptors."""
+"""Folders within folders; each takes three descriptors."""
 _LINKED = 256
 """Files with several names of which the others are made as links; more are copied."""
 _PIECE = 1 << 20
@@ -21,6 +24,26 @@ _UNSIZED = 64 << 20
 """Bytes of a file that says it is empty and is not, as those in /proc, at most."""
 
 Owner = Callable[[int, int], tuple[int, int]]
+Step = Callable[[int, str], int]
+"""Opens one name in a folder, itself, to be looked at (O_PATH)."""
+
+_WHYS = {
+    errno.EAGAIN: "somebody holds a lease on it",
+    errno.EXDEV: "it lies on a file system that is not entered",
+}
+_CHANGED = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EINVAL})
+
+
+class Note(Protocol):
+    """Is told of what was left out, and why."""
+
+    def __call__(self, name: str, why: str = "not a file, a folder or a link", /) -> None:
+        """Take note."""
+
+
+def itself(folder: int, name: str) -> int:
+    """Open a name in a folder whose file systems are all trusted to answer."""
+    return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
 
 
 @dataclass(slots=True)
@@ -29,12 +52,15 @@ class Manner:
 
     owner: Owner
     """From the owner of an original, as its file system shows it, to that of the copy."""
-    note: Callable[[str], None]
-    """Is told of what was left out."""
+    note: Note
     advance: Callable[[int], None]
     """Is told of bytes that were copied."""
     everything: bool = False
     """Whether set-id bits, devices and `user.` attributes are copied too."""
+    step: Step = itself
+    """How a name of an original is opened."""
+    into: Step = itself
+    """How a name of a folder that is copied into is."""
     links: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -50,23 +76,24 @@ Place = tuple[int, str]
 
 def copy(source: Place, target: Place, manner: Manner, depth: int = 0) -> None:
     """Copy a file, a link or a folder with all in it; folders that are there are filled."""
-    status = os.stat(source[1], dir_fd=source[0], follow_symlinks=False)
-    if stat.S_ISDIR(status.st_mode):
-        _copy_folder(source, target, manner, depth)
-    elif stat.S_ISLNK(status.st_mode):
-        _copy_link(source, target, status, manner)
-    elif stat.S_ISREG(status.st_mode):
-        _copy_file(source, target, status, manner)
-    elif manner.everything and not stat.S_ISSOCK(status.st_mode):
-        _copy_special(target, status, manner)
-    else:
-        manner.note(source[1])
+    with opened(source, manner.step) as (handle, status):
+        if stat.S_ISDIR(status.st_mode):
+            _copy_folder(handle, target, manner, depth)
+        elif stat.S_ISLNK(status.st_mode):
+            to = os.readlink("", dir_fd=handle)
+            put_link(target, to, manner.owner(status.st_uid, status.st_gid))
+        elif stat.S_ISREG(status.st_mode):
+            _copy_file(handle, target, manner)
+        elif manner.everything and not stat.S_ISSOCK(status.st_mode):
+            _copy_special(target, status, manner)
+        else:
+            manner.note(source[1])
 
 
 def fill(source: int, target: int, manner: Manner) -> None:
     """Copy what the folder `source` has into the folder `target`."""
     _refuse_itself(source, target)
-    for name in sorted(os.listdir(source)):
+    for name in names(source):
         with changed_is_fine(name, manner):
             copy((source, name), (target, name), manner)
 
@@ -123,15 +150,12 @@ def put_name(target: Place, handle: int) -> None:
             os.unlink(draft, dir_fd=folder)
 
 
-def open_file(place: Place) -> int:
-    """Open a regular file for reading; nothing else is ever opened, since that may set it off."""
-    folder, name = place
-    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+@contextlib.contextmanager
+def opened(place: Place, step: Step) -> Iterator[tuple[int, os.stat_result]]:
+    """Lend a descriptor that stands for what a place has, and tell what it is."""
+    handle = step(*place)
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file any more", name)
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        return os.open(f"/proc/self/fd/{handle}", flags)
+        yield handle, os.fstat(handle)
     finally:
         os.close(handle)
 
@@ -170,17 +194,17 @@ def _pour_unsized(source: int, target: int, advance: Callable[[int], None]) -> N
             data = data[os.write(target, data) :]
 
 
-def _copy_folder(source: Place, target: Place, manner: Manner, depth: int) -> None:
+def _copy_folder(source: int, target: Place, manner: Manner, depth: int) -> None:
     check_depth(depth)
     with open_folder(source) as inner:
         if depth == 0:
             _refuse_itself(inner, target[0])
         status = os.fstat(inner)
         made = _make_folder(target)
-        with open_folder(target) as copied:
+        with opened(target, manner.into) as (there, _), open_folder(there) as copied:
             if depth == 0:
                 _refuse_itself(inner, copied)
-            for name in sorted(os.listdir(inner)):
+            for name in names(inner):
                 with changed_is_fine(name, manner):
                     copy((inner, name), (copied, name), manner, depth + 1)
             if made:
@@ -199,42 +223,37 @@ def _make_folder(target: Place) -> bool:
     return True
 
 
-def _copy_file(source: Place, target: Place, status: os.stat_result, manner: Manner) -> None:
+def _copy_file(source: int, target: Place, manner: Manner) -> None:
+    status = os.fstat(source)
     known = manner.links.get((status.st_dev, status.st_ino))
     if known is not None:
         put_name(target, known)
         return
-    opened = open_file(source)
+    file = open_file(source)
     try:
 
         def write(fd: int) -> None:
-            pour(opened, fd, manner.advance)
-            _copy_attributes(opened, fd, manner)
+            pour(file, fd, manner.advance)
+            _copy_attributes(file, fd, manner)
 
-        status = os.fstat(opened)
+        status = os.fstat(file)
         owner = manner.owner(status.st_uid, status.st_gid)
         times = (status.st_atime_ns, status.st_mtime_ns)
         put_file(target, write, _mode(status, manner), owner, times)
     finally:
-        os.close(opened)
+        os.close(file)
     if status.st_nlink > 1 and len(manner.links) < _LINKED:
-        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(target[1], flags, dir_fd=target[0])
-        manner.links[status.st_dev, status.st_ino] = handle
-
-
-def _copy_link(source: Place, target: Place, status: os.stat_result, manner: Manner) -> None:
-    to = os.readlink(source[1], dir_fd=source[0])
-    put_link(target, to, manner.owner(status.st_uid, status.st_gid))
+        manner.links[status.st_dev, status.st_ino] = itself(*target)
 
 
 def _copy_special(target: Place, status: os.stat_result, manner: Manner) -> None:
     folder, name = target
-    with _draft(target) as draft:
-        os.mknod(draft, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev, dir_fd=folder)
+    kind = stat.S_IFMT(status.st_mode)
+    with _draft(target, (kind, status.st_rdev)) as draft:
+        os.mknod(draft, kind | 0o600, status.st_rdev, dir_fd=folder)
         owner = manner.owner(status.st_uid, status.st_gid)
         os.chown(draft, *owner, dir_fd=folder, follow_symlinks=False)
-        handle = os.open(draft, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        handle = itself(folder, draft)
         try:
             os.chmod(f"/proc/self/fd/{handle}", _mode(status, manner))  # noqa: PTH101  # by descriptor
         finally:
@@ -274,10 +293,9 @@ def _refuse_itself(source: int, target: int) -> None:
 
 
 @contextlib.contextmanager
-def open_folder(place: Place) -> Iterator[int]:
-    """Lend a descriptor of a folder, itself and never what a link leads to."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(place[1], flags, dir_fd=place[0])
+def open_folder(handle: int) -> Iterator[int]:
+    """Lend a descriptor to list a folder by; ENOTDIR for anything else."""
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
     try:
         yield fd
     finally:
@@ -285,9 +303,13 @@ def open_folder(place: Place) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _draft(target: Place) -> Iterator[str]:
-    """Give a name beside the target, of which nothing is left when the work fails."""
+def _draft(target: Place, special: tuple[int, int] | None = None) -> Iterator[str]:
+    """Give a name beside the target, of which nothing is left when the work fails.
+
+    It is for what takes the place of a file or a link; of a device or a fifo only for its like.
+    """
     folder, name = target
+    _refuse_special(target, special)
     draft = f".{name[:200]}.{os.urandom(8).hex()}"
     try:
         yield draft
@@ -295,6 +317,26 @@ def _draft(target: Place) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(draft, dir_fd=folder)
         raise
+
+
+def _refuse_special(target: Place, special: tuple[int, int] | None) -> None:
+    try:
+        handle = openat2(*target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, NO_CROSSING)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno == errno.EXDEV:  # rename(2) would refuse it, but not before it is asked
+            raise OSError(errno.EINVAL, "something is mounted there", target[1]) from error
+        raise
+    try:
+        there = os.fstat(handle)
+    finally:
+        os.close(handle)
+    kind = stat.S_IFMT(there.st_mode)
+    plain = kind in {stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR}  # rename(2) refuses a folder
+    if not plain and (kind, there.st_rdev) != special:
+        problem = "there is a device, a fifo or a socket of that name"
+        raise OSError(errno.EINVAL, problem, target[1])
 
 
 @contextlib.contextmanager
@@ -305,6 +347,9 @@ def changed_is_fine(name: str, manner: Manner) -> Iterator[None]:
     except FileNotFoundError:
         return
     except OSError as error:
-        if error.errno not in {errno.ENOTDIR, errno.ELOOP, errno.EINVAL}:
+        if error.errno in _WHYS:
+            manner.note(name, _WHYS[error.errno])
+        elif error.errno in _CHANGED:
+            manner.note(name)
+        else:
             raise
-        manner.note(name)

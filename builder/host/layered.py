@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from builder.host.copying import pour
 from builder.host.privilege import current
 from builder.host.treeio import TREES_FAULT, TreeIO
 
@@ -52,10 +53,17 @@ class Found:
         return stat.S_ISREG(self.status.st_mode)
 
     def pieces(self) -> Iterator[bytes]:
-        """Give a regular file's bytes, part by part."""
+        """Give a regular file's bytes, part by part, as many as it had when it was looked at."""
+        left = self.status.st_size
         with self.tree.opened(self.path) as fd:
-            while piece := os.read(fd, _PIECE):
+            while left > 0 and (piece := os.read(fd, min(_PIECE, left))):
+                left -= len(piece)
                 yield piece
+
+    def pour(self, target: int) -> None:
+        """Write a regular file's bytes to a new file; holes stay holes."""
+        with self.tree.opened(self.path) as fd:
+            pour(fd, target, lambda _: None)
 
     def read(self, limit: int) -> bytes:
         """Give a regular file's bytes; OSError EFBIG when there are more than `limit`."""

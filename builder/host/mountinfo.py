@@ -16,6 +16,8 @@ class Mount(msgspec.Struct, frozen=True):
 
     number: int
     """As `mnt_id` in /proc/PID/fdinfo."""
+    device: str
+    """Of the file system, as `major:minor`."""
     point: Path
     kind: str
     """The type of the file system."""
@@ -28,9 +30,11 @@ def mount_table(pid: int | None = None) -> Iterator[Mount]:
     """List what a process sees as mounted, this one by default; what covers others comes later."""
     for line in Path(f"/proc/{pid or 'self'}/mountinfo").read_bytes().splitlines():
         left, _, right = line.partition(b" - ")
-        number, _, _, _, point, *_ = left.split(b" ")
+        number, _, device, _, point, *_ = left.split(b" ")
         kind, source, options = map(_name, right.split(b" "))
-        yield Mount(int(number), Path(_name(point)), kind, source, tuple(options.split(",")))
+        yield Mount(
+            int(number), _name(device), Path(_name(point)), kind, source, tuple(options.split(","))
+        )
 
 
 def _name(escaped: bytes) -> str:

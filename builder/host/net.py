@@ -12,6 +12,7 @@ from builder.host import redirects
 from builder.host.crowd import Crowd, side_by_side
 from builder.host.files import disk_errors
 from builder.model.errors import UpstreamError
+from builder.model.numbers import number
 from builder.model.progress import Reporter
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ TIMEOUTS = (10.0, 20.0)
 CEILING = 16 << 30
 """No download is larger, in bytes."""
 
+_LARGEST = 1 << 62
+"""Bytes that a mirror may say it has."""
 CHUNK = 1 << 16
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -245,7 +248,7 @@ class _Transfer:
 
     def _promised(self, response: "requests.Response") -> int:
         length = response.headers.get("Content-Length", "")
-        return int(length) if length.isdecimal() else 0
+        return number(length, _LARGEST) or 0
 
     def _reuse(self, file: IO[bytes], update: Callable[[bytes], None]) -> int:
         """Take in what an earlier transfer left; give its size."""
@@ -279,12 +282,12 @@ class _Transfer:
             raise _MissingError(f"the mirror has no `{url}`")
         if status not in {200, 206}:
             raise _RefusedError(f"the mirror refuses `{url}` with status {status}")
-        length = response.headers.get("Content-Length", "")
-        if self._item.size is None:
+        length = number(response.headers.get("Content-Length", ""), _LARGEST)
+        if length is None or self._item.size is None:
             return
-        if length.isdecimal() and offset + int(length) != self._item.size:
+        if offset + length != self._item.size:
             raise _RefusedError(
-                f"`{url}` has {offset + int(length)} bytes, not {self._item.size} as expected"
+                f"`{url}` has {offset + length} bytes, not {self._item.size} as expected"
             )
 
     def _tell(self, position: int) -> None:

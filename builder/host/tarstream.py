@@ -7,7 +7,10 @@ from typing import IO
 
 from builder.host import copying
 from builder.host.copying import Manner, Place
-from builder.host.treeio import TreeIO
+from builder.host.treeio import TreeIO, names, open_file
+
+_HOLES = 1 << 30
+"""Bytes of a file that are on no disk, at most: a stream would hold them as zeros."""
 
 
 def write(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
@@ -27,32 +30,40 @@ def write(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
 
 def _add_all(archive: tarfile.TarFile, folder: int, prefix: str, manner: Manner) -> None:
     copying.check_depth(prefix.count("/"))
-    for name in sorted(os.listdir(folder)):
+    for name in names(folder):
         # What it is shows before any of it is written, so nothing is left half said.
         with copying.changed_is_fine(name, manner):
             _add(archive, (folder, name), prefix + name, manner)
 
 
 def _add(archive: tarfile.TarFile, place: Place, name: str, manner: Manner) -> None:
-    status = os.stat(place[1], dir_fd=place[0], follow_symlinks=False)
-    member = tarfile.TarInfo(name)
-    member.mode, member.mtime = status.st_mode & 0o7777, status.st_mtime
-    member.uid, member.gid = manner.owner(status.st_uid, status.st_gid)
-    if stat.S_ISDIR(status.st_mode):
-        member.type = tarfile.DIRTYPE
-        archive.addfile(member)
-        with copying.open_folder(place) as inner:
-            _add_all(archive, inner, f"{name}/", manner)
-    elif stat.S_ISLNK(status.st_mode):
-        member.type, member.linkname = tarfile.SYMTYPE, os.readlink(place[1], dir_fd=place[0])
-        archive.addfile(member)
-    elif stat.S_ISREG(status.st_mode):
-        with open(copying.open_file(place), "rb") as file:  # noqa: PTH123  # opened by descriptor
-            member.size = os.fstat(file.fileno()).st_size
-            archive.addfile(member, _Exactly(file, member.size))  # type: ignore[arg-type]  # it only reads
-            manner.advance(member.size)
-    else:
-        manner.note(name)
+    with copying.opened(place, manner.step) as (handle, status):
+        member = tarfile.TarInfo(name)
+        member.mode, member.mtime = status.st_mode & 0o7777, status.st_mtime
+        member.uid, member.gid = manner.owner(status.st_uid, status.st_gid)
+        if stat.S_ISDIR(status.st_mode):
+            member.type = tarfile.DIRTYPE
+            with copying.open_folder(handle) as inner:
+                archive.addfile(member)
+                _add_all(archive, inner, f"{name}/", manner)
+        elif stat.S_ISLNK(status.st_mode):
+            member.type, member.linkname = tarfile.SYMTYPE, os.readlink("", dir_fd=handle)
+            archive.addfile(member)
+        elif not stat.S_ISREG(status.st_mode):
+            manner.note(name)
+        elif status.st_size > status.st_blocks * 512 + _HOLES:
+            manner.note(name, "a stream would hold its holes as zeros")
+        else:
+            _add_file(archive, member, handle, manner)
+
+
+def _add_file(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, handle: int, manner: Manner
+) -> None:
+    with open(open_file(handle), "rb") as file:  # noqa: PTH123  # opened by descriptor
+        member.size = os.fstat(file.fileno()).st_size
+        archive.addfile(member, _Exactly(file, member.size))  # type: ignore[arg-type]  # it only reads
+        manner.advance(member.size)
 
 
 class _Exactly:

@@ -1,8 +1,8 @@
 """The one audited way into a tree that may be hostile: no path given here ever leaves it."""
 
 import contextlib
-import ctypes
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
+from builder.host.crossings import Crossings
+from builder.host.openat2 import BENEATH, IN_ROOT, NO_CROSSING, NO_MAGICLINKS, openat2
 from builder.host.removal import remove_below
 
 # Every path is resolved by openat2(2) as chroot(2) would do it: absolute links and `..` end at the
@@ -17,41 +19,17 @@ from builder.host.removal import remove_below
 # folder that becomes a link while a path is walked changes nothing. All work is then done on the
 # descriptor of the folder that was found, never on a path again.
 
-_OPENAT2 = 437
-"""The system call's number, the same on every architecture (asm-generic/unistd.h)."""
-_RESOLVE_NO_MAGICLINKS = 0x02
-_RESOLVE_BENEATH = 0x08
-_RESOLVE_IN_ROOT = 0x10
 _DEPTH = 200
 """Folders within folders that `walk` enters; a tree that has more of them means harm."""
-_RACES = 128
-"""openat2 gives EAGAIN when somebody renames folders under a `..`; the man page says: try again."""
+_ENTRIES = 1 << 22
+"""Names in one folder; one that has more of them means harm."""
 
-_NOTHING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_ITSELF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+NOTHING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 """A path that leads nowhere."""
-TREES_FAULT = _NOTHING | {errno.EINVAL, errno.EEXIST, errno.EISDIR, errno.EXDEV, errno.EFBIG}
+TREES_FAULT = NOTHING | {errno.EINVAL, errno.EEXIST, errno.EISDIR, errno.EXDEV, errno.EFBIG}
 """Errors that come of what is in a tree, and not of the disk that it lies on."""
-
-
-class _How(ctypes.Structure):
-    """`struct open_how` of openat2(2)."""
-
-    _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    )
-
-
-_syscall = ctypes.CDLL(None, use_errno=True).syscall
-_syscall.restype = ctypes.c_long
-_syscall.argtypes = (
-    ctypes.c_long,
-    ctypes.c_long,
-    ctypes.c_char_p,
-    ctypes.POINTER(_How),
-    ctypes.c_size_t,
-)
 
 
 class TreeIO:
@@ -60,13 +38,16 @@ class TreeIO:
     Paths are relative to the tree's root; a leading `/` means that root. What a system call
     refuses comes out as the OSError that it gives; a file that is no regular one is EINVAL.
     Writing replaces the last component itself and never follows it. In a tree that is no root file
-    system, links and `..` that lead out of it are EXDEV (`beneath`).
+    system, links and `..` that lead out of it are EXDEV (`beneath`). Where a running container
+    sees the tree as its root, by its process `seen_by`, a path into a file system of its own that
+    need not answer is CrossingError.
     """
 
-    def __init__(self, root: Path, *, beneath: bool = False) -> None:
+    def __init__(self, root: Path, *, beneath: bool = False, seen_by: int | None = None) -> None:
         self.root = root
-        self._resolve = _RESOLVE_BENEATH if beneath else _RESOLVE_IN_ROOT
+        self._resolve = BENEATH if beneath else IN_ROOT
         self._fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._crossings = None if seen_by is None else Crossings(seen_by, self._fd)
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +74,7 @@ class TreeIO:
             if status.st_size > limit:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
             # Opened only now that it is known to be no device or fifo, which opening could set off.
-            fd = os.open(_of(handle), os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_file(handle)
         with open(fd, "rb") as file:  # noqa: PTH123  # opened by descriptor
             data = file.read(limit + 1)
         if len(data) > limit:
@@ -105,7 +86,7 @@ class TreeIO:
         """Open a regular file for reading; what a link leads to only where it is to be followed."""
         with self._opened(path, os.O_PATH | (0 if follow else os.O_NOFOLLOW)) as handle:
             _must_be_file(path, os.fstat(handle))
-            fd = os.open(_of(handle), os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_file(handle)
         try:
             yield fd
         finally:
@@ -129,7 +110,7 @@ class TreeIO:
         try:
             self.lstat(path)
         except OSError as error:
-            if error.errno in _NOTHING:
+            if error.errno in NOTHING:
                 return False
             raise
         return True
@@ -159,7 +140,7 @@ class TreeIO:
     def listdir(self, path: str) -> list[str]:
         """Give a folder's names, sorted."""
         with self._opened(path, os.O_RDONLY | os.O_DIRECTORY) as folder:
-            return sorted(os.listdir(folder))
+            return names(folder)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, os.stat_result]]:
         """Give every path below a folder with what it is; enters no link."""
@@ -268,15 +249,32 @@ class TreeIO:
         with self._parent(path) as found:
             yield found
 
+    def step(self, folder: int, name: str) -> int:
+        """Open a name in a folder that was lent, itself, to be looked at (O_PATH)."""
+        if self._crossings is None:
+            return os.open(name, _ITSELF, dir_fd=folder)
+        return self._crossings.step(folder, name)
+
     # Resolving
 
     @contextlib.contextmanager
     def _opened(self, path: str, flags: int) -> Iterator[int]:
-        fd = _openat2(self._fd, path, flags | os.O_CLOEXEC, self._resolve)
+        fd = self._open(path, flags | os.O_CLOEXEC)
         try:
             yield fd
         finally:
             os.close(fd)
+
+    def _open(self, path: str, flags: int) -> int:
+        rules = self._resolve | NO_MAGICLINKS
+        if self._crossings is None:
+            return openat2(self._fd, path, flags, rules)
+        try:
+            return openat2(self._fd, path, flags, rules | NO_CROSSING)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        return self._crossings.resolve(path, flags)
 
     @contextlib.contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
@@ -292,30 +290,32 @@ class TreeIO:
             with self._opened(path, os.O_PATH) as handle:
                 return what(os.fstat(handle).st_mode)
         except OSError as error:
-            if error.errno in _NOTHING:
+            if error.errno in NOTHING:
                 return False
             raise
 
 
-def _openat2(root: int, path: str, flags: int, resolve: int) -> int:
-    how = _How(flags, 0, resolve | _RESOLVE_NO_MAGICLINKS)
-    encoded = os.fsencode(path.strip("/") or ".")
-    if b"\0" in encoded:
-        raise OSError(errno.EINVAL, "a path cannot hold a NUL", path)
-    for _ in range(_RACES):
-        fd: int = _syscall(_OPENAT2, root, encoded, ctypes.byref(how), ctypes.sizeof(how))
-        if fd >= 0:
-            return fd
-        if ctypes.get_errno() not in {errno.EAGAIN, errno.EINTR}:
-            break
-    number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number), path)
+def open_file(handle: int) -> int:
+    """Open for reading what is known to be a regular file; opening others could set them off."""
+    try:
+        return os.open(_of(handle), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except BlockingIOError as error:
+        raise BlockingIOError(error.errno, "somebody holds a lease on it", error.filename) from None
+
+
+def names(folder: int) -> list[str]:
+    """Give the names in an open folder, sorted; EFBIG where they do not end."""
+    with os.scandir(folder) as entries:
+        found = sorted(entry.name for entry in itertools.islice(entries, _ENTRIES + 1))
+    if len(found) > _ENTRIES:
+        raise OSError(errno.EFBIG, f"a folder of more than {_ENTRIES} entries")
+    return found
 
 
 def _walk(folder: int, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     if prefix.count("/") > _DEPTH:
         raise OSError(errno.ELOOP, "nested too deeply", prefix)
-    for name in sorted(os.listdir(folder)):
+    for name in names(folder):
         path = f"{prefix}/{name}" if prefix else name
         status = _lstat_in(folder, name)
         if status is None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError, RecipeError
+from builder.model.numbers import number
+from builder.runtime.container import IDS
 
 # passwd(5), group(5), shadow(5), gshadow(5): lines of fields between colons. Lines that are not
 # understood are kept as they are. No program of the tree runs, and no library of the host reads it.
@@ -66,9 +68,10 @@ class Accounts:
     def home(self, name: str) -> tuple[str, int, int] | None:
         """Give the home folder and the ids of a user."""
         fields = self._tables["passwd"].find(name)
-        if fields is None or not (fields[2].isdecimal() and fields[3].isdecimal()):
+        if fields is None:
             return None
-        return (fields[5] or "/", int(fields[2]), int(fields[3]))
+        uid, gid = (number(word, IDS - 1) for word in fields[2:4])
+        return None if uid is None or gid is None else (fields[5] or "/", uid, gid)
 
     def add(self, name: str, uid: int | None, shell: str) -> None:
         """Add a user with a group of the same name and no password."""

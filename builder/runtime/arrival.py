@@ -1,8 +1,10 @@
 """Arrival: how far an init that says nothing of itself has come, seen from outside."""
 
+import contextlib
 from pathlib import Path
 
 from builder.host import processes
+from builder.host.crossings import CrossingError
 from builder.host.treeio import TreeIO
 
 # Nothing of the container runs for this. All that is read is the container's own, and whoever is
@@ -22,7 +24,7 @@ _FIRST = "/etc/init.d/rcS"
 
 def arrived(pid: int) -> bool | None:
     """Tell whether an init has come to the end of its boot; None where nothing tells of that."""
-    with TreeIO(Path(f"/proc/{pid}/root")) as tree:
+    with TreeIO(Path(f"/proc/{pid}/root"), seen_by=pid) as tree, contextlib.suppress(CrossingError):
         if tree.is_file("etc/runit/2") and not tree.exists("sbin/telinit"):
             return any(_program(child) == "runsvdir" for child in processes.children(pid))
         if _is_at_work(tree, pid):
@@ -30,6 +32,7 @@ def arrived(pid: int) -> bool | None:
         if tree.is_file(_OPENRC):
             return _text(tree, _OPENRC).strip() not in _EARLY
         return _has_runlevel(tree) or None
+    return None
 
 
 def _is_at_work(tree: TreeIO, pid: int) -> bool:

@@ -38,6 +38,10 @@ SCRIPT = "owners"
 _USUAL = {"folder": (0o755,), "file": (0o644, 0o755)}
 """Modes that an overlay gives by itself."""
 _KEY_LIMIT = 4 << 20
+_LARGEST = 1 << 30
+"""Bytes of a file in an overlay. All of it lands on the disk of whoever asks, and in each build."""
+_LARGEST_SHIPPED = 4 << 20
+"""Bytes of a configuration file of a package."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,8 @@ class Written:
     accounts: Accounts = field(default_factory=Accounts)
     commands: list[str] = field(default_factory=list)
     """Lines of the script that does what an overlay cannot say."""
+    links: dict[tuple[int, int], Path] = field(default_factory=dict)
+    """Files with several names, which take room once."""
 
     def recipe(self) -> str:
         """Give it as lines for a recipe."""
@@ -117,6 +123,8 @@ def _is_shipped(difference: Difference, shipped: dict[str, str]) -> bool:
         return False
     if not shipped[known] or not seen.is_file:
         return True
+    if seen.status.st_size > _LARGEST_SHIPPED:
+        return False
     digest = hashlib.md5(usedforsecurity=False)
     for piece in seen.pieces():
         digest.update(piece)
@@ -142,11 +150,21 @@ def _write(difference: Difference, overlay: Path, written: Written) -> None:
     if row.kind == "link":
         target.symlink_to(seen.target())
     else:
-        with target.open("xb") as file:
-            for piece in seen.pieces():
-                file.write(piece)
-        target.chmod(0o755 if row.mode & 0o100 else 0o644)
+        _write_file(target, difference, written)
     written.files.append(row.path)
+
+
+def _write_file(target: Path, difference: Difference, written: Written) -> None:
+    row, seen = difference.row, difference.pair.seen
+    assert seen is not None  # it is to be written
+    inode = (seen.status.st_dev, seen.status.st_ino)
+    if seen.status.st_nlink > 1 and inode in written.links:
+        target.hardlink_to(written.links[inode])
+        return
+    with target.open("xb") as file:
+        seen.pour(file.fileno())
+    target.chmod(0o755 if row.mode & 0o100 else 0o644)
+    written.links[inode] = target
 
 
 def _notes(difference: Difference) -> Iterator[str]:
@@ -157,6 +175,8 @@ def _notes(difference: Difference) -> Iterator[str]:
         yield f"left out: an overlay has no {row.kind}"
     elif row.path.endswith(".j2"):
         yield "left out: an overlay would render it; have a script write it"
+    elif row.kind == "file" and row.size > _LARGEST:
+        yield f"left out: larger than {_LARGEST >> 20} MiB"
     elif seen is not None and row.kind == "file" and _has_key(seen.pieces()):
         yield "left out: it holds a private key"
 

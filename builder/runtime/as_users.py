@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from builder.host.layered import Found, Layers
+from builder.model.numbers import number
 from builder.model.recipe import User
 from builder.model.toml_text import table_lines
 from builder.runtime import packages
+from builder.runtime.container import IDS
 
 _LAST = 59999
 """The largest id of a user that a recipe can name."""
@@ -166,7 +168,10 @@ def _rows(found: Found | None, width: int, *, numbered: bool = True) -> _Table:
         row[0]: row
         for row in rows
         if len(row) == width
-        and (not numbered or (row[2].isdecimal() and (width == 4 or row[3].isdecimal())))
+        and (
+            not numbered
+            or all(number(word, IDS - 1) is not None for word in row[2 : 3 + (width > 4)])
+        )
     }
 
 

@@ -3,12 +3,13 @@
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.host import copying, mounts, tarstream
-from builder.host.copying import Manner
+from builder.host import copying, mounts, sinks, tarstream
+from builder.host.copying import Manner, Note
 from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, RecipeError
@@ -35,7 +36,7 @@ class Wish:
     """Owners by number, set-id bits, devices and `user.` attributes are kept."""
     owner: str | None = None
     """Who gets the copies inside: `USER`, `UID`, either with `:GROUP`."""
-    note: Callable[[str], None] = lambda _: None
+    note: Note = lambda *_: None
     advance: Callable[[int], None] = lambda _: None
     pour: Callable[[int, TreeIO, str, Manner], None] = lambda *_: None
     """Unpacks the tar stream of a descriptor into a folder of a tree."""
@@ -116,10 +117,12 @@ def _opened(places: Places, name: str | None, stack: contextlib.ExitStack) -> _O
 
 def _copy(origin: _Opened, goal: _Opened, wish: Wish) -> None:
     manner = _manner(origin, goal, wish)
+    manner.step, manner.into = origin.tree.step, goal.tree.step
     with contextlib.closing(manner), _writing_as(goal):
         if goal.end == End(None, "-"):
             tarstream.write(1, origin.tree, _path(origin), manner)
         elif origin.end == End(None, "-"):
+            _refuse_link(goal, _path(goal))
             wish.pour(0, goal.tree, _path(goal), manner)
         else:
             _copy_path(origin, goal, manner)
@@ -172,12 +175,20 @@ def _copy_path(origin: _Opened, goal: _Opened, manner: Manner) -> None:
     whole = source.rstrip("/")
     if source.endswith("/.") or not whole.strip("./"):
         # What is in it, without the folder itself.
+        _refuse_link(goal, target)
         goal.tree.mkdir(target, owner=manner.owner(*_owner(origin, source)))
         with origin.tree.folder(source) as inner, goal.tree.folder(target) as copied:
             copying.fill(inner, copied, manner)
         return
+    if goal.first is None:
+        with sinks.opened(target) as sink:
+            if sink is not None:
+                _write_into(sink, origin, manner)
+                return
     name = whole.rpartition("/")[2]
-    if goal.tree.is_dir(target):
+    if not _is_link(origin, whole) or target.endswith("/"):
+        _refuse_link(goal, target)
+    if not _is_host_link(goal, target) and goal.tree.is_dir(target):
         target = f"{target.rstrip('/')}/{name}"
     elif target.endswith("/"):
         raise NotFoundError(f"there is no folder `{goal.end.path}`{_where(goal)}")
@@ -185,6 +196,32 @@ def _copy_path(origin: _Opened, goal: _Opened, manner: Manner) -> None:
         raise RecipeError(f"`{origin.end.path}` is not a folder{_where(origin)}")
     with origin.tree.entry(whole) as one, goal.tree.entry(target) as other:
         copying.copy(one, other, manner)
+
+
+def _write_into(sink: int, origin: _Opened, manner: Manner) -> None:
+    with origin.tree.opened(_path(origin)) as file:
+        sinks.write(file, sink, manner.advance)
+
+
+def _refuse_link(goal: _Opened, path: str) -> None:
+    """Refuse a link of the host that leads to a folder: a copy that made it chose that folder."""
+    path = path.removesuffix("/.").rstrip("/")
+    if _is_host_link(goal, path) and goal.tree.is_dir(path):
+        raise ConflictError(
+            f"`{path}` is a link, which an earlier copy may have brought, and is not followed",
+            hint="name the folder that it leads to, or remove the link",
+        )
+
+
+def _is_host_link(goal: _Opened, path: str) -> bool:
+    return goal.first is None and _is_link(goal, path)
+
+
+def _is_link(opened: _Opened, path: str) -> bool:
+    try:
+        return stat.S_ISLNK(opened.tree.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _owner(origin: _Opened, path: str) -> tuple[int, int]:

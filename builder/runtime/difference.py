@@ -90,6 +90,8 @@ def differences(
                     continue
                 if everything or not (is_noise(pair.path) or _is_ovens(pair, container)):
                     yield Difference(row, pair)
+    except BlockingIOError as error:
+        raise HostError("a file cannot be compared: somebody holds a lease on it") from error
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise

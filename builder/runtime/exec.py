@@ -62,7 +62,7 @@ def enter(places: Places, name: str, user: str = "root") -> int:
     current = _running(places, name)
     with inside.root_of(name, current.pid) as tree:
         found = inside.find_user(tree, user)
-        home = found.home if tree.is_dir(found.home) else "/"
+        home = found.home if inside.is_folder(tree, found.home) else "/"
     env = [f"HOME={found.home}", f"SHELL={found.shell}"]
     if found.name:
         env += [f"USER={found.name}", f"LOGNAME={found.name}"]

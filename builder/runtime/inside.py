@@ -7,8 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host.treeio import TreeIO
+from builder.host.crossings import CrossingError
+from builder.host.treeio import NOTHING, TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
+from builder.model.numbers import number
 from builder.runtime.container import IDS
 from builder.runtime.spec import PATH
 
@@ -19,6 +21,7 @@ _MOUNTED = ("/dev/", "/proc/", "/run/", "/sys/")
 """What lies there is seen only once the container runs."""
 
 
+_TABLE_LIMIT = 1 << 24
 _LINKS = 40
 """Links in a row that the kernel follows too (path_resolution(7))."""
 
@@ -46,11 +49,15 @@ def has_ended(name: str) -> ConflictError:
 def root_of(name: str, pid: int) -> Iterator[TreeIO]:
     """Open a running container's root, by its first process; ConflictError when that has ended."""
     try:
-        tree = TreeIO(Path(f"/proc/{pid}/root"))
+        tree = TreeIO(Path(f"/proc/{pid}/root"), seen_by=pid)
     except (FileNotFoundError, ProcessLookupError):
         raise has_ended(name) from None
     with tree:
-        yield tree
+        try:
+            yield tree
+        except CrossingError as error:
+            where = error.filename
+            raise HostError(f"`{where}` in container `{name}`: {error.strerror}") from error
 
 
 class User(msgspec.Struct, frozen=True):
@@ -65,15 +72,19 @@ class User(msgspec.Struct, frozen=True):
 
 
 def find_user(tree: TreeIO, wanted: str) -> User:
-    """Look up a user or `USER:GROUP`, each by name or number; a number needs no entry."""
+    """Look up a user or `USER:GROUP`, each by name or number; a number needs no entry.
+
+    HostError when a table is there that is no readable file: the OCI runtime would wait for it.
+    """
     uid, _, group = wanted.partition(":")
-    gid = _group(tree, group) if group else None
+    groups = _table(tree, "etc/group", 4)
+    gid = _group(groups, group) if group else None
     for fields in _table(tree, "etc/passwd", 7):
         if uid in {fields[0], fields[2]} and _are_ids(fields[2], fields[3]):
             return User(
                 uid=int(fields[2]),
                 gid=int(fields[3]) if gid is None else gid,
-                groups=_groups_of(tree, fields[0]) if gid is None else (),
+                groups=_groups_of(groups, fields[0]) if gid is None else (),
                 home=fields[5] if fields[5].startswith("/") else "/",
                 shell=fields[6] if fields[6].startswith("/") else "/bin/sh",
                 name=fields[0],
@@ -81,6 +92,20 @@ def find_user(tree: TreeIO, wanted: str) -> User:
     if uid.isdigit():
         return User(uid=_id(uid), gid=gid or 0)
     raise NotFoundError(f"there is no user `{uid}` in the container")
+
+
+def check_tables(tree: TreeIO) -> None:
+    """Refuse tables of users that are there and cannot be read; runc would wait for a fifo."""
+    for path, width in (("etc/passwd", 7), ("etc/group", 4)):
+        _table(tree, path, width)
+
+
+def is_folder(tree: TreeIO, path: str) -> bool:
+    """Tell whether a path leads to a folder; one on a file system that is not entered does not."""
+    try:
+        return tree.is_dir(path)
+    except CrossingError:
+        return False
 
 
 def check_program(tree: TreeIO, program: str, path: str = PATH) -> None:
@@ -91,7 +116,10 @@ def check_program(tree: TreeIO, program: str, path: str = PATH) -> None:
         candidates = [program]
     else:
         candidates = [f"{folder}/{program}" for folder in path.split(":")]
-    found = [candidate for candidate in candidates if tree.exists(candidate)]
+    try:
+        found = [candidate for candidate in candidates if tree.exists(candidate)]
+    except CrossingError:
+        return  # it is the runtime's to see, from inside
     if not found:
         raise NoProgramError(f"there is no program `{program}` in the container")
     if not any(_is_executable(tree, candidate) for candidate in found):
@@ -123,8 +151,8 @@ def _is_executable(tree: TreeIO, path: str) -> bool:
     return False
 
 
-def _group(tree: TreeIO, wanted: str) -> int:
-    for fields in _table(tree, "etc/group", 4):
+def _group(rows: list[list[str]], wanted: str) -> int:
+    for fields in rows:
         if wanted == fields[0] and _are_ids(fields[2]):
             return int(fields[2])
     if wanted.isdigit():
@@ -132,22 +160,26 @@ def _group(tree: TreeIO, wanted: str) -> int:
     raise NotFoundError(f"there is no group `{wanted}` in the container")
 
 
-def _groups_of(tree: TreeIO, name: str) -> tuple[int, ...]:
-    rows = _table(tree, "etc/group", 4)
+def _groups_of(rows: list[list[str]], name: str) -> tuple[int, ...]:
     return tuple(int(row[2]) for row in rows if name in row[3].split(",") and _are_ids(row[2]))
 
 
 def _table(tree: TreeIO, path: str, width: int) -> list[list[str]]:
     try:
-        text = tree.read_bytes(path).decode(errors="replace")
-    except OSError:
-        return []
+        text = tree.read_bytes(path, _TABLE_LIMIT).decode(errors="replace")
+    except OSError as error:
+        if error.errno in NOTHING:
+            return []
+        raise HostError(
+            f"`/{path}` in the container cannot be read: {error.strerror or error}",
+            hint="while it is like that, no command is run inside; root there has to mend it",
+        ) from error
     rows = [line.split(":") for line in text.splitlines()]
     return [row for row in rows if len(row) == width]
 
 
 def _are_ids(*words: str) -> bool:
-    return all(word.isascii() and word.isdigit() and int(word) < IDS for word in words)
+    return all(number(word, IDS - 1) is not None for word in words)
 
 
 def _id(word: str) -> int:

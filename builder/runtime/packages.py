@@ -77,12 +77,8 @@ def read(found: Found | None) -> Table:
     """Read a table of dpkg; without one there are no packages that this knows of."""
     if found is None or not found.is_file:
         return {}
-    try:
-        data = found.read(_LIMIT)
-    except OSError as error:
-        raise HostError(f"the table of packages cannot be read: {error.strerror}") from error
     table: Table = {}
-    for paragraph in data.decode(errors="replace").split("\n\n"):
+    for paragraph in _bytes(found).decode(errors="replace").split("\n\n"):
         fields = _fields(paragraph)
         if fields.get("Status", "").split()[2:] in (["installed"], ["triggers-pending"]):
             name, arch = fields.get("Package", ""), fields.get("Architecture", "")
@@ -96,7 +92,7 @@ def automatic(layers: Layers) -> set[str]:
     found = layers.find(MARKS)
     if found is None or not found.is_file:
         return set()
-    paragraphs = map(_fields, found.read(_LIMIT).decode(errors="replace").split("\n\n"))
+    paragraphs = map(_fields, _bytes(found).decode(errors="replace").split("\n\n"))
     return {one["Package"] for one in paragraphs if one.get("Auto-Installed") == "1"
             and "Package" in one}  # fmt: skip
 
@@ -106,9 +102,18 @@ def files_of(layers: Layers, package: Package, *, below: bool = False) -> set[st
     for path in package.lists:
         found = layers.below(path) if below else layers.find(path)
         if found is not None and found.is_file:
-            text = found.read(_LIMIT).decode(errors="surrogateescape")
+            text = _bytes(found).decode(errors="surrogateescape")
             return {line.strip("/") for line in text.splitlines()} - {".", ""}
     return set()
+
+
+def _bytes(found: Found) -> bytes:
+    try:
+        return found.read(_LIMIT)
+    except OSError as error:
+        raise HostError(
+            f"the table of packages cannot be read: `/{found.path}`: {error.strerror}"
+        ) from error
 
 
 def _fields(paragraph: str) -> dict[str, str]:

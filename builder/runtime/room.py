@@ -13,7 +13,7 @@ from builder.host.places import Places
 from builder.host.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.model.value import hex_of
-from builder.runtime import own
+from builder.runtime import inside, own
 from builder.runtime.container import IDS, Container, cgroup_of, folder_of, rootfs_of
 
 # All of this happens in a process that is about to become conmon or the OCI runtime. Every room
@@ -45,6 +45,7 @@ def enter(room: Room) -> None:
         mounts.bind_locked(room.shared, places.shared)
     with TreeIO(places.rootfs) as tree:
         _check(tree)
+        inside.check_tables(tree)
         # Only ids of the container exist in its layer; files of plain root could not be made.
         with mounts.file_owner(container.first_id), told_when_full(room):
             _write_names(tree, room)

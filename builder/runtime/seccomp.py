@@ -8,6 +8,7 @@ from builder.host.callfilter import AF_RDS, SOCKETCALLS, UNPARTED
 
 _EPERM = 1
 _EACCES = 13
+_EINVAL = 22
 _ENOSYS = 38
 _EAFNOSUPPORT = 97
 
@@ -26,6 +27,7 @@ without when they are absent."""
 _AF_NETLINK = 16
 _NETLINK_AUDIT = 9
 _MNT_FORCE = 1
+_F_SETLEASE = 1024
 _TIOCSTI = 0x5412
 _TIOCLINUX = 0x541C
 
@@ -62,6 +64,8 @@ def profile(machine: str, *, socketcall: bool = False) -> dict[str, object]:
         # libseccomp refuses in `socketcall` whatever it refuses in `socket`, of any family.
         *(() if socketcall else _sockets()),
         _refuse(("umount2",), _EACCES, _masked(1, _MNT_FORCE, _MNT_FORCE)),
+        # A lease has whoever opens the file wait for its owner, the host too: 45 seconds each time.
+        _refuse(("fcntl", "fcntl64"), _EINVAL, _equal(1, _F_SETLEASE)),
         # These put words into the terminal of whoever looks inside (CVE-2016-10124).
         _refuse(("ioctl",), _EPERM, _equal(1, _TIOCSTI)),
         _refuse(("ioctl",), _EPERM, _equal(1, _TIOCLINUX)),

@@ -8,10 +8,12 @@ from builder.host.process import Command
 from builder.host.sandbox import Inside
 from builder.host.treeio import TreeIO
 from builder.model.errors import RecipeError
+from builder.model.numbers import number
 from builder.model.recipe import User
 
 NOWHERE = "/nonexistent"
 """Debian Policy 9.2.3: the home of a system account that has none."""
+_LAST_ID = (1 << 32) - 2
 
 
 def add_users(users: tuple[User, ...], tree: TreeIO, run: Inside) -> None:
@@ -85,7 +87,8 @@ def ids(tree: TreeIO, database: str) -> dict[str, int]:
         return {}
     lines = tree.read_bytes(f"etc/{database}").decode(errors="replace").splitlines()
     rows = [line.split(":") for line in lines]
-    return {row[0]: int(row[2]) for row in rows if len(row) > 2 and row[2].isdecimal()}
+    read = {row[0]: number(row[2], _LAST_ID) for row in rows if len(row) > 2}
+    return {name: found for name, found in read.items() if found is not None}
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:

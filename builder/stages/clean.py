@@ -15,6 +15,7 @@ from builder.distros.debian.clean import (
 from builder.distros.rpm.clean import RULES as RPM_RULES
 from builder.host.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
+from builder.model.numbers import number
 
 # It is the last thing done to a tree, so that what packages, users and scripts leave behind is
 # cleaned as well. What the recipe's overlay puts there stays: the author has asked for it. The
@@ -132,8 +133,8 @@ def clamp_password_dates(tree: TreeIO, *, epoch: int) -> None:
     lines = []
     for line in tree.read_bytes("etc/shadow").decode(errors="surrogateescape").splitlines():
         fields = line.split(":")
-        if len(fields) > 2 and fields[2].isdecimal():
-            fields[2] = str(min(int(fields[2]), today))
+        if len(fields) > 2 and fields[2].isdecimal() and number(fields[2], today) is None:
+            fields[2] = str(today)
         lines.append(":".join(fields) + "\n")
     data = "".join(lines).encode(errors="surrogateescape")
     if data != tree.read_bytes("etc/shadow"):

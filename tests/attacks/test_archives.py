@@ -42,7 +42,7 @@ try:
         target.mkdir()
         fd = os.open(source, os.O_RDONLY)
         with TreeIO(target) as tree:
-            pour.read(fd, tree, "/", Manner(lambda *_: (0, 0), lambda _: None, lambda _: None))
+            pour.read(fd, tree, "/", Manner(lambda *_: (0, 0), lambda *_: None, lambda _: None))
     said = ""
 except OvenError as error:
     said = f"{type(error).__name__}: {error}"

@@ -27,6 +27,7 @@ pytestmark = [
 Ask = Callable[..., int]
 EPERM, EBADF, ENOSYS, EAFNOSUPPORT = -1, -9, -38, -97
 UNIX, INET, NETLINK, PACKET, RDS, ALG, VSOCK = 1, 2, 16, 17, 21, 38, 40
+F_SETLEASE, F_WRLCK = 1024, 1
 HIGH = 1 << 32
 """The kernel looks at the lower half of a family only."""
 
@@ -133,3 +134,11 @@ def test_what_belongs_to_the_whole_kernel_is_refused(ask: Ask, wide: int, narrow
     """H11: where the host's settings leave these to everybody, a script had them."""
     assert ask(64, wide, 10, 0, 0) in {EPERM, ENOSYS}
     assert ask(32, narrow, 10, 0, 0) in {EPERM, ENOSYS}
+
+
+@pytest.mark.parametrize("number", [("64", 72), ("32", 55), ("32", 221)])
+def test_nobody_inside_can_take_a_lease(rig: Rig, number: tuple[str, int]) -> None:
+    """Whoever opens a leased file waits for its owner for 45 seconds, the host's root too."""
+    words = f"calls {number[0]} {number[1]} 3 {F_SETLEASE}"
+    script = f"cat /etc/passwd >/tmp/file; {words} {F_WRLCK} 3<>/tmp/file"
+    assert capture(rig.places, "test", ("sh", "-c", script)) == (0, "-22\n")

@@ -20,8 +20,8 @@ from builder.runtime import lifecycle
 from builder.runtime.container import Container, Init, Limits, cgroup_of, folder_of, new_container
 
 PROGRAMS = (
-    "cat", "chown", "dash", "dd", "df", "env", "head", "id", "ln", "logger", "ls", "mount",
-    "readlink", "rm", "sleep", "stat", "tail", "touch", "true",
+    "cat", "chown", "dash", "dd", "df", "env", "head", "id", "ln", "logger", "ls",
+    "mkdir", "mount", "readlink", "rm", "sleep", "stat", "tail", "touch", "true",
 )  # fmt: skip
 
 SAYS = 'logger --socket /run/host/notify "\nREADY=1"\n'

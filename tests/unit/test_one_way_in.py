@@ -42,7 +42,7 @@ HELD = "a descriptor that was opened by the audited module, by the caller or for
 OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/accounts.py": (".lstat .write_bytes", "its `_tree`, which is a TreeIO"),
     "runtime/as_overlay.py": (
-        ".chmod .exists .mkdir .open .symlink_to .write_bytes",
+        ".chmod .exists .hardlink_to .mkdir .open .symlink_to .write_bytes",
         OVERLAY,
     ),
     "runtime/boot.py": (
@@ -69,7 +69,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         ".exists .read_bytes .rename .stat .unlink open os.listdir os.open",
         RECORDS,
     ),
-    "runtime/exec.py": (".is_dir .unlink .write_bytes open os.open", RUNS),
+    "runtime/exec.py": (".unlink .write_bytes open os.open", RUNS),
     "runtime/firstboot.py": (".read_bytes .rename open os.open", RECORDS),
     "runtime/ids.py": (
         ".exists .read_bytes .read_text .stat .unlink .write_text os.listdir",

@@ -260,7 +260,7 @@ def test_a_file_that_may_not_be_read(
     really = os.open
 
     def refuse(path: str, flags: int, *more: int, **other: int) -> int:
-        if flags == os.O_RDONLY | os.O_CLOEXEC:
+        if flags == os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC:
             raise PermissionError(13, "Permission denied", path)
         return really(path, flags, *more, **other)
 

@@ -1,0 +1,414 @@
+"""What root inside puts in the way of those who read in its container or copy out of it."""
+
+import fcntl
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from builder.host import mounts
+from builder.host.layered import found_in
+from builder.host.treeio import TreeIO
+from builder.model.numbers import number
+from builder.model.progress import Silent
+from builder.runtime import lifecycle, state
+from builder.runtime.container import Bind, load
+from builder.runtime.exec import capture
+from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.needs import needs
+from tests.support.oven import Oven, finished, text
+
+pytestmark = needs("root", "userns", "program:runc", "program:conmon")
+
+PATIENCE = 20
+"""Seconds after which a command counts as stuck; none needs three."""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, tree: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path / "home", tree) as rig:
+        lifecycle.create(rig.places, rig.container())
+        yield rig
+    assert rig.leftovers() == []
+
+
+@pytest.fixture
+def rig(stopped: Rig) -> Rig:
+    lifecycle.start(stopped.places, "test", Silent())
+    return stopped
+
+
+@pytest.fixture
+def oven(stopped: Rig) -> Oven:
+    return Oven(stopped.places.data)
+
+
+def inside(rig: Rig, script: str) -> str:
+    code, output = capture(rig.places, "test", ("sh", "-ec", script))
+    assert code == 0, output
+    return output
+
+
+def upper(rig: Rig, path: str) -> Path:
+    found = rig.places.data / "containers/test/upper" / path
+    found.parent.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def ends(oven: Oven, *words: str | Path, code: int = 0) -> str:
+    process = oven.start(*words)
+    said = finished(process, PATIENCE)
+    assert process.returncode == code, said
+    assert "bug in oven" not in said
+    return said
+
+
+# Over the table of users lies what must not be read
+
+PROC = "mkdir /tmp/proc; mount -t proc proc /tmp/proc; mount --bind /tmp/proc/uptime /etc/passwd"
+"""Any file of that kind stands for kmsg, which would take the host's log away."""
+OVERLAY = """
+mkdir /tmp/all; mount -t tmpfs tmpfs /tmp/all; mkdir /tmp/all/low /tmp/all/lower /tmp/all/both
+cat /etc/passwd >/tmp/all/low/passwd
+mount -t overlay -o lowerdir=/tmp/all/low:/tmp/all/lower,userxattr overlay /tmp/all/both
+mount --bind /tmp/all/both/passwd /etc/passwd
+"""
+"""What lies under it could be FUSE, which need not answer."""
+IN_MEMORY = """
+mkdir /tmp/all; mount -t tmpfs tmpfs /tmp/all
+echo 'eve:x:0:0::/:/bin/sh' >/tmp/all/passwd; mount --bind /tmp/all/passwd /etc/passwd
+"""
+
+
+@pytest.mark.parametrize("script", [PROC, OVERLAY], ids=["proc", "overlay"])
+def test_file_systems_that_need_not_answer_are_not_entered(
+    rig: Rig, oven: Oven, tmp_path: Path, script: str
+) -> None:
+    """Commands that read in a container end at once, whatever it has mounted over its files."""
+    inside(rig, script)
+    refused = "that is not entered is mounted there"
+    assert refused in ends(oven, "exec", "test", "--", "true", code=125)
+    assert refused in ends(oven, "exec", "--user", "0", "test", "--", "true", code=125)
+    assert refused in ends(oven, "enter", "test", code=125)
+    (tmp_path / "file").touch()
+    assert refused in ends(oven, "cp", "test:/etc/passwd", tmp_path / "copy", code=3)
+    assert refused in ends(oven, "cp", "--owner", "ann", tmp_path / "file", "test:/tmp/f", code=3)
+    assert not (tmp_path / "copy").exists()
+    said = ends(oven, "cp", "test:/etc", tmp_path / "etc")
+    assert "left out `passwd`: it lies on a file system that is not entered" in said
+    assert (tmp_path / "etc/group").exists()
+    for verb in (("diff", "test"), ("show", "test"), ("logs", "test"), ("top", "--once"),
+                 ("snapshot", "create", "test"), ("clone", "test", "other"),
+                 ("export", "test", "-o", tmp_path / "file.oven")):  # fmt: skip
+        ends(oven, *verb)
+
+
+def test_what_is_mounted_in_memory_is_read_as_it_is_seen(rig: Rig, oven: Oven) -> None:
+    """A file that root inside has put over another one counts, where it always answers."""
+    inside(rig, IN_MEMORY)
+    assert ends(oven, "exec", "--user", "eve", "test", "--", "true") == ""
+    assert "there is no user `ann`" in ends(
+        oven, "exec", "--user", "ann", "test", "--", "id", code=125
+    )
+
+
+def test_what_the_host_shows_is_entered(tmp_path: Path, tree: Path) -> None:
+    """A folder of the host that is bound inside is copied like any other."""
+    (tmp_path / "shown").mkdir()
+    (tmp_path / "shown/file").write_text("shown")
+    with rig_in(tmp_path / "home", tree) as rig:
+        bind = Bind(source=str(tmp_path / "shown"), target="/srv/shown")
+        lifecycle.create(rig.places, msgspec.structs.replace(rig.container(), binds=(bind,)))
+        lifecycle.start(rig.places, "test", Silent())
+        oven = Oven(rig.places.data)
+        ends(oven, "cp", "test:/srv/shown/file", tmp_path / "one")
+        ends(oven, "cp", "test:/srv", tmp_path / "all")
+    assert (tmp_path / "one").read_text() == (tmp_path / "all/shown/file").read_text() == "shown"
+
+
+def test_links_and_dots_end_at_the_root_behind_mounts_too(
+    rig: Rig, oven: Oven, tmp_path: Path
+) -> None:
+    """A path through what a container has mounted leads out of it no more than any other."""
+    inside(rig, """
+        mkdir /tmp/all; mount -t tmpfs tmpfs /tmp/all; mkdir /tmp/all/in; echo own >/tmp/all/in/file
+        ln -s ../../../../../../../../tmp/all/in /tmp/all/up; ln -s /tmp/all/in /tmp/all/whole
+        ln -s itself /tmp/all/itself; ln -s /proc/1/root /tmp/all/proc
+    """)  # fmt: skip
+    for name in ("up", "whole", "in/../up"):
+        ends(oven, "cp", f"test:/tmp/all/{name}/file", tmp_path / "copy")
+        assert (tmp_path / "copy").read_text() == "own\n"
+        (tmp_path / "copy").unlink()
+    assert "symbolic links" in ends(oven, "cp", "test:/tmp/all/itself/f", tmp_path / "f", code=3)
+    said = ends(oven, "cp", "test:/tmp/all/proc/etc", tmp_path / "f", code=3)
+    assert "not entered" in said
+    (tmp_path / "back").write_text("back")
+    ends(oven, "cp", tmp_path / "back", "test:/tmp/all/up")
+    assert inside(rig, "cat /tmp/all/in/back") == "back"
+
+
+def test_nothing_is_written_into_what_need_not_answer(rig: Rig, oven: Oven, tmp_path: Path) -> None:
+    """A copy into a folder stops where the container has mounted a file system of that kind."""
+    inside(rig, "mkdir /tmp/to /tmp/to/proc; mount -t proc proc /tmp/to/proc")
+    (tmp_path / "to/proc").mkdir(parents=True)
+    (tmp_path / "to/proc/file").touch()
+    said = ends(oven, "cp", tmp_path / "to", "test:/tmp/")
+    assert "left out `proc`: it lies on a file system that is not entered" in said
+
+
+# What lies there is odd itself
+
+
+def _fifo(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def _link(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to("passwd")
+
+
+def _endless(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(9 << 40)
+
+
+def _long_line(path: Path) -> None:
+    path.write_bytes(b"root:x:0:0::/:" + b"/" * (1 << 22) + b"\n")
+
+
+def _number(path: Path) -> None:
+    path.write_text(f"root:x:{'9' * 5000}:0::/:/bin/sh\nann:x:1000:{'1' * 5000}::/:/bin/sh\n")
+
+
+ODD: dict[Callable[[Path], None], str] = {
+    _fifo: "cannot be read: not a regular file",
+    _link: "there is no user `ann`",
+    _endless: "cannot be read: larger than",
+    _long_line: "there is no user `ann`",
+    _number: "there is no user `ann`",
+}
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda one: one.__name__)
+def test_odd_tables_of_users_are_told(
+    odd: Callable[[Path], None], rig: Rig, oven: Oven, tmp_path: Path
+) -> None:
+    """A table of users that is no file, or none that could be meant, is an error in one line."""
+    current = state.read(rig.places, "test")
+    assert current is not None
+    with mounts.file_owner(load(rig.places, "test").first_id):
+        odd(Path(f"/proc/{current.pid}/root/etc/passwd"))
+    code = 3 if "cannot be read" in ODD[odd] else 7
+    assert ODD[odd] in ends(oven, "exec", "--user", "ann", "test", "--", "true", code=125)
+    assert ODD[odd] in ends(oven, "cp", "--owner", "ann", __file__, "test:/tmp/f", code=code)
+    ends(oven, "diff", "test")
+    ends(oven, "diff", "test", "--as-overlay", tmp_path / "made")
+    ends(oven, "snapshot", "create", "test")
+    ends(oven, "stop", "test")
+    ends(oven, "export", "test", "-o", tmp_path / "file.oven")
+    assert (tmp_path / "file.oven").stat().st_size < 64 << 20
+
+
+def test_sparse_files_fill_no_disk(stopped: Rig, oven: Oven, tmp_path: Path) -> None:
+    """Holes stay holes, and what would be written as zeros is left out and named."""
+    with upper(stopped, "srv/large").open("wb") as file:
+        file.truncate(9 << 40)
+    with upper(stopped, "srv/holes").open("wb") as file:
+        file.seek(64 << 20)
+        file.write(b"end")
+    said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made")
+    assert "/srv/large: left out: larger than 1024 MiB" in said
+    ends(oven, "cp", "test:/srv", tmp_path / "srv")
+    for copy in (
+        tmp_path / "made/overlay/srv/holes",
+        tmp_path / "srv/holes",
+        tmp_path / "srv/large",
+    ):
+        assert copy.stat().st_blocks * 512 < 1 << 20
+    assert (tmp_path / "srv/large").stat().st_size == 9 << 40
+    done = oven("cp", "test:/srv", "-")
+    assert "left out `srv/large`: a stream would hold its holes as zeros" in text(done.stderr)
+
+
+def test_no_start_waits_for_a_table_of_users(stopped: Rig, oven: Oven) -> None:
+    """The OCI runtime reads the tables too: what it would wait for is refused before it does."""
+    _fifo(upper(stopped, "etc/passwd"))
+    said = ends(oven, "start", "test", code=3)
+    assert "`/etc/passwd` in the container cannot be read: not a regular file" in said
+
+
+def test_a_file_of_many_names_takes_room_once(stopped: Rig, oven: Oven, tmp_path: Path) -> None:
+    """What is little inside does not become much on the disk of who asks."""
+    upper(stopped, "srv/0").write_bytes(bytes(1 << 20))
+    for count in range(1, 50):
+        upper(stopped, f"srv/{count}").hardlink_to(upper(stopped, "srv/0"))
+    ends(oven, "diff", "test", "--as-overlay", tmp_path / "made")
+    assert len({path.stat().st_ino for path in (tmp_path / "made/overlay/srv").iterdir()}) == 1
+
+
+def test_a_file_that_grows_ends_where_it_did_when_it_was_seen(tmp_path: Path) -> None:
+    """Reading comes to an end, however fast somebody inside writes."""
+    size = 3 << 20
+    (tmp_path / "file").write_bytes(bytes(size))
+    with TreeIO(tmp_path) as tree:
+        found = found_in(tree, "file")
+        assert found is not None
+        for piece in found.pieces():
+            size -= len(piece)
+            assert size >= 0
+            with (tmp_path / "file").open("ab") as file:
+                file.write(piece)
+    assert size == 0
+
+
+# Leases and locks
+
+
+@pytest.fixture
+def leased(rig: Rig) -> Iterator[Path]:
+    """Hold a lease on the table of users, as root inside once could."""
+    inside(rig, "touch /etc/passwd")
+    old = signal.signal(signal.SIGIO, signal.SIG_IGN)  # tells that somebody else wants the file
+    fd = os.open(upper(rig, "etc/passwd"), os.O_RDWR)
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    yield upper(rig, "etc/passwd")
+    os.close(fd)
+    signal.signal(signal.SIGIO, old)
+
+
+def test_nobody_waits_for_a_lease(leased: Path, oven: Oven, tmp_path: Path) -> None:
+    """A lease (fcntl(2)) makes whoever opens the file wait for 45 seconds: it is told instead."""
+    assert "holds a lease" in ends(oven, "exec", "test", "--", "true", code=125)
+    assert "holds a lease" in ends(oven, "cp", "test:/etc/passwd", tmp_path / "f", code=3)
+
+    assert "holds a lease" in ends(oven, "diff", "test", code=3)
+    assert "left out `passwd`: somebody" in ends(oven, "cp", "test:/etc", tmp_path / "etc")
+    assert (tmp_path / "etc/group").exists()
+
+
+def test_locks_hold_up_nobody(rig: Rig, oven: Oven, tmp_path: Path) -> None:
+    """Locks are among those who ask for them."""
+    inside(rig, "touch /etc/passwd")
+    with upper(rig, "etc/passwd").open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        ends(oven, "exec", "test", "--", "true")
+        ends(oven, "cp", "test:/etc/passwd", tmp_path / "f")
+
+
+# Copies out
+
+
+@pytest.fixture
+def source(stopped: Rig) -> Rig:
+    upper(stopped, "srv/file").write_text("content\n")
+    upper(stopped, "srv/folder/file").write_text("content\n")
+    return stopped
+
+
+def node(path: Path, minor: int) -> Path:
+    os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+    return path
+
+
+def test_devices_and_pipes_of_the_host_are_written_into(
+    source: Rig, oven: Oven, tmp_path: Path
+) -> None:
+    """A copy to /dev/null and its like leaves them what they are."""
+    null = node(tmp_path / "null", 3)
+    ends(oven, "cp", "test:/srv/file", null)
+    assert stat.S_ISCHR(null.lstat().st_mode)
+    assert "no space left" in ends(oven, "cp", "test:/srv/file", node(tmp_path / "full", 7), code=3)
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    ends(oven, "cp", "test:/srv/file", tmp_path / "fifo")
+    assert os.read(reader, 100) == b"content\n"
+    os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "fifo").lstat().st_mode)
+    assert oven("cp", "test:/srv/file", "/dev/stdout").stdout == b"content\n"
+    assert oven("cp", "test:/srv/file", "/dev/stderr").stderr == b"content\n"
+    assert "not a regular file" in ends(oven, "cp", "test:/srv/folder", null, code=3)
+
+
+def test_what_is_neither_file_nor_link_nor_folder_is_replaced_nowhere(
+    source: Rig, oven: Oven, tmp_path: Path
+) -> None:
+    """Sockets and devices of the host stay, at the end of a copy and within it."""
+    top = tmp_path / "srv"
+    (top / "folder").mkdir(parents=True)
+    os.mkfifo(top / "file")
+    memory = node(top / "folder/file", 8)
+    before = [path.lstat() for path in (top / "file", memory)]
+    assert "is not replaced" in ends(oven, "cp", "test:/srv/file", memory, code=3)
+    said = ends(oven, "cp", "test:/srv", tmp_path)
+    assert said.count("left out `file`") == 2
+    assert [path.lstat().st_ino for path in (top / "file", memory)] == [s.st_ino for s in before]
+    said = ends(oven, "cp", top / "folder/file", "test:/dev", code=0)
+    assert "left out `file`" in said
+
+
+@pytest.mark.parametrize("what", ["srv/folder", "srv/folder/.", "srv/file"])
+def test_a_link_that_a_copy_made_is_not_followed_by_the_next(
+    source: Rig, oven: Oven, tmp_path: Path, what: str
+) -> None:
+    """A container does not choose where the host's root writes by what it once was copied as."""
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    upper(source, "srv/link").symlink_to(chosen)
+    ends(oven, "cp", "test:/srv/link", tmp_path / "copy")
+    assert (tmp_path / "copy").is_symlink()
+    for form in ("copy", "copy/", "copy/."):
+        said = ends(oven, "cp", f"test:/{what}", f"{tmp_path}/{form}", code=7)
+        assert "is a link, which an earlier copy may have brought" in said
+    ends(oven, "cp", "test:/srv/link", tmp_path / "copy")
+    assert list(chosen.iterdir()) == []
+
+
+def test_a_link_within_a_copy_is_not_followed_either(
+    source: Rig, oven: Oven, tmp_path: Path
+) -> None:
+    """The same below the top: a file takes the link's place, a folder is left out and named."""
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv/folder").symlink_to(chosen)
+    (tmp_path / "srv/file").symlink_to(chosen / "file")
+    said = ends(oven, "cp", "test:/srv", tmp_path)
+    assert "left out `folder`" in said
+    assert list(chosen.iterdir()) == []
+    assert (tmp_path / "srv/file").read_text() == "content\n"
+    assert not (tmp_path / "srv/file").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "path", ["var/lib/apt/extended_states", "var/lib/dpkg/info/new.list", "var/lib/dpkg/status"]
+)
+def test_odd_tables_of_packages_are_told(
+    stopped: Rig, oven: Oven, tmp_path: Path, path: str
+) -> None:
+    """Tables of packages that do not end are an error in one line."""
+    upper(stopped, "var/lib/dpkg/status").write_text(
+        "Package: new\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
+    )
+    _endless(upper(stopped, path))
+    said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made", code=3)
+    assert f"the table of packages cannot be read: `/{path}`: larger than" in said
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "\u0661", "-1", "65536", " 1", "1_0", ""])
+def test_numbers_of_others_have_a_length(text: str) -> None:
+    """Numbers are plain digits and within their bounds, however many zeros come first."""
+    assert number(text, 65535) is None
+    assert number("0" * 5000 + "65535", 65535) == 65535
+    assert number("0", 65535) == 0
