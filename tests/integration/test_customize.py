@@ -123,7 +123,7 @@ class Kitchen:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base"))
+    return make_base(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -45,11 +45,10 @@ UNIT = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
 class Shop:
     """A base tree, and a choice of packages to put on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, base: Path) -> None:
         self.folder = folder
         self.store = Store(folder / "store")
         self.tools = Tools(self.store, on_host, Net(Silent()), Silent(), 2)
-        base = make_base(folder)
         self.base = self.store.keep_tree(linked_copy(base, folder / "copy"), epoch=EPOCH)
         self.library = next(base.glob("usr/lib/*/libzstd.so.1.*"))
 
@@ -102,7 +101,7 @@ def unit(name: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    return Shop(tmp_path_factory.mktemp("shop"))
+    return Shop(tmp_path_factory.mktemp("shop"), make_base(tmp_path_factory))
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,12 @@
 """Base trees and small packages for tests of what is done to a tree."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from builder.model.lock import Package
 from builder.store import Store
@@ -11,11 +14,20 @@ from builder.store import Store
 EPOCH = 1_700_000_000
 
 
-def make_base(folder: Path) -> Path:
-    """Bootstrap a real bookworm with the host's mmdebstrap and its apt sources."""
-    root = folder / "root"
+def make_base(factory: pytest.TempPathFactory) -> Path:
+    """Bootstrap a real bookworm with the host's mmdebstrap and its apt sources.
+
+    The first who asks makes it, once for all workers. It is only copied from.
+    """
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    root = folder / "bookworm-of-mmdebstrap"
     argv = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=systemd-sysv", "bookworm"]
-    subprocess.run([*argv, str(root)], check=True, capture_output=True)
+    with (folder / "bookworm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            subprocess.run([*argv, str(root)], check=True, capture_output=True)
     return root
 
 

@@ -25,11 +25,18 @@ PORT = 18399
 ASK = r"""
 use IO::Socket::IP;
 use Socket;
+my @answers;
 for (@ARGV) {
-    my ($kind, $address, $port) = split / /;
+    my $child = open(my $answer, "-|");  # side by side, since what is dropped is waited for
+    push @answers, $answer;
+    if (!$child) { ask($_); exit }
+}
+print <$_> for @answers;
+sub ask {
+    my ($kind, $address, $port) = split / /, shift;
     my $socket = IO::Socket::IP->new(PeerHost => $address, PeerPort => $port,
         Type => $kind eq "tcp" ? SOCK_STREAM : SOCK_DGRAM, Timeout => 3);
-    if (!$socket) { print "$kind $address: $!\n"; next }
+    if (!$socket) { print "$kind $address: $!\n"; return }
     my $data = "";
     $socket->send("?") if $kind eq "udp";
     my $bits = ""; vec($bits, fileno $socket, 1) = 1;
