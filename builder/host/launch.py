@@ -42,6 +42,8 @@ class Program(msgspec.Struct, frozen=True):
     """Other descriptors that it inherits."""
     guarded: bool = False
     """Whether a guard ends it, so that the kernel need not when this process dies."""
+    apart: bool = False
+    """Whether it has nothing to do with who has started it, and ignores no signal for that one."""
 
 
 def launch(
@@ -128,8 +130,15 @@ def _fork(
     parent = os.getpid()
     trouble, report = os.pipe()
     waiting, go = os.pipe()
-    pid = os.fork()
+    # Nothing may come between the fork and the care for the child, which others wait for.
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, *_FROM_TERMINAL})
+    try:
+        pid = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        raise
     if pid == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
         os.close(go)
         with contextlib.suppress(BaseException):
             work(_tied(parent, prepare, waiting), report)
@@ -138,6 +147,7 @@ def _fork(
     os.close(waiting)
     try:
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, old)
             if beside is not None:
                 beside(pid)
             with contextlib.suppress(BrokenPipeError):  # it has failed, and reports that
@@ -240,6 +250,9 @@ def _exec(program: Program) -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         # Python ignores these two; a program must not inherit that (signal(7)).
         signal.signal(number, signal.SIG_DFL)
+    if program.apart:
+        for number in {*FORWARDED, *_FROM_TERMINAL}:
+            signal.signal(number, signal.SIG_DFL)
     os.execve(program.argv[0], list(program.argv), {**CLEAN_ENVIRONMENT, **program.env})
 
 

@@ -151,7 +151,7 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
         argv = _monitor(places, container, runtime, folder)
         host, own_cgroups = _host(places, container), hierarchies.available()
         monitor = launch.launch(
-            launch.Program(argv, environment, (null, null, told), (tell, folder)),
+            launch.Program(argv, environment, (null, null, told), (tell, folder), apart=True),
             lambda: _enter(here, host, own_cgroups=own_cgroups),
             lambda child: limits.join(places, container, child),
         )

@@ -1,5 +1,6 @@
 """Commands cut off in the middle, or that gave up: whoever comes next, even to look, mends it."""
 
+import contextlib
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from builder.host import cgroups, watch
+from builder.model.errors import StageError
 from builder.model.progress import Silent
 from builder.runtime import lifecycle, state
 from builder.runtime.container import Init, cgroup_of, volatile_of
@@ -255,3 +257,60 @@ def test_what_is_to_outlive_its_terminal_does(rig: Rig, oven: Oven) -> None:
     go(oven)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out
+
+
+def test_a_container_ignores_no_signal_that_its_starter_did(rig: Rig) -> None:
+    """As `nohup` has it, or a command that was asked to end and starts again what ran before."""
+    begin = """
+    import signal
+    from builder.model.progress import Silent
+    from builder.runtime import lifecycle
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    lifecycle.start(places, "test", Silent(), timeout=0.1)
+    """
+    rig.call(begin).communicate()
+    current = state.read(rig.places, "test")
+    assert current is not None
+    for pid in (current.pid, current.monitor):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        ignored = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            assert not ignored & 1 << number - 1
+
+
+FORKS = """
+import os, signal, sys
+from builder.host import launch
+from builder.model.progress import Silent
+from builder.runtime import lifecycle
+from builder.runtime.exec import capture
+
+class Ended(BaseException):
+    pass
+
+def end(number, frame):
+    raise Ended
+
+def fork(fork=os.fork):
+    pid = fork()
+    if pid and sys._getframe(1).f_code.co_name == "_fork":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return pid
+
+signal.signal(signal.SIGTERM, end)
+os.fork = fork
+try:
+    capture(places, "test", ("true",))
+except Ended:
+    print("ended")
+"""
+
+
+def test_a_signal_between_a_fork_and_the_care_for_the_child_leaves_nobody(rig: Rig) -> None:
+    """The child would wait for us, we for the guard, and that until nobody has its pipe."""
+    with contextlib.suppress(StageError):  # it waits for /go
+        lifecycle.start(rig.places, "test", Silent(), timeout=0.1)
+    process = rig.call(FORKS)
+    out, err = process.communicate(timeout=30)
+    assert out == b"ended\n", err
