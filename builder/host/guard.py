@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from builder.host import processes
+
 # An OCI runtime starts a command among the processes of a container, and that one lives on when the
 # runtime is killed: nothing that the kernel does for children of a killed process reaches it. So a
 # process stands by that only waits for the end of ours, which closes a pipe; then it ends the
@@ -33,6 +35,7 @@ class Guard:
         `litter` are files to remove afterwards; `terminal` is what tcgetattr(3) said of stdin, to
         be restored.
         """
+        self._runtime = 0
         reading, self._writing = map(_above_streams, os.pipe())
         # Blocked in the guard from its first instruction on: a terminal may go at any moment.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEAF_TO)
@@ -63,9 +66,14 @@ class Guard:
             os.kill(self._pid, signal.SIGKILL)
         os.close(self._writing)
         os.waitpid(self._pid, 0)
+        if error is not None and self._runtime:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._runtime, 0)
+            processes.reap_adopted()
 
     def over(self, runtime: int) -> None:
         """Tell the guard whose commands it ends."""
+        self._runtime = runtime
         os.write(self._writing, f"{runtime}\n".encode())
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import mounts, process
+from builder.host import mounts, process, processes
 from builder.host.guard import end_command
 from builder.host.process import CLEAN_ENVIRONMENT, Command, missing_program
 from builder.model.errors import HostError, OvenError
@@ -54,6 +54,8 @@ def launch(
     `beside` is given that pid and done in this process meanwhile; the program begins after it.
     What goes wrong before that is raised here. The child dies with this process.
     """
+    if program.guarded:
+        mounts.adopt_orphans()
     work = partial(_become, program)
     return _fork(work, prepare, program.argv, beside)
 
@@ -169,6 +171,7 @@ def _kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         end_command(pid)
         os.waitpid(pid, 0)
+        processes.reap_adopted()
 
 
 def _tied(parent: int, prepare: Callable[[], None], waiting: int) -> Callable[[], None]:

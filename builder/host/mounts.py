@@ -52,6 +52,7 @@ _MOVE_MOUNT_T_EMPTY_PATH = 0x40
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_SECUREBITS = 28
+_PR_SET_CHILD_SUBREAPER = 36
 _SECBIT_NO_SETUID_FIXUP = 1 << 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -273,6 +274,11 @@ def die_with_parent() -> None:
 def live_on() -> None:
     """Take back `die_with_parent`."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+
+
+def adopt_orphans() -> None:
+    """Have what loses its parent below this process become its child (prctl(2))."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
 
 
 def close_on_exec(first: int) -> None:

@@ -117,6 +117,19 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def reap_adopted() -> None:
+    """Reap what has lived in containers and is a child of ours by now (`adopt_orphans`).
+
+    Until somebody does, the container's init cannot end (pid_namespaces(7)), and the first process
+    of a host may take its time.
+    """
+    here = depth_and_inner_pid(os.getpid())[0]
+    for pid in children(os.getpid()):
+        if depth_and_inner_pid(pid)[0] > here:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
 def below(pid: int) -> list[int]:
     """List what a process has started, and those in turn."""
     return [each for child in children(pid) for each in (child, *below(child))]

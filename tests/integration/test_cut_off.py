@@ -7,6 +7,7 @@ import pty
 import shutil
 import signal
 import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +20,9 @@ from builder.model.progress import Silent
 from builder.runtime import lifecycle, state
 from builder.runtime.container import Init, cgroup_of, volatile_of
 from builder.runtime.state import State
-from tests.support.container import Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.container import PREAMBLE, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
-from tests.support.oven import Oven, text
+from tests.support.oven import CHECKOUT, Oven, text
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:systemd-notify")
 
@@ -314,3 +315,27 @@ def test_a_signal_between_a_fork_and_the_care_for_the_child_leaves_nobody(rig: R
     process = rig.call(FORKS)
     out, err = process.communicate(timeout=30)
     assert out == b"ended\n", err
+
+
+UNREAPED = """
+import subprocess, sys
+sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)
+"""
+"""The first process of a host that takes its time to reap those who have lost their parents."""
+GIVES_UP = """
+from builder.model.progress import Silent
+from builder.runtime import lifecycle
+from builder.runtime.exec import capture
+lifecycle.start(places, "test", Silent())
+assert capture(places, "test", ("sleep", "1000"), timeout=0.5)[0] == 137
+print(lifecycle.stop(places, "test", timeout=10))
+"""
+
+
+def test_a_command_that_was_given_up_does_not_keep_its_container_from_ending(rig: Rig) -> None:
+    (rig.places.data / "containers/test/upper/go").touch()
+    code = PREAMBLE.format(home=rig.places.data) + GIVES_UP
+    around = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    argv = [*around, sys.executable, "-c", UNREAPED, "-c", code]
+    done = subprocess.run(argv, capture_output=True, timeout=60, cwd=CHECKOUT)
+    assert done.stdout == b"True\n", done.stderr
