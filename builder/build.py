@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from builder import __version__
 from builder.distros import Sources
-from builder.formats.overlay import Variables, errors_below, read_overlay, renderer_version
+from builder.formats.overlay import errors_below, read_overlay, renderer_version
+from builder.formats.rendering import Variables
 from builder.model.lock import Lock, Package
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.value import Digest, digest_of

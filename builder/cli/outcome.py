@@ -1,6 +1,7 @@
 """The outcome of a command: every way that it can end becomes text and an exit status."""
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -39,13 +40,7 @@ def told(work: Callable[[], object]) -> int:
         show(error)
         return error.exit_code
     except OSError as error:
-        from builder.cli.report import show
-        from builder.host.files import disk_error
-
-        if (told := disk_error(error)) is None:
-            return _bug()
-        show(told)
-        return told.exit_code
+        return _of_the_system(error)
     except Exception:  # noqa: BLE001  # the one place that turns a bug into a line and a log
         return _bug()
     return code if isinstance(code, int) else 0
@@ -83,6 +78,21 @@ def _tell(text: str) -> None:
     with contextlib.suppress(OSError):  # nobody may be there any more, which stops nothing
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+
+
+def _of_the_system(error: OSError) -> int:
+    from builder.cli.report import show
+    from builder.host import terminal
+    from builder.host.files import disk_error
+
+    if error.errno == errno.EIO and terminal.has_gone():
+        # Whoever leads the session has got the signal, and we may be faster.
+        _leave_lost_streams()
+        return 128 + signal.SIGHUP
+    if (told := disk_error(error)) is None:
+        return _bug()
+    show(told)
+    return told.exit_code
 
 
 def _bug() -> int:

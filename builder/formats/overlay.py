@@ -1,25 +1,23 @@
 """Overlays: the recipe's own files, rendered and put into a tree."""
 
-import difflib
 import hashlib
 import itertools
 import os
 import posixpath
-import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, SimpleNamespace
 from typing import Literal
 
 import msgspec
 
 from builder.formats.project import Project, unreadable
+from builder.formats.rendering import Variables, lowered, render
 from builder.host.files import disk_errors
 from builder.host.treeio import TREES_FAULT, TreeIO
-from builder.model.errors import OvenError, RecipeError, Span
+from builder.model.errors import OvenError, RecipeError
 from builder.model.value import Value
 from builder.store import Store
 from builder.store.damage import checked_blob
@@ -30,7 +28,6 @@ from builder.store.damage import checked_blob
 # keeps no more than that; folders that the tree has already stay as they are.
 
 SUFFIX = ".j2"
-TEMPLATE_LIMIT = 1 << 20
 FOLDER = "overlay"
 
 Kind = Literal["file", "template", "symlink", "dir"]
@@ -50,25 +47,6 @@ class OverlayEntry(Value, frozen=True, kw_only=True):
     def source(self) -> Path:
         """The file that a person wrote, relative to the recipe's folder."""
         return Path(FOLDER, self.path + (SUFFIX if self.kind == "template" else ""))
-
-
-class Variables(Value, frozen=True, kw_only=True):
-    """All that a template may see."""
-
-    parameters: dict[str, str | int | bool]
-    template: dict[str, str]
-    """`name` and `summary`."""
-    base: dict[str, str]
-    """`distro`, `suite` and `arch`."""
-
-    def names(self) -> list[str]:
-        """Give every name as a template writes it."""
-        groups: Mapping[str, Mapping[str, object]] = {
-            "parameters": self.parameters,
-            "template": self.template,
-            "base": self.base,
-        }
-        return [f"{group}.{name}" for group, values in groups.items() for name in sorted(values)]
 
 
 # Reading
@@ -214,98 +192,9 @@ def render_overlay(
     entries: tuple[OverlayEntry, ...], variables: Variables, store: Store
 ) -> dict[str, bytes]:
     """Render every template of an overlay, by target path."""
-    return {
-        entry.path: render(
-            (_blob(store, entry)).read_bytes(), variables=variables, source=entry.source
-        )
-        for entry in entries
-        if entry.kind == "template"
-    }
-
-
-def render(text: bytes, *, variables: Variables, source: Path) -> bytes:
-    """Render one template; `source` is the file that errors name.
-
-    It runs in a sandbox without a loader: it can read no file, call nothing unsafe and change
-    nothing, and a name that does not exist is an error.
-    """
-    # Imported here: only a build that has templates needs it, and it is slow to load.
-    from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    if len(text) > TEMPLATE_LIMIT:
-        raise RecipeError(f"a template is at most {TEMPLATE_LIMIT} bytes", at=source)
-    try:
-        written = text.decode()
-    except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        raise RecipeError("a template must be UTF-8 text", at=Span(source, line)) from error
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    # Attributes, not dictionary items: `parameters.items` must be the parameter of that name.
-    seen = {
-        "parameters": SimpleNamespace(**variables.parameters),
-        "template": SimpleNamespace(**variables.template),
-        "base": SimpleNamespace(**variables.base),
-    }
-    try:
-        code: CodeType = environment.compile(written, str(source), str(source))
-        return Template.from_code(environment, code, {}).render(seen).encode()
-    except TemplateSyntaxError as error:
-        problem = (error.message or "syntax error").rstrip(".")
-        at = _span(source, written, error.lineno, None)
-        raise RecipeError(_lower(problem), at=at) from error
-    # A template is a program: apart from Jinja2's own errors it can divide by zero and the like.
-    except (
-        TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError,
-        ValueError,
-    ) as error:  # fmt: skip
-        raise _failed(error, source, written, variables) from error
-
-
-def _failed(error: Exception, source: Path, written: str, variables: Variables) -> RecipeError:
-    from jinja2 import UndefinedError
-
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(source):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(error, UndefinedError):
-        name = (re.findall(r"'([^']*)'", str(error)) or [""])[-1]
-        return RecipeError(
-            f"`{name}` is not defined",
-            at=_span(source, written, line, name),
-            hint=_nearest(name, variables),
-        )
-    problem = _lower(str(error).rstrip(".")) or type(error).__name__
-    if "no loader" in problem:
-        problem = "a template cannot read other files"
-    return RecipeError(problem, at=_span(source, written, line, None))
-
-
-def _nearest(name: str, variables: Variables) -> str:
-    names = variables.names()
-    last = {known.rpartition(".")[2]: known for known in reversed(names)}
-    if close := difflib.get_close_matches(name, last, n=1):
-        return f"did you mean `{last[close[0]]}`?"
-    return "a template sees " + ", ".join(f"`{known}`" for known in names)
-
-
-def _span(source: Path, written: str, line: int | None, name: str | None) -> Span:
-    lines = written.splitlines()
-    if line is None or not 1 <= line <= len(lines):
-        return Span(source, line)
-    text = lines[line - 1]
-    if name and (found := re.search(rf"\b{re.escape(name)}\b", text)):
-        return Span(source, line, found.start() + 1, len(name), text)
-    start = max(text.find("{{"), text.find("{%"), 0)
-    return Span(source, line, start + 1, max(len(text.rstrip()) - start, 1), text)
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    templates = {entry.source: entry for entry in entries if entry.kind == "template"}
+    texts = {source: _blob(store, entry).read_bytes() for source, entry in templates.items()}
+    return {templates[source].path: text for source, text in render(texts, variables).items()}
 
 
 # Applying
@@ -331,8 +220,9 @@ def apply_overlay(
         except OSError as error:
             if error.errno not in TREES_FAULT:
                 raise
+            problem = lowered(error.strerror or str(error))
             raise RecipeError(
-                f"cannot put `/{entry.path}` into the tree: {_lower(error.strerror or str(error))}",
+                f"cannot put `/{entry.path}` into the tree: {problem}",
                 at=entry.source,
                 hint="the base or a package has something of another kind in its way",
             ) from error

@@ -38,6 +38,8 @@ _FREEZES = 10
 """Seconds that processes may take to leave the kernel, where they cannot be frozen."""
 _LATECOMERS = 100
 """How often a cgroup is emptied again, into which a process has come meanwhile."""
+_MOST_BELOW = {"cgroup.max.descendants": 4096, "cgroup.max.depth": 32}
+"""Cgroups in a container, which has some dozens: each is memory and work of the host's kernel."""
 _DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
 
 
@@ -148,12 +150,15 @@ def join(name: str, pid: int) -> None:
 def delegate(name: str, owner: int) -> None:
     """Let the root of a container arrange the cgroups that it sees.
 
-    Limits stay the host's: their files keep their owner (cgroup-v2.rst, "Delegation").
+    Limits stay the host's: their files keep their owner (cgroup-v2.rst, "Delegation"). One of them
+    is how many there may be; version 1 has none.
     """
     if not available():
         return
     folder = f"{_PARENT}/{name}/guest"
     with _unified() as root:
+        for leaf, most in _MOST_BELOW.items():
+            _write(root, f"{folder}/{leaf}", str(most).encode())
         for path in (folder, *(f"{folder}/{leaf}" for leaf in _DELEGATED)):
             os.chown(path, owner, owner, dir_fd=root, follow_symlinks=False)
 

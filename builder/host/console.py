@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 
+from builder.host import terminal
 from builder.host.guard import Guard
 
 # conmon listens at `attach` in the bundle and takes commands at the fifo `ctl` (its conn_sock.c and
@@ -40,13 +41,10 @@ def attach(bundle: Path) -> Ending:
     with _connected(bundle / "attach") as connection:
         if not os.isatty(0):
             return _join(connection, None)
-        settings = termios.tcgetattr(0)
-        with Guard((), settings), _sized(bundle / "ctl"):
-            try:
-                tty.setraw(0, termios.TCSADRAIN)  # what was typed already counts
-                return _join(connection, 0)
-            finally:
-                termios.tcsetattr(0, termios.TCSADRAIN, settings)
+        before = terminal.settings()
+        with Guard((), before), _sized(bundle / "ctl"), terminal.given_back(before):
+            tty.setraw(0, termios.TCSADRAIN)  # what was typed already counts
+            return _join(connection, 0)
 
 
 def _join(connection: socket.socket, typed: int | None) -> Ending:

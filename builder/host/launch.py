@@ -88,8 +88,9 @@ def attend(pid: int, first: Callable[[], None], pass_on: Callable[[int, Sender],
                 return _shell_status(status)
             got = signal.sigwaitinfo(watched)
             if got.si_signo != signal.SIGCHLD:
-                sender = Sender.TERMINAL if got.si_code == _SI_KERNEL else Sender.PROGRAM
-                pass_on(got.si_signo, sender)
+                # When it goes, though, the one that leads the session hears of it alone.
+                to_all = got.si_code == _SI_KERNEL and got.si_signo in _FROM_TERMINAL
+                pass_on(got.si_signo, Sender.TERMINAL if to_all else Sender.PROGRAM)
     finally:
         _drop_pending(watched)
         signal.pthread_sigmask(signal.SIG_SETMASK, old)

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from builder.host import redirects
+from builder.host.arriving import SlowError, pieces
 from builder.host.crowd import Crowd, side_by_side
 from builder.host.files import disk_errors
 from builder.model.errors import UpstreamError
@@ -308,21 +309,22 @@ def _continues(response: "requests.Response", offset: int) -> bool:
 
 
 def _chunks(response: "requests.Response") -> Iterator[bytes]:
-    import requests
+    import urllib3
 
-    # A short answer is noticed by its length; as an error it would cost what came last.
-    response.raw.enforce_content_length = False
     try:
-        yield from response.iter_content(CHUNK)
-    except requests.RequestException as error:
+        yield from pieces(response)
+    except SlowError as error:
+        raise _BrokenError("the mirror sends next to nothing") from error
+    except urllib3.exceptions.HTTPError as error:
         raise _BrokenError(_why(error)) from error
 
 
 def _why(error: BaseException) -> str:
     """Dig out what the system said; the outer errors are long and repeat the URL."""
     import requests
+    import urllib3
 
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return "the mirror does not answer in time"
     inner: BaseException | None = error
     while inner is not None:

@@ -282,10 +282,14 @@ def failed(command: Command, done: Done, problem: str | None = None) -> StageErr
     )
 
 
-def hung(command: Command) -> HostError:
+class HungError(HostError):
+    """A command has not ended in its time."""
+
+
+def hung(command: Command) -> HungError:
     """Make the error for a command whose time is over."""
     program = Path(command.argv[0]).name
-    return HostError(
+    return HungError(
         f"`{program}` has not ended in {command.limit:g} seconds, and is given up",
         hint=f"see whether `{program}` works on this host at all: `{command}`",
     )

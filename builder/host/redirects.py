@@ -29,6 +29,8 @@ def session() -> "requests.Session":
             if target and (why := _objection(resp.url, urljoin(resp.url, target))):
                 resp.close()
                 raise InwardError(why)
+            if target:
+                resp.close()  # or it would be read to an end that need not come
             return target
 
     made = Careful()

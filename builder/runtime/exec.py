@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from builder.host import launch
+from builder.host import launch, terminal
 from builder.host.guard import Guard, Settings
 from builder.host.places import Places
-from builder.model.errors import ConflictError, HostError, OvenError, RecipeError
+from builder.model.errors import ConflictError, HostError, OvenError
 from builder.runtime import engine, inside, journal, orphans, room, spec, state
 from builder.runtime.container import check_name, load, volatile_of
 from builder.runtime.state import State
@@ -45,16 +45,11 @@ def exec_command(places: Places, name: str, call: Call) -> int:
     When this process is killed, the command and all of its session end.
     """
     current = _running(places, name)
-    terminal = _terminal() if call.tty else None
-    try:
-        with _program(places, name, current, call, terminal) as (program, guard):
-            pid = launch.launch(program, _way_in(places, name, current), guard.over)
-            return launch.attend(pid, lambda: None, _forward_to(pid))
-    finally:
-        if terminal is not None:
-            import termios
-
-            termios.tcsetattr(0, termios.TCSADRAIN, terminal)
+    before = terminal.settings() if call.tty else None
+    with terminal.given_back(before), _program(places, name, current, call, before) as made:
+        program, guard = made
+        pid = launch.launch(program, _way_in(places, name, current), guard.over)
+        return launch.attend(pid, lambda: None, _forward_to(pid))
 
 
 def enter(places: Places, name: str, user: str = "root") -> int:
@@ -148,19 +143,6 @@ def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:
     return enter
 
 
-def _terminal() -> Settings:
-    """Give how the terminal is set; the runtime makes it raw, and may be killed."""
-    import termios
-
-    try:
-        return termios.tcgetattr(0)
-    except termios.error:
-        raise RecipeError(
-            "there is no terminal to give to the command",
-            hint="leave out `-t` where input comes from a pipe or a file",
-        ) from None
-
-
 def _resolve(name: str, current: State, call: Call) -> spec.Process:
     with inside.root_of(name, current.pid) as tree:
         user = inside.find_user(tree, call.user)
@@ -177,7 +159,7 @@ def _resolve(name: str, current: State, call: Call) -> spec.Process:
 
 @contextlib.contextmanager
 def _program(
-    places: Places, name: str, current: State, call: Call, terminal: Settings | None = None
+    places: Places, name: str, current: State, call: Call, before: Settings | None = None
 ) -> Iterator[tuple[launch.Program, Guard]]:
     """Give the call of the runtime, and its guard; two files last as long as it may use them."""
     process = _resolve(name, current, call)
@@ -189,7 +171,7 @@ def _program(
         file.write_bytes(msgspec.json.encode(spec.process_part(process, room.open_files())))
         runtime = engine.of_container(places, name, current)
         argv = (*engine.command(runtime, places, name, log), "exec", "--process", str(file), name)
-        with Guard((file, log), terminal) as guard:
+        with Guard((file, log), before) as guard:
             yield launch.Program(argv, guarded=True), guard
         complaint = engine.complaint(log)
         if complaint is not None:

@@ -2,14 +2,13 @@
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from builder.host import cgroups, hierarchies, launch, processes
+from builder.host import cgroups, hierarchies, launch, processes, terminal
 from builder.host.places import Places
 from builder.host.process import PROMPT
 from builder.host.removal import remove_tree
@@ -42,9 +41,10 @@ def run_command(places: Places, container: Container, order: Order) -> int:
     limits.check(places, container)
     inside.check_folder(order.cwd)
     room.plain_umask()
+    before = terminal.settings() if order.tty else None
     container, lock = storage.make_ephemeral(places, container)
     try:
-        with _terminal_kept(order.tty):
+        with terminal.given_back(before):
             return _run(places, container, order)
     finally:
         try:
@@ -161,21 +161,6 @@ def _inside(runtime: int) -> list[int]:
 
 def _nothing() -> None:
     """Connect nothing; the container has only the loopback interface."""
-
-
-@contextmanager
-def _terminal_kept(tty: bool) -> Iterator[None]:  # noqa: FBT001  # one thing, said by its name
-    """Give the terminal back as it was; the runtime makes it raw and may be killed."""
-    if not tty:
-        yield
-        return
-    import termios
-
-    before = termios.tcgetattr(0)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 class _Gate:

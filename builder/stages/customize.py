@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from builder.distros.kitchen import Kitchen, opened
-from builder.formats.overlay import OverlayEntry, Variables, apply_overlay, render_overlay
+from builder.formats.overlay import OverlayEntry, apply_overlay, render_overlay
+from builder.formats.rendering import Variables
 from builder.host.files import disk_errors
 from builder.host.overlay import fold
 from builder.host.sandbox import Bind

@@ -14,6 +14,8 @@ from tests.system.test_tarball import root_file_system
 
 pytestmark = [needs("root", "program:busybox", "program:tar", "program:bwrap")]
 
+LARGE = "the template takes more than 512 MiB of memory"
+LONG = "the template takes more than 5 seconds"
 SECRET = "seldom-seen-words"
 RECIPE = """\
 {first}from = "tarball"
@@ -159,3 +161,28 @@ def taken(home: Path) -> list[Path]:
     """Find files of Oven's own that hold what only the host's people may read."""
     files = (path for path in home.rglob("*") if path.is_file() and not path.is_symlink())
     return [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("{{ 'a' * 2500000000 }}", LARGE),
+        ("{{ ''|center(2500000000) }}", LARGE),
+        ("{{ '%2500000000d' % 1 }}", LARGE),
+        ("{{ ' '|center(99999)|replace(' ', ' '|center(99999)) }}", LARGE),
+        ("{{ 9 ** (9 ** 9) }}", LONG),
+        ("{{ range(10 ** 12)|length }}", "`range` is not defined"),
+        ("{{ " + "(" * 5000 + ")" * 5000 + " }}", "maximum recursion depth exceeded"),
+        ("{% if 1 %}" * 60 + "{% for i in [1] %}" * 25, "unexpected end of template"),
+        ("{% for i in [1] %}" * 25 + "{% endfor %}" * 25, "too many statically nested blocks"),
+    ],
+    ids=lambda one: one[:20],
+)  # fmt: skip
+def test_no_template_of_an_overlay_works_without_end(shop: Oven, written: str, told: str) -> None:
+    """It ends in time and within some memory, as the author's mistake, with its place."""
+    (shop.cwd / "recipes/mini/overlay/page.j2").write_text(f"\n{written}\n")
+    said = shop.said("build", "--no-probe", "mini", code=2)
+    assert told in said
+    assert "recipes/mini/overlay/page.j2" in said
+    if told in (LARGE, LONG):
+        assert "page.j2:2:" in said

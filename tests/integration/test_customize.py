@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.formats.overlay import Variables, read_overlay
+from builder.formats.overlay import read_overlay
 from builder.formats.project import Project
+from builder.formats.rendering import Variables
 from builder.host.net import Net
 from builder.host.process import on_host
 from builder.model.errors import OvenError, RecipeError, StageError

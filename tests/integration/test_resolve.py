@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from builder.distros import MirrorSettings, Sources, UnknownPackageError, distro
+from builder.distros.debian import solve
 from builder.distros.debian.family import DEBIAN
 from builder.distros.debian.indexes import Index, Pocket, find_pockets
 from builder.host.net import Net
@@ -256,6 +258,23 @@ def test_next_mirror_is_tried_for_a_stale_index(
         lock = resolve(asked("web"), both, tools)
     assert stale.asked("dists/bookworm/InRelease")
     assert mirror.asked("dists/bookworm/InRelease")
+    assert lock == resolve(asked("web"), sources, tools)
+
+
+def test_a_mirror_that_does_not_come_to_an_end_is_given_up(
+    sources: Sources, mirror: Mirror, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next one is asked."""
+    monkeypatch.setattr(solve, "PATIENCE", 2.0)
+    go_on = threading.Event()
+    with serve(mirror.root) as slow:
+        slow.faults["bookworm/InRelease"] = Fault(wait=go_on)
+        only = dataclasses.replace(sources, mirrors=slow.urls)
+        fails(UpstreamError, "did not give the indexes in 2 seconds", only, tools)
+        urls = {"debian": (*slow.urls["debian"], *mirror.urls["debian"])}
+        both = dataclasses.replace(sources, mirrors={**mirror.urls, **urls})
+        lock = resolve(asked("web"), both, tools)
+        go_on.set()
     assert lock == resolve(asked("web"), sources, tools)
 
 

@@ -1,5 +1,6 @@
 """First-boot data: what is taken and what is refused, and that no message quotes a secret."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,8 @@ def test_options_win_over_the_file(file: Path) -> None:
         {"file": ("relative:path",)},
         {"file": ("/absent:/x",)},
         {"ssh_key": ("/absent",)},
-        {"root_password_hash": HASH, "root_password_file": "x"},
+        {"root_password_hash": HASH},
+        {"root_password_file": "/absent"},
     ],
 )
 def test_options_that_are_refused(given: dict[str, object]) -> None:
@@ -150,3 +152,14 @@ def test_options_that_are_refused(given: dict[str, object]) -> None:
         data_of(given)
     if "add_user" not in given:
         assert SECRET not in render(caught.value)
+
+
+def test_no_hash_is_taken_where_ps_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From standard input it is."""
+    with pytest.raises(RecipeError, match="would see it in `ps`") as caught:
+        data_of({"root_password_hash": HASH})
+    assert HASH not in render(caught.value)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{HASH}\n"))
+    data = data_of({"root_password_file": "-"})
+    assert data is not None
+    assert data.root.password_hash == HASH

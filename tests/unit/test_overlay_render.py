@@ -8,13 +8,13 @@ import pytest
 
 from builder.formats.overlay import (
     OverlayEntry,
-    Variables,
     apply_overlay,
     read_overlay,
-    render,
     render_overlay,
 )
 from builder.formats.project import Project
+from builder.formats.rendering import Variables, render
+from builder.host.bounded import Bounds
 from builder.host.treeio import TreeIO
 from builder.model.errors import RecipeError, Span
 from builder.store import Store
@@ -28,7 +28,7 @@ SOURCE = Path("overlay/page.j2")
 
 
 def rendered(text: str) -> str:
-    return render(text.encode(), variables=VARIABLES, source=SOURCE).decode()
+    return render({SOURCE: text.encode()}, VARIABLES)[SOURCE].decode()
 
 
 def refusal(text: str) -> tuple[RecipeError, Span]:
@@ -117,9 +117,31 @@ def test_the_sandbox_holds(text: str) -> None:
     refusal(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{{ 9 ** (9 ** 9) }}", "seconds"),
+        ("{% for i in 'a' * 99999 %}{% for j in 'a' * 99999 %}{% endfor %}{% endfor %}", "seconds"),
+        ("{{ 'a' * 2500000000 }}", "MiB of memory"),
+        ("{% set x = 'a'|center(9999999) %}{{ x|replace('a', x) }}{{ x * 99 }}", "MiB of memory"),
+    ],
+)  # fmt: skip
+def test_a_template_is_ended_with_its_line(
+    text: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the midst of C code, too; what was rendered before it is not blamed."""
+    monkeypatch.setattr("builder.formats.rendering.BOUNDS", Bounds(seconds=1, memory=256 << 20))
+    texts = {Path("overlay/sound.j2"): b"\n\n{{ base.arch }}", SOURCE: f"\n{text}".encode()}
+    with pytest.raises(RecipeError, match=f"the template takes more than .* {problem}") as caught:
+        render(texts, VARIABLES)
+    assert caught.value.at is not None
+    assert caught.value.at.path == SOURCE
+    assert caught.value.at.line == 2
+
+
 def test_a_template_must_be_text() -> None:
     with pytest.raises(RecipeError, match="UTF-8") as caught:
-        render(b"fine\n\xff\xfe", variables=VARIABLES, source=SOURCE)
+        render({SOURCE: b"fine\n\xff\xfe"}, VARIABLES)
     assert caught.value.at is not None
     assert caught.value.at.line == 2
 

@@ -1,6 +1,7 @@
 """Options for what a container is given before it first starts."""
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ NAMES = (
     "first_boot", "root_password_hash", "root_password_file", "ssh_key", "add_user", "timezone",
     "locale", "file",
 )  # fmt: skip
+_LONGEST = 1000
+"""Characters of a hash that are read; the rest would make it none."""
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
@@ -24,9 +27,11 @@ def options() -> "tuple[Decorator, ...]":
 
     return (
         click.option("--first-boot", metavar="FILE", help="Take first-boot data from a TOML file."),
-        click.option("--root-password-hash", metavar="HASH", help="Set root's password, hashed."),
+        click.option("--root-password-hash", hidden=True),
         click.option(
-            "--root-password-file", metavar="FILE", help="The same, with the hash in a file."
+            "--root-password-file",
+            metavar="FILE",
+            help="Set root's password, whose hash is in FILE, or `-` for standard input.",
         ),
         click.option(
             "--ssh-key",
@@ -98,14 +103,17 @@ def _words(given: Mapping[str, object], name: str) -> tuple[str, ...]:
 
 
 def _hash(given: Mapping[str, object]) -> str | None:
-    word, file = given.get("root_password_hash"), given.get("root_password_file")
-    if word and file:
-        raise RecipeError("`--root-password-hash` and `--root-password-file` say the same")
-    return _secret(Path(str(file))) if file else (str(word) if word else None)
+    if given.get("root_password_hash"):
+        raise RecipeError(
+            "`--root-password-hash` is not taken: every user of this host would see it in `ps`",
+            hint="`--root-password-file FILE`, or `-` for standard input",
+        )
+    file = given.get("root_password_file")
+    return _secret(Path(str(file))) if file else None
 
 
 def _secret(file: Path) -> str:
-    return _text(file).strip()
+    return (sys.stdin.read(_LONGEST) if str(file) == "-" else _text(file)).strip()
 
 
 def _text(file: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder.distros.debian.family import Family
 from builder.host.net import proxy_environment
-from builder.host.process import Command, Done, Runner
+from builder.host.process import Command, Done, HungError, Runner
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked, Release
 
@@ -60,6 +60,9 @@ UPDATED = "updated"
 
 RECENT = 24 * 3600
 """For how many seconds after that packages may be chosen from them without asking again."""
+
+PATIENCE = 1800.0
+"""Seconds for all indexes; of those that are as large as Debian's, 10 kB a second is enough."""
 
 CHOSEN = re.compile(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) [^\n]*\)", re.MULTILINE)
 REMOVED = re.compile(r"^Remv (\S+)", re.MULTILINE)
@@ -159,7 +162,17 @@ class Apt:
         )
         (self._folder / "etc/apt/sources.list.d/oven.sources").write_text(text)
         # Its cache of all packages is of no use to us, and takes as long as the download.
-        done = self._apt("apt-get", "update", "-q", "-opkgCacheFile::Generate=false")
+        argv = ("apt-get", "update", "-q", "-opkgCacheFile::Generate=false")
+        try:
+            done = self._apt(*argv, limit=PATIENCE)
+        except HungError:
+            # apt has a limit for each wait alone, and a byte now and then is enough for it.
+            asked = tuple(f"{mirrors[archive]}/" for archive in folders)
+            raise MirrorError(
+                f"{_list(asked)} did not give the indexes in {PATIENCE:g} seconds",
+                asked,
+                hint="try again later, or set another mirror",
+            ) from None
         if done.code != 0:
             raise _update_error(done, self._family)
         (self._folder / UPDATED).touch()
@@ -205,9 +218,9 @@ class Apt:
     def _offer(self) -> Path:
         return self._folder / "Packages"
 
-    def _apt(self, *argv: str) -> Done:
+    def _apt(self, *argv: str, limit: float | None = None) -> Done:
         env = {"APT_CONFIG": str(self._folder / "apt.conf"), **proxy_environment()}
-        return self._run(Command(argv, env=env))
+        return self._run(Command(argv, env=env, limit=limit))
 
     def _write_status(self, stanzas: Iterable[bytes]) -> None:
         """Tell apt which packages are installed."""

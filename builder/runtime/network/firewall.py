@@ -51,6 +51,10 @@ _MAPS = {
 _SHARES = 8
 """A guest has so large a part of the connections that the host can keep track of."""
 
+_QUESTIONS = "200/second burst 1000 packets"
+_TALKS = 4
+"""What a guest may ask of a name server: in packets, and in connections at a time."""
+
 _ADMITTED = {
     # What of the host guests reach: all, or ports.
     "trusted": "ipv4_addr",
@@ -97,12 +101,19 @@ _RULES = """
     type nat hook output priority -100
     fib daddr type local jump publish
   }}
+  set questions {{ type ether_addr; flags dynamic,timeout; timeout 1m; size 65535; }}
+  set talks {{ type ether_addr; flags dynamic; size 65535; }}
+  chain asking {{
+    udp dport 53 update @questions {{ ether saddr limit rate over {questions} }} drop
+    tcp dport 53 ct state new add @talks {{ ether saddr ct count over {talks} }} drop
+  }}
   chain to_host {{
     type filter hook input priority filter
     iifname "lo" accept
     ip daddr @addresses iifname . ip daddr != @gateways drop
     ip6 daddr @addresses6 iifname . ip6 daddr != @gateways6 drop
     iifname != @bridges accept
+    jump asking
     ct state established,related accept
     icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
     iifname . ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
@@ -151,6 +162,8 @@ _RULES = """
 # publish: a link-local sender could not be answered from another link. And where the rules see
 #   what passes a bridge, an answer to ::1 has its address changed back before the kernel checks
 #   that no such packet comes over a wire: it is better refused at once than never answered.
+# asking: one name server works for all members of a network, and keeps each question that it has
+#   handed on for ten seconds, and each connection in a process, of which it has twenty.
 # to_host: a host takes packets for each of its addresses on each of its links; what listens on a
 #   bridge, as the name server does, is for the members of that network only. Of the rest a guest
 #   reaches what its network or its own record says. Where a network has no name server, guests are
@@ -229,6 +242,8 @@ def _tables(state: NetworkState, host: Host) -> str:
     rules = _RULES.format(
         cables=CABLES,
         share=max(host.flows // _SHARES, 1),
+        questions=_QUESTIONS,
+        talks=_TALKS,
         unreachable="fe80::/10" if host.loopback6 else "{ ::1, fe80::/10 }",
     )
     inet = f"table inet oven {{\n{sets}{maps}{rules}}}\n"

@@ -15,6 +15,9 @@ from builder.model.network import NetworkState, Segment
 # process. The process re-reads its files at SIGHUP (dnsmasq(8)); the configuration, which it reads
 # once, depends on nothing that changes while the network has members.
 #
+# How many questions wait for answers is for all members, and each may have the firewall's number of
+# them in ten seconds, after which one is given up: some thousands.
+#
 # It runs on the host, so that it can ask a stub on the host's loopback interface, but as an
 # ordinary user, and it listens on the addresses of its bridge alone.
 
@@ -31,6 +34,7 @@ servers-file={folder}/local
 domain-needed
 {reverse}
 cache-size=1000
+dns-forward-max=10000
 pid-file=
 log-facility={folder}/log
 """

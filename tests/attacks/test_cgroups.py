@@ -1,0 +1,55 @@
+"""A container whose root makes cgroups without end: the host's kernel keeps a few of them."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.model.progress import Silent
+from builder.runtime import exec as execution
+from builder.runtime import lifecycle
+from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.needs import needs
+
+pytestmark = needs("root", "program:runc", "program:conmon", "program:busybox")
+
+
+LIFT = "for file in cgroup.max.*; do echo max >$file; done"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    tree = tiny_tree(tmp_path / "rootfs")
+    busybox = shutil.which("busybox")
+    assert busybox
+    shutil.copy(busybox, tree / "usr/bin/busybox")
+    with rig_in(tmp_path / "home", tree) as rig:
+        lifecycle.create(rig.places, rig.container())
+        lifecycle.start(rig.places, "test", Silent())
+        yield rig
+    assert rig.leftovers() == []
+
+
+def inside(rig: Rig, line: str) -> str:
+    return execution.capture(rig.places, "test", ("busybox", "sh", "-c", line))[1]
+
+
+def test_cgroups_in_a_container_have_an_end(rig: Rig) -> None:
+    """A hundred thousand are memory of the kernel that no limit counts, and slow the host."""
+    said = inside(rig, "cd /sys/fs/cgroup && busybox mkdir $(busybox seq 4200) 2>&1")
+    assert "Resource temporarily unavailable" in said
+    made = inside(rig, "busybox find /sys/fs/cgroup -mindepth 1 -type d | busybox wc -l")
+    assert int(made) <= 4096
+
+
+def test_cgroups_in_a_container_are_not_deep(rig: Rig) -> None:
+    """Each level is work for whatever is counted below it."""
+    said = inside(rig, "busybox mkdir -p /sys/fs/cgroup/$(busybox seq -s / 60) 2>&1")
+    assert "Resource temporarily unavailable" in said
+
+
+def test_root_inside_does_not_lift_the_end(rig: Rig) -> None:
+    assert inside(rig, f"cd /sys/fs/cgroup; {LIFT}").count("Permission denied") == 2
+    kept = inside(rig, "busybox cat /sys/fs/cgroup/cgroup.max.depth")
+    assert kept == "32\n"

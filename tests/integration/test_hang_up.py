@@ -1,0 +1,77 @@
+"""Terminals that go away, as when a window is closed: what ran there ends as SIGHUP has it end."""
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.model.progress import Silent
+from builder.runtime import lifecycle
+from tests.support.container import Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.needs import needs
+from tests.support.oven import Oven
+from tests.support.terminal import PATIENCE
+
+pytestmark = needs("root", "program:runc", "program:conmon")
+
+LEADER = ("sh", "-c", '"$@"; exit $?', "sh")
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    root = tiny_tree(tmp_path / "rootfs")
+    add_program(root, "sleep")
+    put_init(root, "#!/bin/sh\nexec sleep 1000\n")
+    (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
+    with rig_in(tmp_path / "home", root) as rig:
+        lifecycle.create(rig.places, rig.container())
+        lifecycle.start(rig.places, "test", Silent())
+        yield rig
+        lifecycle.destroy(rig.places, "test", force=True)
+    assert rig.leftovers() == []
+
+
+LINES = {
+    "exec": (("exec", "-t", "test", "--", "sh", "-c", "echo be''gun; sleep 1000"), b"begun"),
+    "enter": (("enter", "test"), b"# "),
+    "console": (("console", "test"), b"leaves"),
+}
+BELOW = """trap : HUP; "$@"; echo $? >"$STATUS" """
+
+
+@pytest.mark.parametrize("leads", [True, False], ids=["leader", "child"])
+@pytest.mark.parametrize("verb", ["exec", "enter", "console"])
+def test_a_terminal_that_goes_ends_the_command_as_sighup_does(
+    rig: Rig, tmp_path: Path, verb: str, leads: bool
+) -> None:
+    """Whether it leads the session, as with `ssh -t`, or a shell does that dies of the signal."""
+    line, word = LINES[verb]
+    (tmp_path / "tmp").mkdir()
+    oven = Oven(rig.places.data, env={"TMPDIR": str(tmp_path / "tmp")})
+    (ours, theirs), (reading, writing) = os.openpty(), os.pipe()
+    os.set_inheritable(writing, True)
+    status = tmp_path / "status"
+    # One shell notes the status, and around it may be another that leads.
+    shells = ["sh", "-c", BELOW, "sh"]
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *([] if leads else [*LEADER, *shells]), *oven.line(*line)],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=oven.cwd, pass_fds=[writing],
+        env={**oven.environment, "STATUS": str(status)},
+    )  # fmt: skip
+    os.close(theirs)
+    os.close(writing)
+    said = b""
+    while word not in said:
+        said += os.read(ours, 4096)
+    os.close(ours)
+    code = process.wait(PATIENCE)
+    if not leads:
+        assert select.select([reading], [], [], PATIENCE)[0], "it goes on"
+        code = int(status.read_text())
+    os.close(reading)
+    assert code == 128 + signal.SIGHUP
+    assert os.listdir(tmp_path / "tmp") == []
