@@ -117,6 +117,8 @@ def _outcome(written: str, variables: Variables, out: IO[bytes]) -> _Outcome:
     except TemplateSyntaxError as error:
         problem = (error.message or "syntax error").rstrip(".")[:_LONGEST]
         return _Outcome(problem=lowered(problem), line=error.lineno)
+    except OSError:
+        raise  # no template's fault: it has no files
     # Apart from Jinja2's own errors it can divide by zero, nest too deep and the like.
     except Exception as error:  # noqa: BLE001  # whatever a program may raise
         return _failed(error)

@@ -35,24 +35,30 @@ class Ended(msgspec.Struct, frozen=True):
 def within(bounds: Bounds, work: Callable[[IO[bytes]], None]) -> Ended:
     """Do something in a fork of this process; give what it wrote into the file that it is given.
 
-    Too much memory is a MemoryError in the work. A fork costs some milliseconds, and a new Python
-    would cost a hundred.
+    Too much memory is a MemoryError in the work, and what the host refuses it an OSError here. A
+    fork costs some milliseconds, and a new Python would cost a hundred.
     """
     parent = os.getpid()
     with memory_file() as output, memory_file() as trace:
         child = os.fork()
         if child == 0:
+            refused = 0
             with contextlib.suppress(BaseException):
-                _keep_within(bounds, parent, trace)
-                work(output)
-                output.flush()
-            os._exit(0)
+                try:
+                    _keep_within(bounds, parent, trace)
+                    work(output)
+                    output.flush()
+                except OSError as error:
+                    refused = error.errno or 0
+            os._exit(refused)
         try:
-            os.waitpid(child, 0)
+            _, status = os.waitpid(child, 0)
         except BaseException:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             raise
+        if os.WIFEXITED(status) and (refused := os.WEXITSTATUS(status)):
+            raise OSError(refused, os.strerror(refused))
         return Ended(all_of(output), all_of(trace).decode(errors="replace"))
 
 
