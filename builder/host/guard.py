@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from builder.host import processes
+from builder.host import mounts, processes
 
 # An OCI runtime starts a command among the processes of a container, and that one lives on when the
 # runtime is killed: nothing that the kernel does for children of a killed process reaches it. So a
@@ -64,12 +64,13 @@ class Guard:
         if error is None:
             # Or it would take the closed pipe for our death, as it is to do after an error.
             os.kill(self._pid, signal.SIGKILL)
-        os.close(self._writing)
-        os.waitpid(self._pid, 0)
-        if error is not None and self._runtime:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._runtime, 0)
-            processes.reap_adopted()
+        with mounts.adopting():
+            os.close(self._writing)
+            os.waitpid(self._pid, 0)
+            if error is not None and self._runtime:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(self._runtime, 0)
+                processes.reap_adopted()
 
     def over(self, runtime: int) -> None:
         """Tell the guard whose commands it ends."""

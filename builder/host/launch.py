@@ -54,8 +54,6 @@ def launch(
     `beside` is given that pid and done in this process meanwhile; the program begins after it.
     What goes wrong before that is raised here. The child dies with this process.
     """
-    if program.guarded:
-        mounts.adopt_orphans()
     work = partial(_become, program)
     return _fork(work, prepare, program.argv, beside)
 
@@ -169,7 +167,7 @@ def _fork(
 
 
 def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+    with mounts.adopting(), contextlib.suppress(ProcessLookupError, ChildProcessError):
         end_command(pid)
         os.waitpid(pid, 0)
         processes.reap_adopted()

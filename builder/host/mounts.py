@@ -276,9 +276,14 @@ def live_on() -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
 
 
-def adopt_orphans() -> None:
-    """Have what loses its parent below this process become its child (prctl(2))."""
+@contextlib.contextmanager
+def adopting() -> Iterator[None]:
+    """Have what loses its parent below this process meanwhile become its child (prctl(2))."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
+    try:
+        yield
+    finally:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def close_on_exec(first: int) -> None:

@@ -118,7 +118,7 @@ def children(pid: int) -> list[int]:
 
 
 def reap_adopted() -> None:
-    """Reap what has lived in containers and is a child of ours by now (`adopt_orphans`).
+    """Reap what has lived in containers and is a child of ours by now (`adopting`).
 
     Until somebody does, the container's init cannot end (pid_namespaces(7)), and the first process
     of a host may take its time.
