@@ -1,6 +1,7 @@
 """Networks: a person makes one, puts containers on it, looks at it, and removes it."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,29 @@ def test_day_of_a_network(bookworm: Oven, network: str) -> None:
     assert all(one["bridge"] is None for one in networks)
 
 
+def test_what_of_the_host_is_reached_is_named(bookworm: Oven, network: str) -> None:
+    name = f"t-asks-{os.getpid()}"
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        ask = ("exec", name, "--", "bash", "-c", f"exec 3<>/dev/tcp/10.199.7.1/{port}")
+        bookworm("run", "debian-bookworm", "--name", name, "--network", network)
+        try:
+            assert "refused" in bookworm.said(*ask, code=1)
+            assert shown(bookworm, "show", name)["host"] == {network: "none"}
+            bookworm("network", "set", network, "--host", f"53/udp+{port}")
+            bookworm(*ask)
+            assert shown(bookworm, "network", "show", network)["host"] == f"53/udp+{port}"
+            assert f"reaches 53/udp+{port} of the host" in text(bookworm("show", name).stdout)
+            bookworm("set", name, "--network", f"{network},host=none")
+            assert "refused" in bookworm.said(*ask, code=1)
+            bookworm("set", name, "--network", f"{network},host=all")
+            bookworm(*ask)
+        finally:
+            bookworm("destroy", "--force", name)
+    said = bookworm.said("network", "set", network, "--host", "70000", code=2)
+    assert "`70000` does not say what of the host may be reached" in said
+
+
 def test_command_is_told_the_name_server_of_its_network(bookworm: Oven) -> None:
     bridge = shown(bookworm, "network", "show", "oven")
     gateway = str(bridge["subnet"]).replace("0/24", "1")
@@ -106,8 +130,14 @@ def _rules() -> list[str]:
     return [line.strip() for line in done.stdout.splitlines()]
 
 
+def _interfaces() -> set[str]:
+    return {path.name for path in Path("/sys/class/net").glob("oven*")}
+
+
+@pytest.mark.alone  # for a moment, the rules of all containers of this machine are gone
 def test_rules_come_back_after_a_reload_of_another_firewall(bookworm: Oven) -> None:
     name = f"t-reload-{os.getpid()}"
+    others = _interfaces()
     bookworm("run", "debian-bookworm", "--name", name, "-p", "18080:80")
     try:
         before = _rules()
@@ -117,4 +147,4 @@ def test_rules_come_back_after_a_reload_of_another_firewall(bookworm: Oven) -> N
         assert sorted(_rules()) == sorted(before)
     finally:
         bookworm("destroy", "--force", name)
-    assert not list(Path("/sys/class/net").glob("oven*"))
+    assert _interfaces() == others

@@ -137,7 +137,8 @@ class Switch:
             rates.apply(new.values())
             after = _exchanged(state, new)
             self._ledger.save(after)
-            link.apply_rules(_rules(after))
+            if new:
+                link.apply_rules(_rules(after))
 
     def settle(self) -> None:
         """Have the host as it should be, whoever has changed it meanwhile."""
