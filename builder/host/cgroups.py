@@ -18,7 +18,6 @@ from builder.host.hierarchies import (
     delegated,
     is_of_user,
     layout,
-    legacy,
     limiting,
     whole,
 )
@@ -28,16 +27,18 @@ from builder.model.errors import HostError
 # it. All membership and killing goes through a descriptor of that hierarchy, which works the same
 # on every host. Only limits differ, and those the OCI runtime sets.
 #
-#   oven/NAME           killed as a whole
-#   oven/NAME/guest     what the container sees as its root
-#   oven/NAME/monitor   conmon, and the runtime while it works
+#   oven/NAME               killed as a whole
+#   oven/NAME/guest         what the container sees as its root
+#   oven/NAME/guest/.oven   commands of `exec`, on a version 2 host
+#   oven/NAME/monitor       conmon, and the runtime while it works
 
 _PARENT = "oven"
 _GUEST = "guest"
+_OTHERS = ".oven"
 _FREEZES = 10
 """Seconds that processes may take to leave the kernel, where they cannot be frozen."""
 _LATECOMERS = 100
-"""How often a cgroup is emptied again, into which a process has come meanwhile."""
+"""How often a cgroup is emptied again into which a process has come."""
 _MOST_BELOW = {"cgroup.max.descendants": 4096, "cgroup.max.depth": 32}
 """Cgroups in a container, which has some dozens: each is memory and work of the host's kernel."""
 _DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
@@ -163,26 +164,28 @@ def delegate(name: str, owner: int) -> None:
             os.chown(path, owner, owner, dir_fd=root, follow_symlinks=False)
 
 
-def enter(name: str, first: int) -> None:
-    """Put this process among those of a running container, of which the first one is given.
+def enter(name: str) -> None:
+    """Put this process among those of a running container, or make the place for it.
 
-    On a version 2 host root's OCI runtime does that. An ordinary user's tries too, but lets the
-    command run outside, where no limit counts, when it fails. It does as soon as systemd inside
-    has controllers of its own: then `guest` may have no processes itself (cgroup-v2.rst, "No
-    Internal Process Constraint"), only the cgroups below, such as that of the first one.
+    A version 2 cgroup with controllers for those below, as systemd inside makes, has no processes
+    itself (cgroup-v2.rst, "No Internal Process Constraint"), and units have limits of their own.
+    Root's OCI runtime moves the process, an ordinary user's leaves it where it cannot.
     """
-    if not available() or (layout() is Layout.UNIFIED and not is_of_user()):
+    if not available():
         return
-    part = f"{_GUEST}/{_below_guest(name, first)}" if layout() is Layout.UNIFIED else _GUEST
+    part = f"{_PARENT}/{name}/{_GUEST}"
     with _unified() as root:
-        _write(root, f"{_PARENT}/{name}/{part}/cgroup.procs", b"0")
+        if layout() is Layout.UNIFIED:
+            part = f"{part}/{_OTHERS}"
+            _make(root, part)
+            if not is_of_user():
+                return
+        _write(root, f"{part}/cgroup.procs", b"0")
 
 
-def _below_guest(name: str, pid: int) -> str:
-    """Tell where below the root of its container a process is."""
-    lines = Path(f"/proc/{pid}/cgroup").read_bytes().splitlines()
-    path = next((os.fsdecode(line) for line in lines if line.startswith(b"0::/")), "")
-    return path.partition(f"/{_PARENT}/{name}/{_GUEST}")[2].strip("/")
+def place_of_others() -> tuple[str, ...]:
+    """Give the options of the OCI runtime's `exec` for the cgroup that `enter` has made."""
+    return ("--cgroup", _OTHERS) if layout() is Layout.UNIFIED and available() else ()
 
 
 def set_apart(name: str, pid: int) -> None:
@@ -316,24 +319,6 @@ def _remove(name: str) -> None:
     if layout() is Layout.LEGACY:
         for hierarchy in limiting():
             _remove_in(hierarchy, name)
-
-
-def show_legacy_only(target: Path) -> None:
-    """Mount over the host's cgroups, in this namespace, a folder of the version 1 ones alone.
-
-    An OCI runtime would take an emptied `unified` folder for one more version 1 hierarchy, and
-    some refuse hosts that have both.
-    """
-    hierarchies = legacy()
-    links = {link.name: link.readlink() for link in ROOT.iterdir() if link.is_symlink()}
-    mounts.mount_tmpfs(target, "mode=755")
-    for hierarchy in hierarchies:
-        copy = target / hierarchy.name
-        copy.mkdir()
-        mounts.bind(hierarchy, copy)
-    for name, goal in links.items():
-        (target / name).symlink_to(goal)
-    mounts.move(target, ROOT)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import os
 from enum import Enum
 from pathlib import Path
 
+from builder.host import mounts
 from builder.host.mountinfo import mount_table
 from builder.host.privilege import current
 
@@ -87,6 +88,24 @@ def legacy() -> dict[Path, tuple[str, ...]]:
         for one in mount_table()
         if one.kind == "cgroup" and one.point.parent == ROOT
     }
+
+
+def show_legacy_only(target: Path) -> None:
+    """Mount over the host's cgroups, in this namespace, a folder of the version 1 ones alone.
+
+    An OCI runtime would take an emptied `unified` folder for one more version 1 hierarchy, and
+    some refuse hosts that have both.
+    """
+    hierarchies = legacy()
+    links = {link.name: link.readlink() for link in ROOT.iterdir() if link.is_symlink()}
+    mounts.mount_tmpfs(target, "mode=755")
+    for hierarchy in hierarchies:
+        copy = target / hierarchy.name
+        copy.mkdir()
+        mounts.bind(hierarchy, copy)
+    for name, goal in links.items():
+        (target / name).symlink_to(goal)
+    mounts.move(target, ROOT)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from builder.host import launch, terminal
+from builder.host import cgroups, launch, terminal
 from builder.host.guard import Guard, Settings
 from builder.host.places import Places
 from builder.model.errors import ConflictError, HostError, OvenError
@@ -136,7 +136,7 @@ def _running(places: Places, name: str) -> State:
 def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:
     def enter() -> None:
         try:
-            room.enter_again(places, name, current.monitor, current.pid)
+            room.enter_again(places, name, current.monitor)
         except (FileNotFoundError, ProcessLookupError):
             raise inside.has_ended(name) from None
 
@@ -170,7 +170,8 @@ def _program(
     try:
         file.write_bytes(msgspec.json.encode(spec.process_part(process, room.open_files())))
         runtime = engine.of_container(places, name, current)
-        argv = (*engine.command(runtime, places, name, log), "exec", "--process", str(file), name)
+        place = ("--process", str(file), *cgroups.place_of_others())
+        argv = (*engine.command(runtime, places, name, log), "exec", *place, name)
         with Guard((file, log), before) as guard:
             yield launch.Program(argv, guarded=True), guard
         complaint = engine.complaint(log)

@@ -50,7 +50,7 @@ def enter(room: Room) -> None:
         with mounts.file_owner(container.first_id), told_when_full(room):
             _write_names(tree, room)
     if hierarchies.layout() is hierarchies.Layout.LEGACY:
-        cgroups.show_legacy_only(_lower(places))
+        hierarchies.show_legacy_only(_lower(places))
 
 
 def look_into(room: Room) -> None:
@@ -81,13 +81,12 @@ def told_when_full(room: Room) -> contextlib.AbstractContextManager[None]:
     return own.told_when_full(room.places, room.container.name, room.places.disk)
 
 
-def enter_again(places: Places, name: str, monitor: int, first: int) -> None:
+def enter_again(places: Places, name: str, monitor: int) -> None:
     """Move this process into the room of a running container, where its monitor is.
 
     That is still outside of the container; the runtime takes the last step (CVE-2019-5736).
-    `first` is the container's first process, which shows in which cgroup others belong.
     """
-    cgroups.enter(cgroup_of(places, name), first)
+    cgroups.enter(cgroup_of(places, name))
     mounts.join_namespace(monitor)
 
 

@@ -33,6 +33,8 @@ def test_one_is_enough(machine: Machine, only: Only, name: str, runtime: str) ->
     machine.run(f"oven run --name {name} --memory 100M debian-bookworm")
     state = machine.run(f"oven exec {name} -- systemctl is-system-running", code=None)
     assert state.out == "running\n"
+    # Beside the units of systemd, which gives each of them limits of its own.
+    assert machine.run(f"oven exec {name} -- cat /proc/self/cgroup").out == "0::/.oven\n"
     machine.run(f"oven set {name} --memory 48M")
     machine.run(f"oven freeze {name} && oven thaw {name}")
     eat = "head -c 96M /dev/zero | tail -c 64M >/dev/null"

@@ -41,7 +41,8 @@ def test_limits_hold_for_what_is_started_inside(machine: Machine, own: str) -> N
         return machine.run(f"oven exec own -- sh -c '{line}'", user=USER, code=None)
 
     running = machine.run("oven exec own -- systemctl is-system-running", user=USER, code=None)
-    assert running.out == "running\n"
+    assert (running.out, running.err) == ("running\n", "")
+    assert inside("cat /proc/self/cgroup").out == "0::/.oven\n"
     used = shown(machine, "own", user=USER)["use"]
     assert isinstance(used, dict)
     assert used["memory"]["limit"] == 48 * MIB

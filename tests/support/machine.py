@@ -113,7 +113,7 @@ def _hardware(disk: Disk) -> list[str]:
     drive = f"file={disk.folder / 'disk'},format=raw,if=virtio,cache=unsafe,discard=unmap"
     command = "root=/dev/vda rw console=ttyS0 systemd.unified_cgroup_hierarchy=1 panic=-1"
     return [
-        *("-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3G"),
+        *("-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2", "-m", "3G"),
         *("-kernel", str(disk.folder / "vmlinuz"), "-initrd", str(disk.folder / "initrd.img")),
         *("-append", command, "-drive", drive, "-display", "none", "-nodefaults"),
         *("-nic", "user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:0-:22"),
