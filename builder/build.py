@@ -12,24 +12,24 @@ from msgspec.structs import replace
 
 from builder import __version__
 from builder.distros import Sources
-from builder.formats.overlay import errors_below, read_overlay, renderer_version
-from builder.formats.rendering import Variables
 from builder.model.lock import Lock, Package
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.value import Digest, digest_of
+from builder.recipes.load import LoadedRecipe
+from builder.recipes.request import Order, base_of, layers
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
 from builder.stages.customize import CUSTOMIZE, Customization
 from builder.stages.fetch import fetch, stale_index_named
 from builder.stages.fetch_files import fetch_files
 from builder.stages.install import INSTALL, Installation, batches
-from builder.stages.load import LoadedRecipe
-from builder.stages.order import Order, base_of, layers
 from builder.stages.pack import PACK, Packed, pack_inputs
-from builder.stages.scripts import read_scripts
-from builder.stages.secrets import MissingSecretError
 from builder.stages.stage import make
 from builder.stages.tarball import IMPORT, Import, bring
 from builder.stages.tools import Tools
+from builder.stages.tree.overlay import errors_below, read_overlay, renderer_version
+from builder.stages.tree.rendering import Variables
+from builder.stages.tree.scripts import read_scripts
+from builder.stages.tree.secrets import MissingSecretError
 
 
 @dataclass(frozen=True, slots=True)

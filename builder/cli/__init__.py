@@ -24,7 +24,7 @@ def main() -> None:
 
     work = work_of(sys.argv[1:])
     if work is not None:
-        from builder.cli.outcome import told
+        from builder.cli.terminal.outcome import told
 
         code = told(work)
     else:

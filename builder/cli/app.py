@@ -6,45 +6,81 @@ from collections.abc import Sequence
 import click
 
 from builder import __version__
-from builder.cli.outcome import told
-from builder.cli.verbose import verbose
+from builder.cli.terminal.outcome import told
+from builder.cli.terminal.verbose import verbose
 
 VERBS: dict[str, tuple[str, str]] = {
-    "build": ("builder.cli.build", "Build templates from recipes and appliances."),
-    "lock": ("builder.cli.lock", "Write down exactly which packages a recipe means."),
-    "recipe": ("builder.cli.recipe", "Show recipes as they are built, and where values are from."),
-    "outdated": ("builder.cli.outdated", "Say which recipes would change today, and how."),
-    "prove": ("builder.cli.prove", "Build twice under other conditions, and compare all bytes."),
-    "run": ("builder.cli.run", "Start a container, or run one command in a new one."),
-    "create": ("builder.cli.run", "Make a container without starting it."),
-    "start": ("builder.cli.lifecycle:start", "Start containers and wait until they are ready."),
-    "stop": ("builder.cli.lifecycle:stop", "Stop containers."),
-    "restart": ("builder.cli.lifecycle:restart", "Stop containers and start them again."),
-    "freeze": ("builder.cli.lifecycle:freeze", "Halt all processes of containers."),
-    "thaw": ("builder.cli.lifecycle:thaw", "Let frozen containers go on."),
-    "destroy": ("builder.cli.lifecycle:destroy", "Remove containers and all that is in them."),
-    "exec": ("builder.cli.exec:exec_", "Run a command in a running container."),
-    "enter": ("builder.cli.exec:enter", "Open a shell in a running container."),
-    "console": ("builder.cli.console", "Join the console of a running container."),
-    "cp": ("builder.cli.cp", "Copy files into containers, out of them, and between them."),
-    "list": ("builder.cli.show:list_", "List the containers."),
-    "show": ("builder.cli.show:show", "Show one container."),
-    "set": ("builder.cli.set:set_", "Change what a container may use, and what it is to do."),
-    "top": ("builder.cli.top:top", "Show what containers use, again and again."),
-    "logs": ("builder.cli.logs", "Show what a container wrote to its console and journal."),
-    "events": ("builder.cli.events", "Show what happened to containers, and what happens."),
-    "network": ("builder.cli.network", "Create, list, show and remove networks."),
-    "volume": ("builder.cli.volume", "Keep data that outlives containers."),
-    "snapshot": ("builder.cli.snapshot", "Keep what a container is, and go back to it."),
-    "clone": ("builder.cli.clone:clone", "Make a new container of one that is there."),
-    "rename": ("builder.cli.clone:rename", "Call a stopped container something else."),
-    "diff": ("builder.cli.diff", "Show what an administrator changed against the template."),
-    "upgrade": ("builder.cli.upgrade:upgrade", "Put a new template under a container."),
-    "rollback": ("builder.cli.upgrade:rollback", "Go back to what was before an upgrade."),
-    "export": ("builder.cli.transfer:export", "Write a whole container to one file."),
-    "import": ("builder.cli.transfer:import_", "Take in a container that was exported."),
-    "template": ("builder.cli.template", "List, show, import, export and remove templates."),
-    "cache": ("builder.cli.cache", "Show and prune what builds have remembered."),
+    "build": ("builder.cli.building.build", "Build templates from recipes and appliances."),
+    "lock": ("builder.cli.building.lock", "Write down exactly which packages a recipe means."),
+    "recipe": (
+        "builder.cli.building.recipe",
+        "Show recipes as they are built, and where values are from.",
+    ),
+    "outdated": ("builder.cli.building.outdated", "Say which recipes would change today, and how."),
+    "prove": (
+        "builder.cli.building.prove",
+        "Build twice under other conditions, and compare all bytes.",
+    ),
+    "run": ("builder.cli.containers.run", "Start a container, or run one command in a new one."),
+    "create": ("builder.cli.containers.run", "Make a container without starting it."),
+    "start": (
+        "builder.cli.containers.lifecycle:start",
+        "Start containers and wait until they are ready.",
+    ),
+    "stop": ("builder.cli.containers.lifecycle:stop", "Stop containers."),
+    "restart": (
+        "builder.cli.containers.lifecycle:restart",
+        "Stop containers and start them again.",
+    ),
+    "freeze": ("builder.cli.containers.lifecycle:freeze", "Halt all processes of containers."),
+    "thaw": ("builder.cli.containers.lifecycle:thaw", "Let frozen containers go on."),
+    "destroy": (
+        "builder.cli.containers.lifecycle:destroy",
+        "Remove containers and all that is in them.",
+    ),
+    "exec": ("builder.cli.containers.exec:exec_", "Run a command in a running container."),
+    "enter": ("builder.cli.containers.exec:enter", "Open a shell in a running container."),
+    "console": ("builder.cli.containers.console", "Join the console of a running container."),
+    "cp": (
+        "builder.cli.containers.cp",
+        "Copy files into containers, out of them, and between them.",
+    ),
+    "list": ("builder.cli.containers.show:list_", "List the containers."),
+    "show": ("builder.cli.containers.show:show", "Show one container."),
+    "set": (
+        "builder.cli.containers.set:set_",
+        "Change what a container may use, and what it is to do.",
+    ),
+    "top": ("builder.cli.containers.top:top", "Show what containers use, again and again."),
+    "logs": (
+        "builder.cli.containers.logs",
+        "Show what a container wrote to its console and journal.",
+    ),
+    "events": (
+        "builder.cli.containers.events",
+        "Show what happened to containers, and what happens.",
+    ),
+    "network": ("builder.cli.containers.network", "Create, list, show and remove networks."),
+    "volume": ("builder.cli.containers.volume", "Keep data that outlives containers."),
+    "snapshot": ("builder.cli.containers.snapshot", "Keep what a container is, and go back to it."),
+    "clone": ("builder.cli.containers.clone:clone", "Make a new container of one that is there."),
+    "rename": ("builder.cli.containers.clone:rename", "Call a stopped container something else."),
+    "diff": (
+        "builder.cli.containers.diff",
+        "Show what an administrator changed against the template.",
+    ),
+    "upgrade": ("builder.cli.containers.upgrade:upgrade", "Put a new template under a container."),
+    "rollback": (
+        "builder.cli.containers.upgrade:rollback",
+        "Go back to what was before an upgrade.",
+    ),
+    "export": ("builder.cli.containers.transfer:export", "Write a whole container to one file."),
+    "import": ("builder.cli.containers.transfer:import_", "Take in a container that was exported."),
+    "template": (
+        "builder.cli.building.template",
+        "List, show, import, export and remove templates.",
+    ),
+    "cache": ("builder.cli.building.cache", "Show and prune what builds have remembered."),
     "doctor": ("builder.cli.doctor", "Check what this machine lacks, and say how to mend it."),
 }
 """Verb to the module that has it (`:name` where the command is called otherwise) and its help."""

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.commands import seen_places
+from builder.cli.containers.commands import seen_places
 
 if TYPE_CHECKING:
-    from builder.host.doctor import Check
+    from builder.host.checks.machine import Check
 
 COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -20,7 +20,7 @@ def doctor(as_json: bool) -> int:  # noqa: FBT001  # click's way
 
     Ends with status 3 when something is missing that Oven cannot do without.
     """
-    from builder.stages.doctor import examine
+    from builder.doctor import examine
 
     checks = []
     for check in examine(seen_places()):

@@ -31,7 +31,7 @@ def work_of(argv: Sequence[str]) -> Callable[[], int | None] | None:
     if read is None:
         return None
     subject, command, given = read
-    from builder.cli import commands
+    from builder.cli.containers import commands
 
     work = commands.exec_one if argv[0] == "exec" else commands.run_one
     return lambda: work(subject, command, given)
@@ -79,7 +79,7 @@ def _creation(words: Sequence[str]) -> Callable[[], None] | None:
     if read is None or len(read[0]) != 2:
         return None
     (name, template), given = read
-    from builder.cli import commands
+    from builder.cli.containers import commands
 
     return lambda: commands.create_quickly(name, template, given)
 

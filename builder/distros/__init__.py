@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from builder.distros.kitchen import Keys, Kitchen
-from builder.host.process import Runner
+from builder.distros.buildroot import Keys, Kitchen
+from builder.host.programs import Runner
 from builder.model.errors import RecipeError
 from builder.model.lock import Asked, Lock, Package
 from builder.model.value import Value

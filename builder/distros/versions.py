@@ -2,7 +2,7 @@
 
 import re
 
-from builder.host.process import Command, Runner, find_program
+from builder.host.programs import Command, Runner, find_program
 from builder.model.changes import Order
 from builder.model.lock import Lock
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 
 from builder.formats.cuts import FRAME
-from builder.formats.headers import Run, few
-from builder.formats.policy import shown
+from builder.formats.tar.headers import Run, few
+from builder.formats.tar.policy import shown
 from builder.model.errors import StageError
 from builder.store.manifest import Entry, as_bytes
 

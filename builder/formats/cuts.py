@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from zlib import crc32
 
-from builder.formats.headers import BLOCK
+from builder.formats.tar.headers import BLOCK
 from builder.store.manifest import Entry, as_bytes
 
 # A frame ends between entries. Among the entries after which it would hold between SMALLEST and

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from builder.formats import content, headers
+from builder.formats import content
 from builder.formats.cuts import FRAME, groups
 from builder.formats.frames import (
     LEVEL,
@@ -24,9 +24,10 @@ from builder.formats.frames import (
     compressor_version,
     content_size,
 )
-from builder.formats.headers import Member, encode, padding
 from builder.formats.listing import listing
-from builder.formats.policy import RefusedError, check, shown
+from builder.formats.tar import headers
+from builder.formats.tar.headers import Member, encode, padding
+from builder.formats.tar.policy import RefusedError, check, shown
 from builder.model.errors import StageError
 from builder.model.manifest import MANIFEST_PATH, Manifest
 from builder.model.value import canonical

@@ -5,7 +5,8 @@ import os
 import time
 from pathlib import Path
 
-from builder.host import notices, processes
+from builder.host import notices
+from builder.host.process import pids
 
 PATIENCE = 1.0
 """Seconds of waiting that are not worth a word."""
@@ -31,7 +32,7 @@ def _wait(fd: int, what: str) -> None:
     timer.daemon = True
     timer.start()
     try:
-        with processes.disturbed():
+        with pids.disturbed():
             fcntl.flock(fd, fcntl.LOCK_EX)
     finally:
         timer.cancel()
@@ -42,8 +43,8 @@ def _told(fd: int, what: str) -> str:
     pid = _holder(fd)
     if pid is None:
         return f"waiting for another command, which is at work on {what}"
-    since = time.strftime("%H:%M:%S", time.localtime(processes.began(pid)))
-    words = processes.command_line(pid)[:_LONGEST]
+    since = time.strftime("%H:%M:%S", time.localtime(pids.began(pid)))
+    words = pids.command_line(pid)[:_LONGEST]
     return f"waiting for `{words}` (pid {pid}, since {since}), which is at work on {what}"
 
 

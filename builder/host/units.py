@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import files
 from builder.host.places import Places
-from builder.host.process import PROMPT, Command, check, on_host
+from builder.host.programs import PROMPT, Command, check, on_host
+from builder.host.trees import durable
 from builder.model.errors import HostError
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
@@ -50,10 +50,10 @@ class Systemd(msgspec.Struct, frozen=True):
         """
         paths = {self.folder / unit: text for unit, text in texts.items()}
         try:
-            with files.disk_errors(self.folder):
+            with durable.disk_errors(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for path, text in paths.items():
-                    files.replace(path, text.encode())
+                    durable.replace(path, text.encode())
                     path.chmod(0o644)
             self._ctl("daemon-reload")
             # By its path it is found also by one that does not look into this folder.

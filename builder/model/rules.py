@@ -95,7 +95,7 @@ def _check_tarball(recipe: Recipe, source: Source) -> None:
 
 
 def _check_base(base: Base, source: Source, suites: Mapping[str, Sequence[str]]) -> None:
-    from builder.model.complaints import did_you_mean, quoted
+    from builder.model.diagnostics import did_you_mean, quoted
 
     if base.distro not in suites:
         raise RecipeError(

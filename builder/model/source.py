@@ -115,7 +115,7 @@ def decode_data(data: dict[str, object], source: Source, kind: type[V]) -> V:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         # Imported only now: a right recipe never needs it.
-        from builder.model.complaints import explain
+        from builder.model.diagnostics import explain
 
         raise explain(str(error), data, source, kind) from error
 

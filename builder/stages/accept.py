@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
+from builder.host.kernel.namespaces import current
 from builder.host.places import Places
-from builder.host.privilege import current
-from builder.host.process import program_version
-from builder.host.treeio import TreeIO
-from builder.runtime.templates import Template, Templates
-from builder.stages.order import host_arch
+from builder.host.programs import program_version
+from builder.host.trees.treeio import TreeIO
+from builder.recipes.request import host_arch
 from builder.stages.pack import Packed
 from builder.stages.probe import Probing, probe_stage
 from builder.stages.stage import make
-from builder.stages.template_import import import_built, unpack_template
 from builder.stages.tools import Tools
+from builder.templates.exchange import import_built, unpack_template
+from builder.templates.local import Template, Templates
 
 
 def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: bool) -> None:
@@ -51,9 +51,9 @@ def _accept(template: Template, templates: Templates, at: Setting, *, probing: b
     if reason is not None:
         tools.report.say(f"{template.manifest.name}: not probed, {reason}")
     elif probing:
-        from builder.runtime import engine
+        from builder.runtime.bundle import oci_runtime
 
-        runtime = program_version(tools.run, (str(engine.find(places)), "--version"))
+        runtime = program_version(tools.run, (str(oci_runtime.find(places)), "--version"))
         inputs = Probing(template=template.digest, runtime=runtime)
         make(probe_stage(template, places), inputs, tools, slot=f"{slot}/{template.manifest.name}")
     templates.tag(template.manifest.name, template.digest)

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 
 from builder.distros import Sources, distro
-from builder.distros.kitchen import Keys, Kitchen
-from builder.host.process import Runner, program_version
-from builder.host.treeio import TreeIO
+from builder.distros.buildroot import Keys, Kitchen
+from builder.host.programs import Runner, program_version
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE, Lock, Package
 from builder.model.recipe import Arch
 from builder.model.value import Value
-from builder.stages.clean import clean
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
+from builder.stages.tree.clean import clean
 
 
 class BaseInputs(Value, frozen=True, kw_only=True):

@@ -3,31 +3,31 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from builder.distros.kitchen import Kitchen, opened
-from builder.formats.overlay import OverlayEntry, apply_overlay, render_overlay
-from builder.formats.rendering import Variables
-from builder.host.files import disk_errors
-from builder.host.overlay import fold
-from builder.host.sandbox import Bind
-from builder.host.treeio import TreeIO
+from builder.distros.buildroot import Kitchen, opened
+from builder.host.sandbox.sandbox import Bind
+from builder.host.trees.durable import disk_errors
+from builder.host.trees.fold import fold
+from builder.host.trees.treeio import TreeIO
 from builder.model.recipe import Services, System, User
 from builder.model.value import Digest, Value
-from builder.stages.accounts import add_users
-from builder.stages.clean import clean, refuse_leaks
 from builder.stages.fetch_files import FetchedFile, lay_files
 from builder.stages.install import tree_of
-from builder.stages.scripts import (
+from builder.stages.stage import Stage, Tree, tree_held
+from builder.stages.tools import Tools
+from builder.stages.tree.accounts import add_users
+from builder.stages.tree.clean import clean, refuse_leaks
+from builder.stages.tree.overlay import OverlayEntry, apply_overlay, render_overlay
+from builder.stages.tree.rendering import Variables
+from builder.stages.tree.scripts import (
     SCRIPTS,
     ScriptFile,
     lay_out_scripts,
     run_scripts,
     script_environment,
 )
-from builder.stages.secrets import FOLDER as SECRETS
-from builder.stages.secrets import chosen, masked, refuse_traces
-from builder.stages.settings import set_services, set_system
-from builder.stages.stage import Stage, Tree, tree_held
-from builder.stages.tools import Tools
+from builder.stages.tree.secrets import FOLDER as SECRETS
+from builder.stages.tree.secrets import chosen, masked, refuse_traces
+from builder.stages.tree.system import set_services, set_system
 
 
 class Customization(Value, frozen=True, kw_only=True):

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from builder.host.files import disk_errors, locked
-from builder.host.net import GoneError, Item, PartlyGoneError
+from builder.host.network.downloads import GoneError, Item, PartlyGoneError
+from builder.host.trees.durable import disk_errors, locked
 from builder.model.errors import UpstreamError
 from builder.model.lock import Package, Release, seconds_of
 from builder.stages.tools import Tools

@@ -5,10 +5,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.formats.unpack import unpack_foreign
-from builder.host.files import disk_errors, locked
-from builder.host.net import Item, WrongBytesError
-from builder.host.treeio import TREES_FAULT, TreeIO
+from builder.formats.tar.unpack import unpack_foreign
+from builder.host.network.downloads import Item, WrongBytesError
+from builder.host.trees.durable import disk_errors, locked
+from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import RecipeError, StageError, TrustError
 from builder.model.recipe import Fetch
 from builder.model.source import Source

@@ -5,17 +5,17 @@ from pathlib import Path
 import msgspec
 
 from builder.distros import distro
-from builder.distros.kitchen import Kitchen, opened
-from builder.host.files import disk_errors
-from builder.host.overlay import fold
-from builder.host.treeio import TreeIO
+from builder.distros.buildroot import Kitchen, opened
+from builder.host.trees.durable import disk_errors
+from builder.host.trees.fold import fold
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
 from builder.model.lock import Lock, Package
 from builder.model.recipe import Arch
 from builder.model.value import Digest, Value, canonical, digest_of
-from builder.stages.clean import clean, refuse_leaks
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
+from builder.stages.tree.clean import clean, refuse_leaks
 from builder.store import Store
 
 

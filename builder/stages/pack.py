@@ -6,7 +6,7 @@ from builder.formats import FORMATS
 from builder.formats.content import ChangedError
 from builder.formats.frames import LEVEL, Written, compressor_version
 from builder.formats.tarball import Press
-from builder.host.files import disk_errors
+from builder.host.trees.durable import disk_errors
 from builder.model.errors import StageError
 from builder.model.manifest import Manifest
 from builder.model.value import Digest, Value

@@ -6,12 +6,13 @@ from builder.host.places import Places
 from builder.model.errors import NotFoundError, StageError
 from builder.model.progress import Silent
 from builder.model.value import Digest, Value, hex_of
-from builder.runtime.templates import Template
+from builder.runtime.lifecycle import create
 from builder.stages.stage import Stage
 from builder.stages.tools import Tools
+from builder.templates.local import Template
 
 if TYPE_CHECKING:
-    from builder.runtime.exec import BootReport
+    from builder.runtime.access.exec import BootReport
 
 # What runs containers is imported where one is run: a probe is kept far more often than not.
 
@@ -46,20 +47,21 @@ def probe_stage(template: Template, places: Places) -> Stage[Probing, Probed]:
 
 
 def _probe(inputs: Probing, template: Template, places: Places) -> Probed:
-    from builder.runtime import exec as run_inside
-    from builder.runtime import lifecycle, logs
-    from builder.runtime.container import new_container
+    from builder.runtime.access import exec as run_inside
+    from builder.runtime.access import logs
+    from builder.runtime.lifecycle import control
+    from builder.runtime.record.container import new_container
 
     name = f"probe-{hex_of(inputs.template)[:12]}"
     _remove(places, name)  # what a killed probe left
     container = new_container(name, template.digest, template.name)
-    lifecycle.create(places, container)
+    create.create(places, container)
     try:
-        lifecycle.start(places, name, Silent(), timeout=BOOT_TIMEOUT)
+        control.start(places, name, Silent(), timeout=BOOT_TIMEOUT)
         report = run_inside.boot_report(places, name)
         if report.state != "running" or report.failed:
             raise _unhealthy(places, name, report)
-        if not lifecycle.stop(places, name, timeout=STOP_TIMEOUT):
+        if not control.stop(places, name, timeout=STOP_TIMEOUT):
             raise StageError(
                 f"`{template.name}` boots, but does not shut down by itself",
                 output=logs.tail(places, name),
@@ -71,8 +73,8 @@ def _probe(inputs: Probing, template: Template, places: Places) -> Probed:
 
 def _unhealthy(places: Places, name: str, report: "BootReport") -> StageError:
     """Say which units failed, with what each of them wrote."""
-    from builder.runtime import exec as run_inside
-    from builder.runtime import logs
+    from builder.runtime.access import exec as run_inside
+    from builder.runtime.access import logs
 
     units = report.failed
     status = ("systemctl", "status", "--no-pager", "--lines=15", *units)
@@ -86,9 +88,9 @@ def _unhealthy(places: Places, name: str, report: "BootReport") -> StageError:
 
 
 def _remove(places: Places, name: str) -> None:
-    from builder.runtime import lifecycle
+    from builder.runtime.lifecycle import control
 
     try:
-        lifecycle.destroy(places, name, force=True)
+        control.destroy(places, name, force=True)
     except NotFoundError:
         return

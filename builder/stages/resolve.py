@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from builder.distros import Sources, distro
-from builder.host.files import disk_errors, replace
+from builder.host.trees.durable import disk_errors, replace
 from builder.model.errors import RecipeError
 from builder.model.lock import Asked, Lock, changed_keys
 from builder.model.progress import Reporter

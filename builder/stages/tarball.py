@@ -3,19 +3,19 @@
 from pathlib import Path
 
 from builder.distros import Sources
-from builder.formats.overlay import keep_file
-from builder.formats.unpack import newest_time, unpack_foreign
-from builder.host.files import disk_errors
-from builder.host.treeio import TreeIO
+from builder.formats.tar.unpack import newest_time, unpack_foreign
+from builder.host.trees.durable import disk_errors
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError, TrustError
 from builder.model.lock import Asked, Lock
 from builder.model.recipe import Tarball
 from builder.model.value import Value, digest_of
-from builder.stages.clean import clean
+from builder.recipes.load import LoadedRecipe
 from builder.stages.fetch_files import download
-from builder.stages.load import LoadedRecipe
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
+from builder.stages.tree.clean import clean
+from builder.stages.tree.overlay import keep_file
 
 
 def tarball_sources(cache: Path) -> Sources:

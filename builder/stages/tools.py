@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from builder.host.net import Net
-from builder.host.process import Runner
+from builder.host.network.downloads import Net
+from builder.host.programs import Runner
 from builder.model.progress import Reporter
 from builder.model.value import Value
 from builder.store import Store

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host.files import Disk, disk_errors, locked, private, replace
-from builder.host.processes import undisturbed
-from builder.host.removal import remove_tree
+from builder.host.process.pids import undisturbed
+from builder.host.trees.durable import Disk, disk_errors, locked, private, replace
+from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.model.value import Digest, hex_of
 from builder.store import use

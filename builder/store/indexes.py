@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host.files import disk_errors, locked
-from builder.host.removal import remove_tree
+from builder.host.trees.durable import disk_errors, locked
+from builder.host.trees.removal import remove_tree
 from builder.store import LAYOUT
 from builder.store.sweep import Gone, Usage
 

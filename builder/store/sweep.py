@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.host.files import disk_errors, locked
-from builder.host.removal import remove_tree
+from builder.host.trees.durable import disk_errors, locked
+from builder.host.trees.removal import remove_tree
 from builder.store import Store, use
 
 KINDS = {

@@ -16,8 +16,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host.files import disk_errors, gate, locked
-from builder.host.processes import undisturbed
+from builder.host.process.pids import undisturbed
+from builder.host.trees.durable import disk_errors, gate, locked
 
 MARGIN = 60
 """Seconds by which a clock may be set back while a build runs, and nothing that it uses goes."""

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.host.files import disk_errors
-from builder.host.removal import remove_tree
+from builder.host.trees.durable import disk_errors
+from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.model.value import Digest, hex_of
 from builder.store import LAST_TIME, DamagedError, Store

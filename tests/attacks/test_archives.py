@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.formats import headers
-from builder.formats.headers import BLOCK, Member, encode, padding
+from builder.formats.tar import headers
+from builder.formats.tar.headers import BLOCK, Member, encode, padding
 from tests.integration.test_unpack_hostile import END, FIRST, entry
 from tests.support.needs import needs
 from tests.support.odd_trees import EPOCH
@@ -23,7 +23,7 @@ MOST = 64 << 20
 READ = """
 import json, resource, sys
 from pathlib import Path
-from builder.formats import inflate, pour, tarstream, unpack
+from builder.formats.tar import inflate, pour, reader, unpack
 from builder.model.errors import OvenError
 import zstandard
 source, target, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -37,8 +37,8 @@ try:
         unpack.unpack_foreign(source, target, strip=0, epoch=0)
     else:
         import os
-        from builder.host.copying import Manner
-        from builder.host.treeio import TreeIO
+        from builder.host.trees.copying import Manner
+        from builder.host.trees.treeio import TreeIO
         target.mkdir()
         fd = os.open(source, os.O_RDONLY)
         with TreeIO(target) as tree:

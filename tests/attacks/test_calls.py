@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.process import Command
-from builder.host.sandbox import Sandbox, inside
+from builder.host.programs import Command
+from builder.host.sandbox.sandbox import Sandbox, inside
 from builder.model.progress import Silent
 from builder.model.recipe import Arch
 from builder.model.value import hex_of
-from builder.runtime import lifecycle
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create
 from tests.support import calls
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.namespace import in_namespace
@@ -42,8 +42,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory, program: Path) -> Iterator[Rig
     tree = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
     shutil.copy(program, tree / "usr/bin/calls")
     with rig_in(tmp_path_factory.mktemp("calls") / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
-        lifecycle.start(rig.places, "test", Silent())
+        create.create(rig.places, rig.container())
+        control.start(rig.places, "test", Silent())
         yield rig
     assert rig.leftovers() == []
 
@@ -95,10 +95,10 @@ def test_systems_of_i386_have_sockets(tmp_path: Path, program: Path) -> None:
     tree = tiny_tree(tmp_path / "rootfs")
     shutil.copy(program, tree / "usr/bin/calls")
     with rig_in(tmp_path / "home", tree) as rig:
-        container = lifecycle.create(rig.places, rig.container())
+        container = create.create(rig.places, rig.container())
         template = rig.places.data / "templates" / hex_of(container.template)
         (template / "manifest.json").write_text('{"arch": "i386"}')
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
         assert int(capture(rig.places, "test", ("calls", "mux", "1", "1", "1"))[1]) >= 0
     assert rig.leftovers() == []
     root = tmp_path / "sandbox"

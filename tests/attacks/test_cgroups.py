@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from builder.model.progress import Silent
-from builder.runtime import exec as execution
-from builder.runtime import lifecycle
+from builder.runtime.access import exec as execution
+from builder.runtime.lifecycle import control, create
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -25,8 +25,8 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     assert busybox
     shutil.copy(busybox, tree / "usr/bin/busybox")
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
-        lifecycle.start(rig.places, "test", Silent())
+        create.create(rig.places, rig.container())
+        control.start(rig.places, "test", Silent())
         yield rig
     assert rig.leftovers() == []
 

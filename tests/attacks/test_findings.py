@@ -12,23 +12,24 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.distros.debian import deb
+from builder.distros.debian import deb, installed
 from builder.distros.debian.control import fields_of
 from builder.distros.debian.indexes import Index, Pocket, epoch_of, release_field
 from builder.distros.debian.members import Ceiling, MembersError, watched
 from builder.distros.rpm import metadata
 from builder.distros.rpm.metadata import Metadata, parse
-from builder.formats import headers
-from builder.formats.headers import Member, encode
-from builder.formats.parcel import MOST_RECORD, RECORD, Reader
-from builder.formats.unpack import newest_time
+from builder.formats.container import MOST_RECORD, RECORD, Reader
+from builder.formats.tar import headers
+from builder.formats.tar.headers import Member, encode
+from builder.formats.tar.unpack import newest_time
 from builder.host.places import Places
-from builder.host.treeio import TreeIO
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError, OvenError, StageError, TrustError, UpstreamError
 from builder.model.lock import Release
-from builder.runtime import lifecycle, packages, state
-from builder.runtime.accounts import Accounts
-from builder.stages.secrets import refuse_traces
+from builder.runtime.bundle.accounts import Accounts
+from builder.runtime.lifecycle import create
+from builder.runtime.record import state
+from builder.stages.tree.secrets import refuse_traces
 from tests.attacks.test_archives import head, notes, sparse
 from tests.integration.test_unpack_hostile import FIRST
 from tests.support.container import Rig, rig_in, tiny_tree
@@ -53,7 +54,7 @@ STREAMS = {
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tiny_tree(tmp_path / "tiny")) as rig:
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
 
 
@@ -222,7 +223,7 @@ def test_what_grows_line_by_line_ends_soon() -> None:
     """A field of two million lines, and one of as many spaces."""
     lines = " \n" * (2 << 20)
     assert fields_of(f"Package: x\n{lines}")["package"].startswith("x\n ")
-    assert packages._fields(f"Conffiles: x\n{lines}")["Conffiles"].startswith("x\n")
+    assert installed._fields(f"Conffiles: x\n{lines}")["Conffiles"].startswith("x\n")
     data = b"Suite: a" + b" " * (1 << 20) + b"b \n"
     assert len(release_field(data, "Suite")) == (1 << 20) + 2
 

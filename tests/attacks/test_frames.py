@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import link
+from builder.host.network import link
 from builder.model.host_access import parse_host_access as parse
 from builder.model.network import Lease, Network
 from tests.support.needs import needs

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import arriving, net
-from builder.host.net import Item, Net
+from builder.host.network import arriving, downloads
+from builder.host.network.downloads import Item, Net
 from builder.model.errors import UpstreamError
 from builder.model.progress import Silent
 
@@ -124,7 +124,7 @@ def test_a_mirror_that_does_not_come_to_an_end_is_given_up(
 def test_a_file_of_no_known_size_has_a_ceiling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(net, "CEILING", 1 << 20)
+    monkeypatch.setattr(downloads, "CEILING", 1 << 20)
     bad = Mirror(endless)
     with pytest.raises(UpstreamError, match="is larger than 1048576 bytes"):
         fetch((bad.url,), tmp_path / "file", None)

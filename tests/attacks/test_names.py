@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import link
-from builder.runtime.network import names
+from builder.host.network import link
+from builder.runtime.network import dns
 from tests.support.needs import needs
 from tests.support.networks import GATEWAY, Rig, lookup
 
@@ -79,8 +79,8 @@ def test_a_flood_of_questions_costs_neighbors_no_answer(
 ) -> None:
     """Questions that nobody answers wait for ten seconds, and the name server keeps so many."""
     if not guarded:
-        usual = names._CONFIGURATION.replace("dns-forward-max=10000", "dns-forward-max=150")
-        monkeypatch.setattr(names, "_CONFIGURATION", usual)
+        usual = dns._CONFIGURATION.replace("dns-forward-max=10000", "dns-forward-max=150")
+        monkeypatch.setattr(dns, "_CONFIGURATION", usual)
     guest, _ = rig.attach("guest")
     neighbor, _ = rig.attach("neighbor")
     if not guarded:

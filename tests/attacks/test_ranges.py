@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, storage
-from builder.runtime.container import IDS, load
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import IDS, load, save
 from tests.support.container import PREAMBLE, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
@@ -36,7 +36,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
     assert rig.leftovers() == []
 
@@ -56,7 +56,7 @@ def given(folder: Path, kind: str, line: str, *argv: str) -> "subprocess.Complet
     return subprocess.run(line_, capture_output=True, text=True, cwd=CHECKOUT, env=env, timeout=60)
 
 
-START = "from builder.runtime import lifecycle\nlifecycle.start(places, 'test', Silent())\n"
+START = "from builder.runtime.lifecycle import control\ncontrol.start(places, 'test', Silent())\n"
 
 
 def start(rig: Rig, folder: Path, kind: str, line: str) -> None:
@@ -96,14 +96,14 @@ def test_what_useradd_gives_reaches_no_container(rig: Rig) -> None:
 def test_a_container_of_before_keeps_its_range(rig: Rig, tmp_path: Path) -> None:
     """H17: what an older Oven chose goes on, for as long as no user has it."""
     old = msgspec.structs.replace(load(rig.places, "test"), first_id=524_288 + 7_000 * IDS)
-    storage.change(rig.places, old)
+    save(rig.places, old)
     start(rig, tmp_path, "subuid", "ada:100000:65536")
     assert first_of(rig) == old.first_id
 
 
 def test_doctor_tells_of_what_runs_with_ids_of_a_user(rig: Rig, tmp_path: Path) -> None:
     """H17: a range that is given while the container runs is told, and a restart leaves it."""
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     line = f"mallory:{first_of(rig)}:1"
     done = given(tmp_path, "subgid", line, sys.executable, "-m", "builder", "doctor", "--json")
     rows = {row["name"]: row for row in json.loads(done.stdout)}

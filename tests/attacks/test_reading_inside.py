@@ -10,14 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import mounts
-from builder.host.layered import found_in
-from builder.host.treeio import TreeIO
+from builder.host.kernel import mounts
+from builder.host.trees.layered import found_in
+from builder.host.trees.treeio import TreeIO
 from builder.model.numbers import number
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, state
-from builder.runtime.container import Bind, load
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
+from builder.runtime.record.container import Bind, load
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, finished, text
@@ -36,14 +37,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stopped(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
     assert rig.leftovers() == []
 
 
 @pytest.fixture
 def rig(stopped: Rig) -> Rig:
-    lifecycle.start(stopped.places, "test", Silent())
+    control.start(stopped.places, "test", Silent())
     return stopped
 
 
@@ -127,8 +128,8 @@ def test_what_the_host_shows_is_entered(tmp_path: Path, tree: Path) -> None:
     (tmp_path / "shown/file").write_text("shown")
     with rig_in(tmp_path / "home", tree) as rig:
         bind = Bind(source=str(tmp_path / "shown"), target="/srv/shown")
-        lifecycle.create(rig.places, msgspec.structs.replace(rig.container(), binds=(bind,)))
-        lifecycle.start(rig.places, "test", Silent())
+        create.create(rig.places, msgspec.structs.replace(rig.container(), binds=(bind,)))
+        control.start(rig.places, "test", Silent())
         oven = Oven(rig.places.data)
         ends(oven, "cp", "test:/srv/shown/file", tmp_path / "one")
         ends(oven, "cp", "test:/srv", tmp_path / "all")

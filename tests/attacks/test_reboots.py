@@ -9,8 +9,9 @@ import pytest
 
 from builder.model.errors import StageError
 from builder.model.progress import Silent
-from builder.runtime import events, lifecycle, show, state
-from builder.runtime.container import Limits, folder_of
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import events, show, state
+from builder.runtime.record.container import Limits, folder_of
 from tests.support.container import INIT, Rig, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -33,14 +34,14 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 def test_an_init_that_reboots_at_once_waits_longer_each_time(rig: Rig) -> None:
     """H9: 59 starts in 13 seconds, which the host's root paid for, whatever `--cpus` said."""
-    lifecycle.create(rig.places, rig.container(limits=Limits(cpus=0.5)))
+    create.create(rig.places, rig.container(limits=Limits(cpus=0.5)))
     put_init(folder_of(rig.places, "test") / "upper", REBOOTS)
     with pytest.raises(StageError, match="ended before it was ready"):
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     pauses = waited_for(rig, 2)
     assert pauses == [0.5, 1.0]
     assert [event.what for event in events.read(rig.places)].count("started") <= 5
-    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    control.stop(rig.places, "test", timeout=PATIENCE)
     assert show.show(rig.places, "test").status == "stopped"
 
 
@@ -58,15 +59,15 @@ def waited_for(rig: Rig, count: int) -> list[object]:
 
 def test_a_pause_after_reboots_ends_when_asked(rig: Rig) -> None:
     """H9: whoever has mended such a container starts it at once, and it counts anew."""
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     upper = folder_of(rig.places, "test") / "upper"
     put_init(upper, REBOOTS)
     with pytest.raises(StageError):
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     waited_for(rig, 1)
-    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    control.stop(rig.places, "test", timeout=PATIENCE)
     put_init(upper, INIT)
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     current = state.read(rig.places, "test")
     assert current is not None
     assert (current.again, current.reboots) == (0, 0)

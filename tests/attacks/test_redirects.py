@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.net import Net
+from builder.host.network.downloads import Net
 from builder.model.errors import UpstreamError
 from builder.model.progress import Silent
 from tests.support.needs import needs

@@ -6,12 +6,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host.notify import Listener
+from builder.host.kernel.sd_notify import Listener
 from builder.model.first_boot import FirstBoot, Root
 from builder.model.progress import Silent
-from builder.runtime import boot, firstboot, lifecycle, pending
-from builder.runtime.container import folder_of, volatile_of
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.bundle import first_boot
+from builder.runtime.lifecycle import boot, control, create
+from builder.runtime.record import pending
+from builder.runtime.record.container import folder_of, volatile_of
 from tests.support.container import INIT, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.namespace import folder_of as folder_of_user
 from tests.support.namespace import in_namespace
@@ -53,8 +55,8 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
 
 def test_root_inside_cannot_write_to_the_hosts_run_folder(rig: Rig) -> None:
     """H16: remounted by who is root inside, the folder took 60 MiB past every limit."""
-    lifecycle.create(rig.places, rig.container())
-    lifecycle.start(rig.places, "test", Silent())
+    create.create(rig.places, rig.container())
+    control.start(rig.places, "test", Silent())
     for way in WAYS:
         code, said = capture(rig.places, "test", ("sh", "-c", way))
         assert code != 0, f"{way}: {said}"
@@ -62,14 +64,14 @@ def test_root_inside_cannot_write_to_the_hosts_run_folder(rig: Rig) -> None:
     assert capture(rig.places, "test", ("sh", "-c", script))[0] != 0
     assert list((volatile_of(rig.places, "test") / "host/credentials").iterdir()) == []
     assert capture(rig.places, "test", ("cat", "/run/host/container-manager"))[1] == "oven\n"
-    assert lifecycle.stop(rig.places, "test", timeout=20)
+    assert control.stop(rig.places, "test", timeout=20)
 
 
 def test_root_inside_owns_nothing_there(rig: Rig) -> None:
     """H16, as if the mount were no wall: whom root inside is mapped to may write to nothing."""
-    lifecycle.create(rig.places, rig.container(init="systemd"), firstboot.extras(DATA))
+    create.create(rig.places, rig.container(init="systemd"), first_boot.extras(DATA))
     put_init(folder_of(rig.places, "test") / "upper", f"{STAT}{INIT}", as_systemd=True)
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     shared = volatile_of(rig.places, "test") / "host"
     for path in (shared, *shared.rglob("*")):
         status = path.stat()
@@ -83,7 +85,7 @@ def test_root_inside_owns_nothing_there(rig: Rig) -> None:
 def hostile(rig: Rig, script: str) -> Path:
     """Make a container that passes for systemd, and does that before it is ready."""
     container = rig.container("test", init="systemd")
-    lifecycle.create(rig.places, container, firstboot.extras(DATA))
+    create.create(rig.places, container, first_boot.extras(DATA))
     upper = folder_of(rig.places, "test") / "upper"
     put_init(upper, INIT.replace("#!/bin/sh\n", f"#!/bin/sh\n{script}\n"), as_systemd=True)
     return volatile_of(rig.places, "test") / "host"
@@ -92,7 +94,7 @@ def hostile(rig: Rig, script: str) -> Path:
 def test_what_lies_among_credentials_keeps_no_start_from_its_end(rig: Rig) -> None:
     """H16: a folder there made every start end in a bug, and left the hashes on the host."""
     shared = hostile(rig, f"{REMOUNT}; rm /run/host/credentials/*; mkdir /run/host/credentials/odd")
-    assert lifecycle.start(rig.places, "test", Silent()).ready
+    assert control.start(rig.places, "test", Silent()).ready
     assert not pending.waits(rig.places, "test")
     assert list((shared / "credentials").iterdir()) == []
 
@@ -160,12 +162,12 @@ def test_a_users_template_deletes_nothing_of_the_user() -> None:
                 places = msgspec.structs.replace(
                     rig.places, user=user.uid, point=rig.places.runtime / "mnt"
                 )
-                lifecycle.create(places, Rig(places).container(), firstboot.extras(DATA))
-                lifecycle.start(places, "test", Silent())
+                create.create(places, Rig(places).container(), first_boot.extras(DATA))
+                control.start(places, "test", Silent())
                 there = sorted(
                     path.name for path in (volatile_of(places, "test") / "host").iterdir()
                 )
-                lifecycle.destroy(places, "test", force=True)
+                control.destroy(places, "test", force=True)
                 return there
 
         there = in_namespace(work, user=user.name)

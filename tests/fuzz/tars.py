@@ -6,8 +6,8 @@ With them, random bytes come further than to the first header.
 import os
 import re
 
-from builder.formats import headers
-from builder.formats.headers import BLOCK, Member, encode, padding
+from builder.formats.tar import headers
+from builder.formats.tar.headers import BLOCK, Member, encode, padding
 
 END = bytes(2 * BLOCK)
 

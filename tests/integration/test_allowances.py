@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import ability, allowances
+from builder.host.checks import containers
+from builder.host.kernel import sysctl
 from builder.model.progress import Silent
-from builder.runtime import lifecycle
+from builder.runtime.lifecycle import control, create
 from tests.support.container import rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -26,19 +27,19 @@ def small() -> Iterator[None]:
 
 @pytest.mark.usefixtures("small")
 def test_a_start_raises_them(tmp_path: Path) -> None:
-    assert allowances.too_small() == {"fs.inotify.max_user_instances": 65536}
-    assert "raised when one is started" in ability.inotify().found
+    assert sysctl.too_small() == {"fs.inotify.max_user_instances": 65536}
+    assert "raised when one is started" in containers.inotify().found
     with rig_in(tmp_path / "home", tiny_tree(tmp_path / "rootfs")) as rig:
-        lifecycle.create(rig.places, rig.container())
-        lifecycle.start(rig.places, "test", Silent())
+        create.create(rig.places, rig.container())
+        control.start(rig.places, "test", Silent())
     assert int(INSTANCES.read_text()) == 65536
-    assert ability.inotify().found == "enough for many containers"
+    assert containers.inotify().found == "enough for many containers"
 
 
 @pytest.mark.usefixtures("small")
 def test_who_may_not_is_told_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allowances, "may_raise", lambda: False)  # root always may
-    check = ability.inotify()
+    monkeypatch.setattr(sysctl, "may_raise", lambda: False)  # root always may
+    check = containers.inotify()
     assert check.state == "warn"
     assert check.fix == "as root: sysctl -w fs.inotify.max_user_instances=65536"
 
@@ -47,7 +48,7 @@ def test_larger_ones_stay() -> None:
     before = INSTANCES.read_text()
     INSTANCES.write_text("100000")
     try:
-        allowances.raise_all()
+        sysctl.raise_all()
         assert INSTANCES.read_text() == "100000\n"
     finally:
         INSTANCES.write_text(before)

@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import process, units
+from builder.host import programs, units
 from builder.host.places import Places
 from builder.host.units import Systemd
 from builder.model.errors import StageError
 from builder.model.progress import Silent
-from builder.runtime import autostart, lifecycle, userspace
-from builder.runtime.container import Autostart
+from builder.runtime.lifecycle import autostart, control, create
+from builder.runtime.network import pasta
+from builder.runtime.record.container import Autostart
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -29,7 +30,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 def make(rig: Rig, name: str, order: int | None) -> None:
     when = None if order is None else Autostart(order=order)
-    lifecycle.create(rig.places, msgspec.structs.replace(rig.container(name), autostart=when))
+    create.create(rig.places, msgspec.structs.replace(rig.container(name), autostart=when))
 
 
 def test_groups_come_in_order(rig: Rig) -> None:
@@ -44,7 +45,7 @@ def test_stopping_goes_the_other_way(rig: Rig) -> None:
     for name, order in (("one", 1), ("two", 2), ("other", None), ("rests", 3)):
         make(rig, name, order)
     for name in ("one", "two", "other"):
-        lifecycle.start(rig.places, name, Silent())
+        control.start(rig.places, name, Silent())
     assert autostart.stop_groups(rig.places) == [["two"], ["one"], ["other"]]
 
 
@@ -95,7 +96,7 @@ def test_what_systemd_refuses_is_tried_again(
     systemctl.write_text('#!/bin/sh\necho "$@" >>"$0.calls"; [ ! -e "$0.fails" ]\n')
     systemctl.chmod(0o755)
     (tmp_path / "bin/systemctl.fails").touch()
-    monkeypatch.setitem(process.CLEAN_ENVIRONMENT, "PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    monkeypatch.setitem(programs.CLEAN_ENVIRONMENT, "PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     ours = written(tmp_path / "units", runs=False)
     ours = msgspec.structs.replace(ours, sign=tmp_path)
     for _ in range(2):
@@ -106,7 +107,7 @@ def test_what_systemd_refuses_is_tried_again(
     path = ours.folder / f"oven-{rig.places.mark}.service"
     assert autostart.settle(rig.places, ours) == f"wrote and enabled `{path}`"
     assert autostart.settle(rig.places, ours) is None
-    lifecycle.destroy(rig.places, "one")
+    control.destroy(rig.places, "one")
     assert autostart.settle(rig.places, ours) is None
     assert not path.exists()
     calls = (tmp_path / "bin/systemctl.calls").read_text().splitlines()
@@ -128,8 +129,8 @@ def test_a_start_with_the_host_waits_for_a_way_out(tmp_path: Path, version: str)
         "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
     )
     (tmp_path / "ipv6_route").write_text(f"{'0' * 32} 00 {'0' * 32} 00 {'0' * 32} f 1 0 200 lo\n")
-    assert not userspace.await_network(0.1, tmp_path)
+    assert not pasta.await_network(0.1, tmp_path)
     file, line = ROUTES[version]
     with (tmp_path / file).open("a") as table:
         table.write(line)
-    assert userspace.await_network(60, tmp_path)
+    assert pasta.await_network(60, tmp_path)

@@ -11,8 +11,8 @@ import pytest
 from builder.distros.debian.database import Unpacked
 from builder.distros.debian.link import UnlinkableError, link_packages
 from builder.distros.debian.unpack import expand
-from builder.host.net import Net
-from builder.host.process import on_host
+from builder.host.network.downloads import Net
+from builder.host.programs import on_host
 from builder.model.errors import HostError, StageError
 from builder.model.lock import Package
 from builder.model.progress import Silent

@@ -9,10 +9,10 @@ import pytest
 
 from builder.distros.debian.clean import FIRST_BOOT, RULES, FirstBoot, Rule
 from builder.distros.rpm.clean import RULES as RPM_RULES
-from builder.formats import acl
-from builder.host.treeio import TreeIO
+from builder.formats.tar import acl
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
-from builder.stages.clean import clean, leaks, matches, refuse_leaks
+from builder.stages.tree.clean import clean, leaks, matches, refuse_leaks
 from tests.support.needs import needs
 from tests.support.odd_trees import ACL
 

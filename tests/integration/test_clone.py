@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import cgroups
+from builder.host.kernel import cgroups
 from builder.model.errors import ConflictError, NotFoundError
 from builder.model.progress import Silent
-from builder.runtime import clone, ids, lifecycle, snapshots, storage
-from builder.runtime.container import Container, cgroup_of, load
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.history import clone, snapshots
+from builder.runtime.lifecycle import control, create
 from builder.runtime.network.addresses import mac_of
-from builder.stages.clean import forget_identity
+from builder.runtime.record import ids
+from builder.runtime.record.container import Container, all_names, cgroup_of, load
+from builder.stages.tree.clean import forget_identity
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -34,7 +36,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
     assert rig.leftovers() == []
 
@@ -65,7 +67,7 @@ def test_a_clone_is_somebody_else(rig: Rig) -> None:
     assert made.first_id != source.first_id
     keys = {cgroup_of(rig.places, name) for name in ("test", "new")}
     assert len({mac_of(key) for key in keys}) == 2
-    lifecycle.start(rig.places, "new", Silent())
+    control.start(rig.places, "new", Silent())
     files = "cat /etc/kept /etc/machine-id /etc/hostname; ls /etc/ssh"
     assert capture(rig.places, "new", ("sh", "-c", files))[1] == "kept\nnew\n"
     unit = "/usr/lib/systemd/system/multi-user.target.wants/oven-ssh-host-keys.service"
@@ -84,20 +86,20 @@ def test_frozen_files_are_shared_and_others_are_not(rig: Rig) -> None:
     assert frozen[0].stat().st_ino == frozen[1].stat().st_ino
     changing = [folder(rig, name) / "upper/changing" for name in ("test", "new")]
     assert changing[0].stat().st_ino != changing[1].stat().st_ino
-    lifecycle.destroy(rig.places, "test")
+    control.destroy(rig.places, "test")
     assert frozen[1].read_text() == "1"
 
 
 def test_a_clone_of_a_snapshot_and_of_a_running_one(rig: Rig) -> None:
     (folder(rig) / "upper/a").write_text("1\n")
     snapshots.create(rig.places, "test", "one")
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     capture(rig.places, "test", ("sh", "-c", "echo 2 > /a"))
     copy(rig, "then", "one")
     copy(rig, "now")
     assert not cgroups.is_frozen(cgroup_of(rig.places, "test"))
     for name, text in (("then", "1\n"), ("now", "2\n")):
-        lifecycle.start(rig.places, name, Silent())
+        control.start(rig.places, name, Silent())
         assert capture(rig.places, name, ("cat", "/a"))[1] == text
 
 
@@ -106,7 +108,7 @@ def test_refusals(rig: Rig) -> None:
         copy(rig, "test")
     with pytest.raises(NotFoundError, match="has no snapshot"):
         copy(rig, "new", "none")
-    assert storage.names(rig.places) == ["test"]
+    assert all_names(rig.places) == ["test"]
 
 
 def test_whiteouts_owners_and_attributes_are_copied(rig: Rig) -> None:
@@ -130,15 +132,15 @@ def test_whiteouts_owners_and_attributes_are_copied(rig: Rig) -> None:
 
 
 def test_a_new_name(rig: Rig) -> None:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     with pytest.raises(ConflictError, match="is running"):
         clone.rename(rig.places, "test", "new")
-    lifecycle.stop(rig.places, "test", timeout=20)
+    control.stop(rig.places, "test", timeout=20)
     snapshots.create(rig.places, "test", "one")
     clone.rename(rig.places, "test", "new")
-    assert storage.names(rig.places) == ["new"]
+    assert all_names(rig.places) == ["new"]
     assert load(rig.places, "new").hostname == "new"
-    lifecycle.start(rig.places, "new", Silent())
+    control.start(rig.places, "new", Silent())
     assert capture(rig.places, "new", ("cat", "/etc/hostname"))[1] == "new\n"
     assert list(snapshots.listed(rig.places, "new")) == ["one"]
     # What it was known by stays: its addresses, and its range of ids under the new name alone.
@@ -158,9 +160,9 @@ def test_death_at_any_step_leaves_old_or_new(rig: Rig, verb: str) -> None:
         fresh = "clone.describe(load(places, 'test'), 'new')"
         work = f"clone.clone(places, 'test', {fresh}, forget_identity)"
     code = f"""
-from builder.runtime import clone
-from builder.runtime.container import load
-from builder.stages.clean import forget_identity
+from builder.runtime.history import clone
+from builder.runtime.record.container import load
+from builder.stages.tree.clean import forget_identity
 {at_each_step(work, 0, signal.SIGKILL)}"""
     came, died = False, 0
     for step in range(1, 90, 2):
@@ -179,15 +181,15 @@ from builder.stages.clean import forget_identity
 def begin_again(rig: Rig, verb: str) -> None:
     """See that one or the other is true, and go back to where the verb begins."""
     if verb == "clone":
-        if "new" in storage.names(rig.places):
-            lifecycle.destroy(rig.places, "new")
+        if "new" in all_names(rig.places):
+            control.destroy(rig.places, "new")
         else:
-            lifecycle.stop(rig.places, "test")
-        assert storage.names(rig.places) == ["test"]
+            control.stop(rig.places, "test")
+        assert all_names(rig.places) == ["test"]
         assert rig.leftovers() == []
         return
-    (name,) = storage.names(rig.places)
-    lifecycle.stop(rig.places, name)
+    (name,) = all_names(rig.places)
+    control.stop(rig.places, name)
     record = load(rig.places, name)
     assert (record.name, record.hostname) == (name, name)
     assert (folder(rig, name) / "upper/later").exists()

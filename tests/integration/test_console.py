@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import guard
+from builder.host.process import guard
 from builder.model.errors import ConflictError
 from builder.model.progress import Silent
-from builder.runtime import console, lifecycle
+from builder.runtime.access import console
+from builder.runtime.lifecycle import control, create
 from tests.support.container import PREAMBLE, Rig, add_program, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.terminal import Terminal
@@ -31,7 +32,9 @@ while read line; do
     esac
 done
 """
-ATTACH = PREAMBLE + "\nfrom builder.runtime import console\nprint(console.attach(places, 'test'))"
+ATTACH = (
+    PREAMBLE + "\nfrom builder.runtime.access import console\nprint(console.attach(places, 'test'))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +48,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
-        lifecycle.start(rig.places, "test", Silent())
+        create.create(rig.places, rig.container())
+        control.start(rig.places, "test", Silent())
         yield rig
     assert rig.leftovers() == []
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import mounts
+from builder.host.kernel import mounts
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, state
-from builder.runtime.container import load
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
+from builder.runtime.record.container import load
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
@@ -33,7 +34,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
     assert rig.leftovers() == []
 
@@ -46,7 +47,7 @@ def oven(rig: Rig) -> Oven:
 @pytest.fixture(params=["stopped", "running"])
 def both(request: pytest.FixtureRequest, rig: Rig) -> Rig:
     if request.param == "running":
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     return rig
 
 
@@ -244,7 +245,7 @@ def test_a_guest_that_nests_folders_without_end_is_refused(rig: Rig, oven: Oven)
 
 
 def test_a_stream_out_goes_on_where_files_come_and_go(rig: Rig, oven: Oven) -> None:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     churn = "cd /tmp; while :; do for n in 1 2 3 4 5 6 7 8 9; do echo > $n; rm $n; done; done"
     guest = oven.start("exec", "test", "--", "sh", "-c", churn)
     try:
@@ -260,12 +261,12 @@ def test_a_stream_out_goes_on_where_files_come_and_go(rig: Rig, oven: Oven) -> N
 
 
 def test_between_containers(rig: Rig, oven: Oven, folder: Path) -> None:
-    lifecycle.create(rig.places, rig.container("other"))
+    create.create(rig.places, rig.container("other"))
     oven("cp", "-a", folder, "test:/one")
     oven("cp", "-a", "test:/one", "other:/two")
     status = (rig.places.data / "containers/other/upper/two/file").stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (33, 44, 0o4751)
-    lifecycle.start(rig.places, "other", Silent())
+    control.start(rig.places, "other", Silent())
     oven("cp", "other:/two", "test:/three")
     assert upper(rig, "three/sub/same").read_text() == "content"
     oven("cp", "test:/three", "test:/four")
@@ -296,7 +297,7 @@ def test_a_guest_that_swaps_folders_for_links_gains_nothing(
     (outside / "sub/secret").write_text("secret")
     for number in range(30):
         (source / f"sub/new{number}").write_text("x")
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     current = state.read(rig.places, "test")
     assert current
     root = Path(f"/proc/{current.pid}/root/tmp")

@@ -7,20 +7,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.formats.overlay import read_overlay
-from builder.formats.project import Project
-from builder.formats.rendering import Variables
-from builder.host.net import Net
-from builder.host.process import on_host
+from builder.host.network.downloads import Net
+from builder.host.programs import on_host
 from builder.model.errors import OvenError, RecipeError, StageError
 from builder.model.lock import Package
 from builder.model.progress import Silent
 from builder.model.recipe import Arch, Script, Services, System, User
 from builder.model.value import Digest
+from builder.recipes.project import Project
 from builder.stages.customize import Customization, customize
 from builder.stages.install import Installation, install
-from builder.stages.scripts import read_scripts
 from builder.stages.tools import Tools
+from builder.stages.tree.overlay import read_overlay
+from builder.stages.tree.rendering import Variables
+from builder.stages.tree.scripts import read_scripts
 from builder.store import Store
 from builder.store.manifest import read_tree
 from tests.support.needs import needs

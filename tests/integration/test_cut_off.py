@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import cgroups, watch
+from builder.host.kernel import cgroups, inotify
 from builder.model.errors import StageError
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, state
-from builder.runtime.container import Init, cgroup_of, volatile_of
-from builder.runtime.state import State
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
+from builder.runtime.record.container import Init, cgroup_of, volatile_of
+from builder.runtime.record.state import State
 from tests.support.container import PREAMBLE, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven, text
@@ -56,7 +57,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container(init=SYSTEMD))
+        create.create(rig.places, rig.container(init=SYSTEMD))
         yield rig
     assert rig.leftovers() == []
 
@@ -73,7 +74,7 @@ def go(oven: Oven) -> None:
 
 def until(rig: Rig, wanted: Callable[[State], bool]) -> State:
     """Wait for a state; whoever writes it is told of by the kernel."""
-    with watch.Folder(volatile_of(rig.places, "test")) as folder:
+    with inotify.Folder(volatile_of(rig.places, "test")) as folder:
         while True:
             current = state.read(rig.places, "test")
             if current is not None and wanted(current):
@@ -94,7 +95,7 @@ def booting(rig: Rig) -> None:
     """Wait until the init of a container that is being started has begun."""
     containers = rig.places.runtime / "containers"
     containers.mkdir(parents=True, exist_ok=True)
-    with watch.Folder(containers) as folder:
+    with inotify.Folder(containers) as folder:
         while not volatile_of(rig.places, "test").exists():
             folder.wait(30)
     until(rig, lambda now: now.phase == "booting")
@@ -110,8 +111,8 @@ def ended(rig: Rig, code: str) -> int:
 KILLED_FROZEN = """
 import os
 import pty
-from builder.host import cgroups
-from builder.runtime import snapshots
+from builder.host.kernel import cgroups
+from builder.runtime.history import snapshots
 halt = cgroups.freeze
 def freeze(name, *, frozen):
     halt(name, frozen=frozen)
@@ -142,7 +143,9 @@ def test_a_container_whose_freezer_was_killed_goes_on(rig: Rig, oven: Oven, verb
 def test_what_an_administrator_froze_stays_frozen(rig: Rig, oven: Oven) -> None:
     up(rig, oven)
     oven("freeze", "test")
-    killed = KILLED_FROZEN.replace("halt = ", "import builder.runtime.layers as layers\nhalt = ")
+    killed = KILLED_FROZEN.replace(
+        "halt = ", "import builder.runtime.storage.layers as layers\nhalt = "
+    )
     killed = killed.replace("cgroups.freeze = freeze", "layers.copy_tree = lambda *_: os.abort()")
     (rig.places.data / "containers/test/upper/more").write_text("more\n")
     assert ended(rig, killed) == -signal.SIGABRT
@@ -178,9 +181,9 @@ def test_a_start_that_was_killed_is_gone_on_with(rig: Rig, oven: Oven, verb: str
 def test_a_start_that_was_killed_before_its_init_began_is_undone(rig: Rig, oven: Oven) -> None:
     code = """
     import os
-    from builder.runtime import boot, lifecycle
+    from builder.runtime.lifecycle import boot, control
     boot._start = lambda *_: os.kill(os.getpid(), 9)
-    lifecycle.start(places, "test", Silent())
+    control.start(places, "test", Silent())
     """
     assert ended(rig, textwrap.dedent(code)) == -signal.SIGKILL
     assert b"starting" not in oven("list").stdout
@@ -197,7 +200,7 @@ def test_one_that_came_up_while_nobody_listened_is_ready(rig: Rig, oven: Oven) -
     upper = rig.places.data / "containers/test/upper"
     inside = ["nsenter", "-t", str(current.pid), "-U", "-m", "-S", "0", "-G", "0"]
     subprocess.run([*inside, "touch", "/go"], check=True)
-    with watch.Folder(upper) as folder:
+    with inotify.Folder(upper) as folder:
         while not (upper / "up").exists():
             folder.wait(30)
     oven("list")
@@ -206,9 +209,9 @@ def test_one_that_came_up_while_nobody_listened_is_ready(rig: Rig, oven: Oven) -
 
 def test_one_that_is_late_becomes_ready(rig: Rig, oven: Oven) -> None:
     code = """
-    lifecycle.start(places, "test", Silent(), timeout=0.2)
+    control.start(places, "test", Silent(), timeout=0.2)
     """
-    process = rig.call("from builder.runtime import lifecycle" + textwrap.dedent(code))
+    process = rig.call("from builder.runtime.lifecycle import control" + textwrap.dedent(code))
     _, err = process.communicate(timeout=60)
     assert b"is not ready after 0.2 seconds" in err
     assert "not yet ready" in text(oven("show", "test").stdout)
@@ -221,7 +224,7 @@ def test_one_that_is_late_becomes_ready(rig: Rig, oven: Oven) -> None:
 
 def test_one_that_is_late_is_followed_again_when_its_follower_dies(rig: Rig, oven: Oven) -> None:
     with pytest.raises(Exception, match="is not ready after"):
-        lifecycle.start(rig.places, "test", Silent(), timeout=0.2)
+        control.start(rig.places, "test", Silent(), timeout=0.2)
     first = state.read(rig.places, "test")
     assert first is not None
     os.kill(first.starter, signal.SIGKILL)
@@ -265,10 +268,10 @@ def test_a_container_ignores_no_signal_that_its_starter_did(rig: Rig) -> None:
     begin = """
     import signal
     from builder.model.progress import Silent
-    from builder.runtime import lifecycle
+    from builder.runtime.lifecycle import control
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    lifecycle.start(places, "test", Silent(), timeout=0.1)
+    control.start(places, "test", Silent(), timeout=0.1)
     """
     rig.call(begin).communicate()
     current = state.read(rig.places, "test")
@@ -282,10 +285,10 @@ def test_a_container_ignores_no_signal_that_its_starter_did(rig: Rig) -> None:
 
 FORKS = """
 import os, signal, sys
-from builder.host import launch
+from builder.host.process import launch
 from builder.model.progress import Silent
-from builder.runtime import lifecycle
-from builder.runtime.exec import capture
+from builder.runtime.lifecycle import control
+from builder.runtime.access.exec import capture
 
 class Ended(BaseException):
     pass
@@ -311,7 +314,7 @@ except Ended:
 def test_a_signal_between_a_fork_and_the_care_for_the_child_leaves_nobody(rig: Rig) -> None:
     """The child would wait for us, we for the guard, and that until nobody has its pipe."""
     with contextlib.suppress(StageError):  # it waits for /go
-        lifecycle.start(rig.places, "test", Silent(), timeout=0.1)
+        control.start(rig.places, "test", Silent(), timeout=0.1)
     process = rig.call(FORKS)
     out, err = process.communicate(timeout=30)
     assert out == b"ended\n", err
@@ -324,11 +327,11 @@ sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)
 """The first process of a host that takes its time to reap those who have lost their parents."""
 GIVES_UP = """
 from builder.model.progress import Silent
-from builder.runtime import lifecycle
-from builder.runtime.exec import capture
-lifecycle.start(places, "test", Silent())
+from builder.runtime.lifecycle import control
+from builder.runtime.access.exec import capture
+control.start(places, "test", Silent())
 assert capture(places, "test", ("sleep", "1000"), timeout=0.5)[0] == 137
-print(lifecycle.stop(places, "test", timeout=10))
+print(control.stop(places, "test", timeout=10))
 """
 
 

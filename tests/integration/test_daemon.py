@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import cgroups, daemon, processes
+from builder.host.kernel import cgroups
+from builder.host.process import daemon, pids
 from tests.support.needs import needs
 
 pytestmark = needs("root")
@@ -63,7 +64,7 @@ def test_a_daemon_whose_starter_is_killed_can_be_stopped_at_once(delay: float) -
         os.waitpid(starter, 0)
         daemon.stop(NAME).wait()
         for fd in dying:
-            assert processes.wait_end(fd, 10)
+            assert pids.wait_end(fd, 10)
             os.close(fd)
         assert cgroups.members(NAME) == []
         # One that died while it made itself a cgroup may leave an empty one to the next command.

@@ -11,11 +11,13 @@ import pytest
 
 from builder.model.errors import ConflictError, StageError
 from builder.model.progress import Silent
-from builder.runtime import as_overlay, clone, difference, lifecycle, snapshots, storage
-from builder.runtime.container import load
-from builder.runtime.exec import capture
-from builder.runtime.noise import is_noise
-from builder.stages.clean import forget_identity
+from builder.runtime.access.exec import capture
+from builder.runtime.diff import as_overlay, difference
+from builder.runtime.diff.ignored import is_noise
+from builder.runtime.history import clone, snapshots
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import all_names, load
+from builder.stages.tree.clean import forget_identity
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven
@@ -44,7 +46,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
     assert rig.leftovers() == []
 
@@ -64,18 +66,18 @@ def told(rig: Rig) -> dict[str, str]:
 
 
 def test_a_container_that_has_only_run_has_no_difference(rig: Rig) -> None:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     assert rows(rig) == {}
     assert rows(rig, everything=True) != {}
 
 
 def test_what_changed_is_told_also_while_it_runs(rig: Rig) -> None:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     script = "echo 3 > /etc/app/one; echo new > /etc/new; touch /etc/passwd; echo log > /tmp/x"
     assert capture(rig.places, "test", ("sh", "-c", script))[0] == 0
     assert told(rig) == {"etc/app/one": "changed content", "etc/new": "added"}
     snapshots.create(rig.places, "test", "one")
-    lifecycle.stop(rig.places, "test", timeout=20)
+    control.stop(rig.places, "test", timeout=20)
     snapshots.create(rig.places, "test", "two")
     assert told(rig) == {"etc/app/one": "changed content", "etc/new": "added"}
 
@@ -120,7 +122,7 @@ def test_it_is_what_the_kernel_shows(rig: Rig, tree: Path, tmp_path: Path) -> No
             (top / "tmp").mkdir()
             (top / "tmp/new").write_text("")
         snapshots.create(rig.places, "test", f"s{number}")
-    from builder.runtime.clone import merged
+    from builder.runtime.history.clone import merged
 
     area = rig.places.data / "containers/test"
     with merged(rig.places, load(rig.places, "test"), area) as view:
@@ -149,7 +151,7 @@ def test_links_are_never_entered(rig: Rig, tmp_path: Path) -> None:
     fresh = clone.describe(load(rig.places, "test"), "new")
     with pytest.raises(StageError, match="cannot be given an identity"):
         clone.clone(rig.places, "test", fresh, forget_identity)
-    assert storage.names(rig.places) == ["test"]
+    assert all_names(rig.places) == ["test"]
     assert [path.name for path in (tmp_path / "host").iterdir()] == ["secret"]
 
 

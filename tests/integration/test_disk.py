@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import images
+from builder.host.trees import images
 from builder.model.errors import ConflictError, HostError
 from builder.model.progress import Silent
-from builder.runtime import disk, lifecycle, own, storage
-from builder.runtime.container import Container, Limits, folder_of, load
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import Container, Limits, all_names, folder_of, load, save
+from builder.runtime.storage import image, writable
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven
@@ -35,11 +36,11 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
 
 
 def make(rig: Rig, **limits: int) -> Container:
-    return lifecycle.create(rig.places, rig.container(limits=Limits(**limits)))
+    return create.create(rig.places, rig.container(limits=Limits(**limits)))
 
 
 def start(rig: Rig) -> None:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
 
 
 def sh(rig: Rig, script: str) -> tuple[int, str]:
@@ -57,8 +58,8 @@ def resize(rig: Rig, **limits: int) -> None:
     """Do what `oven set` does."""
     container = load(rig.places, "test")
     wanted = Limits(**limits)
-    disk.resize(rig.places, container, wanted)
-    storage.change(rig.places, msgspec.structs.replace(container, limits=wanted))
+    image.resize(rig.places, container, wanted)
+    save(rig.places, msgspec.structs.replace(container, limits=wanted))
 
 
 def test_df_shows_the_size_and_the_limit_bites(rig: Rig) -> None:
@@ -70,7 +71,7 @@ def test_df_shows_the_size_and_the_limit_bites(rig: Rig) -> None:
     assert "No space left on device" in said
     written = (rig.places.data / "containers/test/disk.img").stat().st_blocks * 512
     assert written <= 256 * MIB
-    room = disk.usage(rig.places, "test")
+    room = image.usage(rig.places, "test")
     assert room is not None
     assert room.size == 256 * MIB
     assert room.used > 200 * MIB
@@ -83,11 +84,11 @@ def test_an_image_takes_what_is_in_it_and_gives_it_back(rig: Rig) -> None:
     assert image.stat().st_blocks * 512 < 64 * MIB  # sparse
     start(rig)
     sh(rig, "dd if=/dev/urandom of=/big bs=1M count=40")
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     full = image.stat().st_blocks * 512
     start(rig)
     sh(rig, "rm /big")
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     assert full - image.stat().st_blocks * 512 > 30 * MIB
 
 
@@ -95,8 +96,8 @@ def test_files_stay_and_belong_to_whom_they_did(rig: Rig) -> None:
     make(rig, disk=256 * MIB)
     start(rig)
     sh(rig, "echo hello >/mine; chown 1000:50 /mine; ln /mine /other; rm /etc/group")
-    lifecycle.stop(rig.places, "test")
-    with own.opened(rig.places, load(rig.places, "test")) as folder:
+    control.stop(rig.places, "test")
+    with writable.opened(rig.places, load(rig.places, "test")) as folder:
         status = (folder / "upper/mine").stat()
         assert (status.st_uid, status.st_gid, status.st_nlink) == (1000, 50, 2)
     start(rig)
@@ -115,7 +116,7 @@ def test_a_running_container_gets_more_and_less(rig: Rig) -> None:
     sh(rig, "rm /big")
     resize(rig, disk=300 * MIB)
     assert size(rig) == 300
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     resize(rig, disk=500 * MIB)
     start(rig)
     assert size(rig) == 500
@@ -127,7 +128,7 @@ def test_one_without_a_limit_gets_one_while_it_is_stopped(rig: Rig) -> None:
     sh(rig, "echo hello >/mine; chown 7:8 /mine; ln /mine /other; rm /etc/group")
     with pytest.raises(ConflictError, match="only while it is stopped"):
         resize(rig, disk=256 * MIB)
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     resize(rig, disk=256 * MIB)
     assert not (folder_of(rig.places, "test") / "upper").exists()
     start(rig)
@@ -141,10 +142,10 @@ def test_what_does_not_fit_stays_where_it_is(rig: Rig) -> None:
     make(rig)
     start(rig)
     sh(rig, "dd if=/dev/zero of=/big bs=1M count=300")
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     with pytest.raises(ConflictError, match="does not fit into 256 MiB"):
         resize(rig, disk=256 * MIB)
-    assert own.image_of(rig.places, "test") is None
+    assert writable.image_of(rig.places, "test") is None
     start(rig)
     assert sh(rig, "stat -c %s /big")[1] == f"{300 * MIB}\n"
 
@@ -156,14 +157,14 @@ def test_the_number_of_files_is_limited(rig: Rig) -> None:
     code, said = sh(rig, "i=0; while [ $i -lt 3000 ]; do : >/f$i || exit 3; i=$((i+1)); done")
     assert code != 0
     assert "No space left on device" in said or "annot create" in said
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     start(rig)  # of what was laid by for that
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     resize(rig, disk=400 * MIB, inodes=2048)
     start(rig)
     assert size(rig) > 300
     sh(rig, "rm /f*")
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     resize(rig, disk=256 * MIB, inodes=2048)
     start(rig)
     assert size(rig) < 260
@@ -209,14 +210,14 @@ def test_death_while_files_get_more_room_loses_nothing(rig: Rig, step: int) -> N
     make(rig, disk=256 * MIB, inodes=2048)
     start(rig)
     sh(rig, "echo hello >/mine")
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     steps = STEPS.replace("disk=256 << 20", "disk=256 << 20, inodes=4096")
     process = rig.call(steps.format(step=step))
     process.communicate(timeout=60)
     assert process.returncode < 0 or step > 7
     start(rig)
     assert sh(rig, "cat /mine")[1] == "hello\n"
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     Oven(rig.places.data)("set", "test", "--inodes", "4096")
     start(rig)
     assert sh(rig, "cat /mine; df --output=itotal / | tail -1")[1].split() == ["hello", "4096"]
@@ -235,7 +236,7 @@ def test_death_while_files_get_more_room_loses_nothing(rig: Rig, step: int) -> N
 def test_limits_that_make_no_sense_are_refused(rig: Rig, limits: dict[str, int], says: str) -> None:
     with pytest.raises(ConflictError, match=says):
         make(rig, **limits)
-    assert storage.names(rig.places) == []
+    assert all_names(rig.places) == []
 
 
 def test_a_damaged_image_is_told_and_nothing_is_left(rig: Rig) -> None:
@@ -251,9 +252,10 @@ def test_a_damaged_image_is_told_and_nothing_is_left(rig: Rig) -> None:
 
 STEPS = """
 import os, signal
-from builder.host import images, process
-from builder.runtime import disk
-from builder.runtime.container import Limits, load
+from builder.host.trees import images
+from builder.host import programs
+from builder.runtime.storage import image
+from builder.runtime.record.container import Limits, load
 left = {step}
 def dying(call):
     def wrapped(*args, **kwargs):
@@ -263,11 +265,11 @@ def dying(call):
             os.kill(os.getpid(), signal.SIGKILL)
         return call(*args, **kwargs)
     return wrapped
-for module in (images, disk):
+for module in (images, image):
     module.on_host = dying(module.on_host)
 for name in ("rename", "unlink", "mkdir", "truncate"):
     setattr(os, name, dying(getattr(os, name)))
-disk.resize(places, load(places, "test"), Limits(disk=256 << 20))
+image.resize(places, load(places, "test"), Limits(disk=256 << 20))
 """
 
 
@@ -276,14 +278,14 @@ def test_death_while_a_limit_is_given_loses_nothing(rig: Rig, step: int) -> None
     make(rig)
     start(rig)
     sh(rig, "echo hello >/mine")
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     process = rig.call(STEPS.format(step=step))
     process.communicate(timeout=60)
     if process.returncode == 0:
         assert step > 5, "there are fewer steps than it seems"
     start(rig)
     assert sh(rig, "cat /mine")[1] == "hello\n"
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     resize(rig, disk=300 * MIB)
     start(rig)
     assert sh(rig, "cat /mine")[1] == "hello\n"
@@ -298,7 +300,7 @@ def test_a_full_disk_of_the_host_leaves_no_half_container(tmp_path: Path, tree: 
         with rig_in(small / "home", tree) as rig:
             with pytest.raises(HostError):
                 make(rig, disk=256 * MIB)
-            assert storage.names(rig.places) == []
+            assert all_names(rig.places) == []
     finally:
         subprocess.run(["umount", small], check=True)
 

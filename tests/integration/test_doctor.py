@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import doctor, link, weakened
-from builder.host.doctor import Check
+from builder.host.checks import machine, weakened
+from builder.host.checks.machine import Check
+from builder.host.network import link
 from builder.model.network import NetworkState
 from builder.runtime.network import firewall
 from tests.support.needs import needs
@@ -122,7 +123,7 @@ def test_disk_that_cannot_hold_containers_is_found(tmp_path: Path) -> None:
     # ramfs knows no idmapped mounts (mount_setattr(2) lists those that do).
     subprocess.run(["mount", "-t", "ramfs", "none", str(data)], check=True)
     try:
-        check = doctor.container_disk(data)
+        check = machine.container_disk(data)
         assert check.state == "fail"
         assert "cannot shift the owners of files" in check.found
         assert "ext4" in check.fix
@@ -135,7 +136,7 @@ def test_disk_that_cannot_hold_containers_is_found(tmp_path: Path) -> None:
 def test_full_disk_is_found(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path)], check=True)
     try:
-        check = doctor.room("room", tmp_path / "not/made/yet")
+        check = machine.room("room", tmp_path / "not/made/yet")
         assert (check.state, check.found) == (
             "fail",
             f"0.0 GiB free for `{tmp_path}/not/made/yet`",
@@ -155,9 +156,9 @@ def test_kernel_is_asked_about_rules_and_keeps_none(
     a_world: tuple[Namespace, Namespace],
 ) -> None:
     rules = firewall.ruleset(NetworkState(), firewall.Host())
-    assert doctor.firewall(rules).state == "ok"
+    assert machine.firewall(rules).state == "ok"
     assert a_world[0].run("nft", "list", "ruleset") == ""
-    check = doctor.firewall("add chain inet oven c { type nat hook nowhere priority 0; }")
+    check = machine.firewall("add chain inet oven c { type nat hook nowhere priority 0; }")
     assert check.state == "fail"
     assert check.found.startswith("`nft` cannot set up the network: ")
 
@@ -167,19 +168,19 @@ def test_firewall_of_others_is_found_and_the_advice_mends_it(
     a_world: tuple[Namespace, Namespace],
 ) -> None:
     host, _ = a_world
-    assert doctor.forwarding().state == "ok"
+    assert machine.forwarding().state == "ok"
     chain = "type filter hook forward priority 0; policy drop;"
     link.apply_rules(f"table ip filter {{\nchain FORWARD {{\n{chain}\n}}\n}}\n")
-    check = doctor.forwarding()
+    check = machine.forwarding()
     assert check.state == "warn"
     assert "`ip filter FORWARD`" in check.found
     host.run("sh", "-c", check.fix)
-    assert doctor.forwarding().state == "ok"
+    assert machine.forwarding().state == "ok"
 
 
 def test_missing_name_server_is_told_with_its_package() -> None:
-    assert doctor.name_server(Path("/usr/sbin/dnsmasq")).state == "ok"
-    check = doctor.name_server(None)
+    assert machine.name_server(Path("/usr/sbin/dnsmasq")).state == "ok"
+    check = machine.name_server(None)
     assert (check.state, check.fix) == ("warn", "apt-get install dnsmasq-base")
 
 
@@ -188,7 +189,7 @@ def test_missing_name_server_is_told_with_its_package() -> None:
 )
 def test_missing_capability_is_seen(tmp_path: Path, status: str, state: str) -> None:
     (tmp_path / "status").write_text(status)
-    assert doctor.open_files(tmp_path / "status").state == state
+    assert machine.open_files(tmp_path / "status").state == state
 
 
 def test_settings_that_weaken_a_promise_are_named(tmp_path: Path) -> None:
@@ -211,8 +212,8 @@ def test_settings_that_weaken_a_promise_are_named(tmp_path: Path) -> None:
 
 
 def test_settings_that_forbid_namespaces_are_named(tmp_path: Path) -> None:
-    assert doctor.user_namespaces(tmp_path).state == "ok"
+    assert machine.user_namespaces(tmp_path).state == "ok"
     (tmp_path / "user").mkdir()
     (tmp_path / "user/max_user_namespaces").write_text("0\n")
-    check = doctor.user_namespaces(tmp_path)
+    check = machine.user_namespaces(tmp_path)
     assert (check.state, check.fix) == ("fail", "sysctl -w user.max_user_namespaces=65536")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import ability, process
+from builder.doctor import examine
+from builder.host import programs
+from builder.host.checks import containers
 from builder.host.places import Places
-from builder.runtime import engine
-from builder.stages.doctor import examine
+from builder.runtime.bundle import oci_runtime
 from tests.support.needs import needs
 from tests.support.ordinary_user import ENOUGH, account
 
@@ -18,8 +19,8 @@ AS_USER = """
 import os, sys
 os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
 from pathlib import Path
-from builder.host import ability
-check = ability.disk_of_user(Path(sys.argv[2]))
+from builder.host.checks import containers
+check = containers.disk_of_user(Path(sys.argv[2]))
 print(check.state, check.found)
 """
 
@@ -53,12 +54,12 @@ def _as(venv: Path, uid: int, home: str) -> str:
 def test_network_of_a_user_needs_the_program_and_the_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    programs(tmp_path, monkeypatch)
-    assert ability.network_of_user().fix == "apt-get install passt"
-    programs(tmp_path, monkeypatch, "pasta")
-    assert ability.network_of_user(tmp_path / "tun").fix == "as root: modprobe tun"
+    only_programs(tmp_path, monkeypatch)
+    assert containers.network_of_user().fix == "apt-get install passt"
+    only_programs(tmp_path, monkeypatch, "pasta")
+    assert containers.network_of_user(tmp_path / "tun").fix == "as root: modprobe tun"
     (tmp_path / "tun").touch()
-    assert ability.network_of_user(tmp_path / "tun").state == "ok"
+    assert containers.network_of_user(tmp_path / "tun").state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -76,33 +77,33 @@ def test_makers_of_disks_are_looked_for(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    programs(tmp_path, monkeypatch, *there)
-    check = ability.limited_disks(tmp_path)
+    only_programs(tmp_path, monkeypatch, *there)
+    check = containers.limited_disks(tmp_path)
     assert (check.state, check.fix) == (state, fix)
 
 
 def test_disks_need_loop_devices(tmp_path: Path) -> None:
-    assert ability.limited_disks(tmp_path / "loop-control").fix == "modprobe loop"
+    assert containers.limited_disks(tmp_path / "loop-control").fix == "modprobe loop"
 
 
 def test_pressure_that_the_kernel_does_not_tell(tmp_path: Path) -> None:
-    assert ability.pressure(tmp_path).state == "warn"
+    assert containers.pressure(tmp_path).state == "warn"
     (tmp_path / "cpu").touch()
-    assert ability.pressure(tmp_path).state == "ok"
+    assert containers.pressure(tmp_path).state == "ok"
 
 
 def test_an_old_crun_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs(tmp_path, monkeypatch, "crun")
+    only_programs(tmp_path, monkeypatch, "crun")
     crun = tmp_path / "bin/crun"
     places = Places(data=tmp_path, cache=tmp_path, runtime=tmp_path / "run", settings=())
     for version, state in (("1.8.1", "warn"), ("1.25.1", "ok")):
         crun.write_text(f"#!/bin/sh\necho crun version {version}\n")
-        check = ability.runtime(crun, too_old=engine.is_too_old(places, crun))
+        check = containers.runtime(crun, too_old=oci_runtime.is_too_old(places, crun))
         assert (check.state, f"crun version {version}" in check.found) == (state, True)
 
 
 def test_paths_are_resolved_by_the_kernel() -> None:
-    assert ability.safe_paths().state == "ok"
+    assert containers.safe_paths().state == "ok"
 
 
 @needs("root", "program:bwrap")
@@ -113,11 +114,11 @@ def test_root_is_told_of_all_of_it(tmp_path: Path) -> None:
     assert len(names) == len(set(names))
 
 
-def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+def only_programs(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Let only these programs be found."""
     bin_ = folder / "bin"
     bin_.mkdir(exist_ok=True)
     for name in names:
         (bin_ / name).write_text("#!/bin/sh\n")
         (bin_ / name).chmod(0o755)
-    monkeypatch.setitem(process.CLEAN_ENVIRONMENT, "PATH", str(bin_))
+    monkeypatch.setitem(programs.CLEAN_ENVIRONMENT, "PATH", str(bin_))

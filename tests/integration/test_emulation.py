@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.build import Options, _build
-from builder.cli.choosing import wanted_of
-from builder.cli.workplace import Workplace
-from builder.host import foreign
-from builder.host.foreign import is_foreign, require_programs_of
-from builder.host.net import Net
+from builder.cli.building.build import Options, _build
+from builder.cli.building.choosing import wanted_of
+from builder.cli.building.workplace import Workplace
+from builder.host.network.downloads import Net
 from builder.host.places import Places
-from builder.host.process import Command, on_host
-from builder.host.sandbox import Sandbox, inside
+from builder.host.programs import Command, on_host
+from builder.host.sandbox import binfmt
+from builder.host.sandbox.binfmt import is_foreign, require_programs_of
+from builder.host.sandbox.sandbox import Sandbox, inside
 from builder.model.errors import HostError
 from builder.model.progress import Silent
 from builder.model.recipe import Arch
@@ -98,7 +98,7 @@ def test_the_machine_itself_is_left_alone(tmp_path: Path) -> None:
 @needs_qemu
 def test_who_owns_a_file_is_the_same_inside(tmp_path: Path) -> None:
     def maps() -> tuple[str, str]:
-        known = foreign.emulation(Arch.ARM64)
+        known = binfmt.emulation(Arch.ARM64)
         assert known
         argv = ("nsenter", f"--user=/proc/self/fd/{known.namespace}", "cat", "/proc/self/uid_map")
         there = on_host(Command(argv, pass_fds=(known.namespace,))).stdout.decode()
@@ -110,8 +110,8 @@ def test_who_owns_a_file_is_the_same_inside(tmp_path: Path) -> None:
 
 @pytest.fixture
 def without_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign, "FORMATS", tmp_path)
-    monkeypatch.setattr(foreign, "_runs", lambda arch: False)
+    monkeypatch.setattr(binfmt, "FORMATS", tmp_path)
+    monkeypatch.setattr(binfmt, "_runs", lambda arch: False)
 
 
 @pytest.mark.usefixtures("without_qemu")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, state
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -66,21 +67,21 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
 def test_the_container_ends_at_any_step(rig: Rig, tmp_path: Path, verb: str, stride: int) -> None:
     words = [word.replace("{out}", str(tmp_path)) for word in VERBS[verb]]
     for step in range(1, 2000, stride):
-        lifecycle.create(rig.places, rig.container())
-        pid = lifecycle.start(rig.places, "test", Silent()).pid
+        create.create(rig.places, rig.container())
+        pid = control.start(rig.places, "test", Silent()).pid
         process = rig.call(CODE.format(step=step, pid=pid, words=words))
         _, err = process.communicate(timeout=60)
         told = f"step {step}: {err.decode()}"
         assert b"Traceback" not in err, told
         assert b"a bug in oven" not in err, told
         assert process.returncode >= 0, told
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
         current = state.read(rig.places, "test")
         assert current, told
         if current.frozen:
-            lifecycle.thaw(rig.places, "test")
-        lifecycle.stop(rig.places, "test", timeout=10)
-        lifecycle.destroy(rig.places, "test")
+            control.thaw(rig.places, "test")
+        control.stop(rig.places, "test", timeout=10)
+        control.destroy(rig.places, "test")
         if b"left 0" not in err and b"left -" not in err:
             return
     pytest.fail("it never came to its end")

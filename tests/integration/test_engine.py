@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, state
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
 from tests.support.container import PREAMBLE, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -25,7 +26,7 @@ exec "$@"
 """
 CAPTURE = """
 from builder.model.errors import OvenError
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
 try:
     print(capture(places, "test", ("cat", "/etc/hostname")))
 except OvenError as error:
@@ -36,7 +37,7 @@ except OvenError as error:
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tiny_tree(tmp_path / "rootfs")) as rig:
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
     assert rig.leftovers() == []
 
@@ -67,7 +68,7 @@ def test_it_is_kept_when_the_host_removes_it(rig: Rig, tmp_path: Path) -> None:
     engines = rig.places.data / "engines"
     engines.mkdir()
     (engines / "runc-of-long-ago").touch()
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     current = state.read(rig.places, "test")
     assert current
     assert [path.name for path in engines.iterdir()] == [current.engine_copy]

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host.net import ATTEMPTS, CONNECTIONS, Item, Net
-from builder.host.process import on_host
+from builder.host.network.downloads import ATTEMPTS, CONNECTIONS, Item, Net
+from builder.host.programs import on_host
 from builder.model.errors import StageError, UpstreamError
 from builder.model.lock import Package
 from builder.model.progress import Silent, Task
@@ -373,7 +373,7 @@ def test_ctrl_c_ends_a_silent_download_at_once(tmp_path: Path) -> None:
     import socket
 
     program = (
-        "import sys; from pathlib import Path; from builder.host.net import Net;"
+        "import sys; from pathlib import Path; from builder.host.network.downloads import Net;"
         "from builder.model.progress import Silent;"
         "Net(Silent()).download(sys.argv[1], Path(sys.argv[2]), size=1000, sha256='0' * 64)"
     )

@@ -11,11 +11,13 @@ import pytest
 from builder.model.errors import ConflictError, OvenError
 from builder.model.first_boot import Account, File, FirstBoot, Root
 from builder.model.progress import Silent
-from builder.runtime import clone, firstboot, lifecycle
-from builder.runtime.container import load
-from builder.runtime.exec import capture
-from builder.stages.clean import forget_identity
-from builder.stages.transfer import Packing, export_container
+from builder.runtime.access.exec import capture
+from builder.runtime.bundle import first_boot
+from builder.runtime.history import clone
+from builder.runtime.history.transfer import Packing, export_container
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import load
+from builder.stages.tree.clean import forget_identity
 from tests.integration.test_runtime_lifecycle import START, at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -45,7 +47,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container(), firstboot.extras(DATA))
+        create.create(rig.places, rig.container(), first_boot.extras(DATA))
         yield rig
     assert rig.leftovers() == []
 
@@ -59,7 +61,7 @@ def inside(rig: Rig, script: str) -> str:
 def test_it_is_written_as_programs_expect_it(rig: Rig) -> None:
     folder = rig.places.data / "containers/test"
     assert folder.stat().st_mode & 0o077 == 0, "it holds secrets"
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     shadow = inside(rig, "cat /etc/shadow").splitlines()
     assert shadow[0].split(":")[:2] == ["root", HASH]
     assert shadow[1] == "odd line"
@@ -81,22 +83,22 @@ def test_it_is_written_as_programs_expect_it(rig: Rig) -> None:
 
 
 def test_nothing_is_left_of_it_and_it_is_done_once(rig: Rig) -> None:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     folder = rig.places.data / "containers/test"
     assert list(folder.glob("first-boot*")) == []
     shared = rig.places.runtime / "containers/test/host/credentials"
     assert list(shared.iterdir()) == []
     assert HASH not in (rig.places.data / "events.jsonl").read_text()
     inside(rig, "echo changed > /etc/hostname; echo gone > /opt/new/file")
-    lifecycle.stop(rig.places, "test", timeout=20)
-    lifecycle.start(rig.places, "test", Silent())
+    control.stop(rig.places, "test", timeout=20)
+    control.start(rig.places, "test", Silent())
     assert inside(rig, "cat /etc/hostname /opt/new/file") == "changed\ngone\n"
 
 
 def test_a_clone_of_one_that_never_started_gets_it_too(rig: Rig) -> None:
     fresh = clone.describe(load(rig.places, "test"), "other")
     clone.clone(rig.places, "test", fresh, forget_identity)
-    lifecycle.start(rig.places, "other", Silent())
+    control.start(rig.places, "other", Silent())
     code, said = capture(rig.places, "other", ("cat", "/etc/hostname", "/etc/shadow"))
     assert code == 0
     assert said.startswith("other\n"), "the name is its own"
@@ -106,7 +108,7 @@ def test_a_clone_of_one_that_never_started_gets_it_too(rig: Rig) -> None:
 def test_one_that_has_not_got_it_is_not_exported_without(rig: Rig) -> None:
     with pytest.raises(ConflictError, match="first-boot data"):
         export_container(rig.places, "test", io.BytesIO(), Packing())
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     file = io.BytesIO()
     export_container(rig.places, "test", file, Packing())
     assert file.getvalue()
@@ -116,7 +118,7 @@ def test_one_that_has_not_got_it_is_not_exported_without(rig: Rig) -> None:
 def test_a_death_at_any_step_is_made_good(rig: Rig, step: int) -> None:
     process = rig.call(at_each_step(START, step, signal.SIGKILL))
     process.communicate(timeout=60)
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     assert HASH in inside(rig, "cat /etc/shadow")
     assert inside(rig, "cat /.ssh/authorized_keys") == f"{KEY}\n", "once, and not twice"
     assert list((rig.places.data / "containers/test").glob("first-boot*")) == []
@@ -132,6 +134,6 @@ def test_no_link_of_a_template_leads_out(tmp_path: Path, tree: Path, where: str,
     (upper / where).parent.mkdir(exist_ok=True)
     (upper / where).symlink_to(target)
     with pytest.raises(OvenError):
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     assert (outside / "kept").read_text() == "root:*:1::::::\n"
     assert os.listdir(outside) == ["kept"]

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from builder.formats.cuts import FRAME, LARGEST, groups
+from builder.formats.tar.unpack import unpack
 from builder.formats.tarball import Press, pack, write
-from builder.formats.unpack import unpack
-from builder.host.net import Net
-from builder.host.overlay import link_tree
-from builder.host.process import on_host
+from builder.host.network.downloads import Net
+from builder.host.programs import on_host
+from builder.host.trees.fold import link_tree
 from builder.model.errors import HostError
 from builder.model.manifest import Manifest
 from builder.model.progress import Silent

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from builder.model.value import Digest, canonical, hex_of
-from builder.runtime import lifecycle, state
-from builder.runtime.container import Limits, load
+from builder.runtime.lifecycle import create
+from builder.runtime.record import state
+from builder.runtime.record.container import Limits, load
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.odd_trees import manifest
@@ -49,7 +50,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 def full(rig: Rig, request: pytest.FixtureRequest) -> Oven:
     inodes = 2000 if request.param == "ext4" else None
     limits = Limits(disk=256 << 20, inodes=inodes)
-    lifecycle.create(rig.places, rig.container(limits=limits))
+    create.create(rig.places, rig.container(limits=limits))
     oven = Oven(rig.places.data)
     oven("start", "test")
     oven("snapshot", "create", "test", "old")

@@ -9,9 +9,11 @@ import pytest
 from builder.model.errors import HostError
 from builder.model.progress import Silent
 from builder.model.value import canonical, hex_of
-from builder.runtime import clone, lifecycle, schedule, snapshots, storage, upgrade
-from builder.runtime.container import load
-from builder.stages.clean import forget_identity
+from builder.runtime.history import clone, schedule, snapshots
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import all_names, load
+from builder.runtime.upgrade import upgrade
+from builder.stages.tree.clean import forget_identity
 from tests.integration.test_upgrade import NEW, order
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -67,7 +69,7 @@ class Filler:
         self.path.unlink(missing_ok=True)
 
 
-def create(rig: Rig) -> None:
+def snapshot(rig: Rig) -> None:
     snapshots.create(rig.places, "test", "new")
 
 
@@ -85,8 +87,8 @@ def renew(rig: Rig) -> None:
 
 
 CASES = (
-    (create, False),
-    (create, True),
+    (snapshot, False),
+    (snapshot, True),
     (restore, False),
     (copy, False),
     (copy, True),
@@ -109,21 +111,21 @@ def test_no_loss(rig: Rig, verb: Callable[[Rig], None], *, running: bool) -> Non
         filler.free()
         schedule.write(rig.places, "test", None)
         check(rig)
-        for name in storage.names(rig.places):
-            lifecycle.destroy(rig.places, name, force=True)
+        for name in all_names(rig.places):
+            control.destroy(rig.places, name, force=True)
     assert failed > 2
     assert done > 0
 
 
 def begin(rig: Rig, *, running: bool) -> None:
     """Make a container with a snapshot, and something that is in none."""
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     upper = rig.places.data / "containers/test/upper"
     (upper / "a").write_text("1")
     snapshots.create(rig.places, "test", "old")
     (upper / "b").write_bytes(b"2" * 3 * PAGE)
     if running:
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
 
 
 def check(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.model.progress import Silent
-from builder.runtime import lifecycle
+from builder.runtime.lifecycle import control, create
 from tests.support.container import Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven
@@ -28,10 +28,10 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     put_init(root, "#!/bin/sh\nexec sleep 1000\n")
     (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
     with rig_in(tmp_path / "home", root) as rig:
-        lifecycle.create(rig.places, rig.container())
-        lifecycle.start(rig.places, "test", Silent())
+        create.create(rig.places, rig.container())
+        control.start(rig.places, "test", Silent())
         yield rig
-        lifecycle.destroy(rig.places, "test", force=True)
+        control.destroy(rig.places, "test", force=True)
     assert rig.leftovers() == []
 
 

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from builder.model.network import DEFAULT
-from builder.runtime import lifecycle, state
-from builder.runtime.container import Interface
+from builder.runtime.lifecycle import create
+from builder.runtime.record import state
+from builder.runtime.record.container import Interface
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, text, wait_for_line
@@ -41,7 +42,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
     assert rig.leftovers() == []
 
@@ -87,7 +88,7 @@ def test_the_network_hangs(rig: Rig, oven: Oven, tmp_path: Path, program: str) -
     plugged = msgspec.structs.replace(
         rig.container("plugged"), interfaces=(Interface(network=DEFAULT),)
     )
-    lifecycle.create(rig.places, plugged)
+    create.create(rig.places, plugged)
     broken = without(oven, program, tmp_path)
     assert f"`{program}` has not ended in 3 seconds" in broken.said("start", "plugged", code=3)
     oven("start", "plugged")
@@ -109,9 +110,9 @@ def test_a_signal_ends_the_waiting_for_what_hangs(
 
 
 def wait_until_there(path: Path) -> None:
-    from builder.host import watch
+    from builder.host.kernel import inotify
 
-    with watch.Folder(path.parent) as folder:
+    with inotify.Folder(path.parent) as folder:
         while not path.exists():
             folder.wait(30)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from builder.model.progress import Silent
-from builder.runtime import ids, lifecycle
-from builder.runtime.container import IDS, load
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import ids
+from builder.runtime.record.container import IDS, load
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -37,7 +38,7 @@ def first_of(rig: Rig) -> int:
 
 
 def make(rig: Rig) -> int:
-    return lifecycle.create(rig.places, rig.container()).first_id
+    return create.create(rig.places, rig.container()).first_id
 
 
 def after_a_boot() -> None:
@@ -58,8 +59,8 @@ def test_who_starts_first_after_a_boot_keeps_its_range(homes: tuple[Rig, Rig]) -
     after_a_boot()
     make(two)
     assert first_of(one) == first_of(two), "neither knew of the other"
-    lifecycle.start(two.places, "test", Silent())
-    lifecycle.start(one.places, "test", Silent())
+    control.start(two.places, "test", Silent())
+    control.start(one.places, "test", Silent())
     assert abs(first_of(one) - first_of(two)) >= IDS
     for rig in homes:
         said = capture(rig.places, "test", ("cat", "/proc/self/uid_map"))[1].split()
@@ -69,13 +70,13 @@ def test_who_starts_first_after_a_boot_keeps_its_range(homes: tuple[Rig, Rig]) -
 def test_files_keep_their_owners_in_another_range(homes: tuple[Rig, Rig]) -> None:
     one, two = homes
     make(one)
-    lifecycle.start(one.places, "test", Silent())
+    control.start(one.places, "test", Silent())
     capture(one.places, "test", ("sh", "-c", "echo x >/tmp/x; chown 1000:50 /tmp/x"))
-    lifecycle.stop(one.places, "test")
+    control.stop(one.places, "test")
     before = first_of(one)
     after_a_boot()
     make(two)
-    lifecycle.start(one.places, "test", Silent())
+    control.start(one.places, "test", Silent())
     assert first_of(one) != before
     said = capture(one.places, "test", ("stat", "-c", "%u:%g", "/tmp/x", "/etc/passwd"))[1]
     assert said.split() == ["1000:50", "0:0"]
@@ -84,7 +85,7 @@ def test_files_keep_their_owners_in_another_range(homes: tuple[Rig, Rig]) -> Non
 def test_a_range_is_given_back(homes: tuple[Rig, Rig]) -> None:
     one, two = homes
     first = make(one)
-    lifecycle.destroy(one.places, "test")
+    control.destroy(one.places, "test")
     assert not (ids.CLAIMS / str(first)).exists()
     assert make(two) == first
 
@@ -94,10 +95,10 @@ def test_a_claim_of_a_container_that_is_gone_is_taken_over(homes: tuple[Rig, Rig
     first = make(one)
     claim = ids.CLAIMS / str(first)
     lost = str(one.places.data / "containers/lost")
-    lifecycle.destroy(one.places, "test")
+    control.destroy(one.places, "test")
     claim.write_text(lost)
     assert make(two) != first, "it may be about to be made"
-    lifecycle.destroy(two.places, "test")
+    control.destroy(two.places, "test")
     os.utime(claim, (0, 0))
     assert make(two) == first
     assert claim.read_text() == str(two.places.data / "containers/test")

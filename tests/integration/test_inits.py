@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from builder.model.value import Digest, canonical, hex_of
-from builder.runtime import lifecycle, state
-from builder.runtime.container import load
+from builder.runtime.lifecycle import create
+from builder.runtime.record import state
+from builder.runtime.record.container import load
 from tests.support.container import DIGEST, SILENT, Rig, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.odd_trees import manifest
@@ -53,7 +54,7 @@ def rig(tmp_path: Path, tree: Path, new: Path) -> Iterator[Rig]:
         for one, name in ((DIGEST, "tiny"), (NEW, "new")):
             path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
             path.write_bytes(canonical(manifest(name)))
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
     assert rig.leftovers() == []
 

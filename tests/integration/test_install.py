@@ -8,8 +8,8 @@ import pytest
 
 from builder.distros import distro
 from builder.distros.debian.batches import batches
-from builder.host.net import Net
-from builder.host.process import Command, on_host
+from builder.host.network.downloads import Net
+from builder.host.programs import Command, on_host
 from builder.model.lock import Package
 from builder.model.progress import Silent
 from builder.model.recipe import Arch

@@ -8,9 +8,9 @@ from queue import Queue
 import pytest
 
 from builder.host.places import Places
-from builder.runtime import logs
-from builder.runtime.container import Container, encode
-from builder.runtime.logs import Wanted
+from builder.runtime.access import logs
+from builder.runtime.access.logs import Wanted
+from builder.runtime.record.container import Container, encode
 from tests.support.container import DIGEST
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.runtime import lifecycle
-from builder.runtime.container import Autostart, folder_of
+from builder.runtime.lifecycle import create
+from builder.runtime.record.container import Autostart, folder_of
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
@@ -22,7 +22,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tiny_tree(tmp_path / "rootfs")) as rig:
         for order, name in enumerate(NAMES):
             starts = msgspec.structs.replace(rig.container(name), autostart=Autostart(order=order))
-            lifecycle.create(rig.places, starts)
+            create.create(rig.places, starts)
         yield rig
     assert rig.leftovers() == []
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from builder.model.progress import Silent
-from builder.runtime import clone, lifecycle, logs, snapshots
-from builder.runtime.container import Limits, load
-from builder.runtime.exec import capture
+from builder.runtime.access import logs
+from builder.runtime.access.exec import capture
+from builder.runtime.history import clone, snapshots
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import Limits, load
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -40,17 +42,17 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path, tree: Path) -> Iterator[
 
 @pytest.mark.parametrize("disk", [None, 256 << 20], ids=["free", "limited"])
 def test_a_container_lives_there(rig: Rig, disk: int | None) -> None:
-    lifecycle.create(rig.places, rig.container(limits=Limits(disk=disk)))
-    lifecycle.start(rig.places, "test", Silent())
+    create.create(rig.places, rig.container(limits=Limits(disk=disk)))
+    control.start(rig.places, "test", Silent())
     assert capture(rig.places, "test", ("sh", "-c", "echo kept > /kept"))[0] == 0
     assert "hello from the console" in logs.tail(rig.places, "test")
     snapshots.create(rig.places, "test", "one")
     fresh = clone.describe(load(rig.places, "test"), "copy")
     clone.clone(rig.places, "test", fresh, lambda _: None)
-    lifecycle.stop(rig.places, "test", timeout=20)
+    control.stop(rig.places, "test", timeout=20)
     snapshots.restore(rig.places, "test", "one", discard=True)
     clone.rename(rig.places, "copy", "other")
     for name in ("test", "other"):
-        lifecycle.start(rig.places, name, Silent())
+        control.start(rig.places, name, Silent())
         assert capture(rig.places, name, ("cat", "/kept")) == (0, "kept\n")
-        lifecycle.destroy(rig.places, name, force=True)
+        control.destroy(rig.places, name, force=True)

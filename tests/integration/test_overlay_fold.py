@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.overlay import fold, overlay, stand_ins
-from builder.host.privilege import mount
+from builder.host.kernel.namespaces import mount
+from builder.host.trees.fold import fold, overlay, stand_ins
 from builder.model.errors import HostError
 from builder.store.manifest import TreeManifest, read_tree
 from tests.support.namespace import folder_of, in_namespace, ordinary_user

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builder.formats.tar.unpack import read_manifest, unpack
 from builder.formats.tarball import pack
-from builder.formats.unpack import read_manifest, unpack
-from builder.host.net import Net
-from builder.host.privilege import CLONE_NEWUSER, _unshare
-from builder.host.process import on_host
+from builder.host.kernel.namespaces import CLONE_NEWUSER, _unshare
+from builder.host.network.downloads import Net
+from builder.host.programs import on_host
 from builder.model.errors import StageError
 from builder.model.manifest import MANIFEST_PATH, Manifest
 from builder.model.progress import Silent

@@ -14,8 +14,8 @@ from builder.distros import MirrorSettings, Sources, UnknownPackageError, distro
 from builder.distros.debian import solve
 from builder.distros.debian.family import DEBIAN
 from builder.distros.debian.indexes import Index, Pocket, find_pockets
-from builder.host.net import Net
-from builder.host.process import on_host
+from builder.host.network.downloads import Net
+from builder.host.programs import on_host
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked, AskedLayer, Lock
 from builder.model.progress import Silent

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import mounts, processes, watch
+from builder.host.kernel import inotify, mounts
+from builder.host.process import pids
 from builder.model.errors import OvenError
 from builder.model.progress import Silent
 from builder.model.value import Digest, canonical, hex_of
-from builder.runtime import lifecycle, snapshots, state, tasks
-from builder.runtime.container import Init, load
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.history import snapshots
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
+from builder.runtime.record.container import Init, load
+from builder.runtime.recovery import tasks
 from tests.integration.test_full_disk import Filler
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import DIGEST, Rig, add_program, put_init, rig_in, tiny_tree
@@ -81,7 +85,7 @@ def fill(rig: Rig, trees: dict[Digest, Path]) -> Rig:
         if digest in trees:
             (folder / "rootfs").symlink_to(trees[digest])
         (folder / "manifest.json").write_bytes(canonical(manifest(name)))
-    lifecycle.create(rig.places, rig.container(init=SYSTEMD))
+    create.create(rig.places, rig.container(init=SYSTEMD))
     return rig
 
 
@@ -107,15 +111,15 @@ def task(rig: Rig) -> bool:
 
 def upgrading(rig: Rig, oven: Oven, template: str) -> "subprocess.Popen[bytes]":
     """Begin an upgrade, and come back when it waits for the verdict on the new template."""
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     upper = rig.places.data / "containers/test/upper"
     process = oven.start("upgrade", "test", "--to", NAMES[template])
     containers = rig.places.data / "containers/test"
-    with watch.Folder(containers) as folder:
+    with inotify.Folder(containers) as folder:
         while load(rig.places, "test").template == DIGEST:
             assert process.poll() is None, process.communicate()
             folder.wait(5)
-    with watch.Folder(upper) as folder:
+    with inotify.Folder(upper) as folder:
         while not (upper / "asked").exists():
             assert process.poll() is None, process.communicate()
             folder.wait(5)
@@ -165,14 +169,14 @@ def test_one_that_is_to_stop_is_not_started_for_a_verdict(rig: Rig, oven: Oven) 
     process = upgrading(rig, oven, "bad")
     current = state.read(rig.places, "test")
     assert current is not None
-    fd = processes.hold(current.pid, current.pid_started)
+    fd = pids.hold(current.pid, current.pid_started)
     assert fd
     with mounts.adopting():  # the first process of a host may take its time to reap
         process.kill()
         process.communicate()
         os.kill(current.pid, signal.SIGKILL)
-        while not processes.wait_end(fd, 0.1):
-            processes.reap_adopted()
+        while not pids.wait_end(fd, 0.1):
+            pids.reap_adopted()
     os.close(fd)
     said = oven.said("stop", "test")
     assert "is as it was before the upgrade" in said
@@ -191,18 +195,18 @@ CALL = "from builder.cli.app import run\nimport os\nos.environ['OVEN_HOME'] = st
 
 def prepare(rig: Rig, verb: str) -> None:
     """Have the container run, with what the verb needs."""
-    lifecycle.destroy(rig.places, "test", force=True)
-    lifecycle.create(rig.places, rig.container(init=SYSTEMD))
+    control.destroy(rig.places, "test", force=True)
+    create.create(rig.places, rig.container(init=SYSTEMD))
     upper = rig.places.data / "containers/test/upper"
     (upper / "go").write_text("mine\n")
     snapshots.create(rig.places, "test", "kept")
     if verb == "rollback":
-        from builder.runtime import upgrade
-        from builder.runtime.templates import Templates
+        from builder.runtime.upgrade import upgrade
+        from builder.templates.local import Templates
 
         new = Templates(rig.places.data).find(NEW)
         upgrade.upgrade(rig.places, "test", upgrade.Order(new, start=False), Silent())
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
 
 
 def check(rig: Rig, oven: Oven) -> None:
@@ -262,7 +266,7 @@ def test_a_restart_keeps_what_was_to_be_gone_once_it_is_stopped(rig: Rig, oven: 
     import msgspec
 
     gone = msgspec.structs.replace(rig.container("gone", init=SYSTEMD), remove=True)
-    lifecycle.create(rig.places, gone)
+    create.create(rig.places, gone)
     oven("start", "gone")
     oven("exec", "gone", "--", "touch", "/mine")
     oven("restart", "gone")
@@ -272,7 +276,7 @@ def test_a_restart_keeps_what_was_to_be_gone_once_it_is_stopped(rig: Rig, oven: 
 
 
 def test_two_at_once_wait_for_each_other(rig: Rig, oven: Oven) -> None:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     both = [oven.start("restart", "test") for _ in range(2)]
     for one in both:
         out, _ = one.communicate(timeout=60)

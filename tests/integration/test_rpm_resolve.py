@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from builder.distros import SUITES, MirrorSettings, Sources, UnknownPackageError, distro
-from builder.host.process import on_host
+from builder.host.programs import on_host
 from builder.model.errors import HostError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked, AskedLayer, Lock
 from builder.model.recipe import Arch

@@ -16,13 +16,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import files
+from builder.host.trees import durable
 from builder.model.errors import HostError, OvenError
 from builder.model.progress import Silent
-from builder.runtime import copying, lifecycle, logs, show, volumes
-from builder.runtime.container import load
-from builder.runtime.exec import Call, capture, exec_command
-from builder.runtime.run import Order, run_command
+from builder.runtime.access import copying, logs
+from builder.runtime.access.exec import Call, capture, exec_command
+from builder.runtime.lifecycle import control, create
+from builder.runtime.lifecycle.run import Order, run_command
+from builder.runtime.record import show
+from builder.runtime.record.container import load
+from builder.runtime.storage import volumes
 from builder.store import Store
 from tests.support.container import PREAMBLE, Rig, add_program, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -46,8 +49,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rig(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Iterator[Rig]:
     """One container that runs, for the attacks that come from inside."""
     with rig_in(tmp_path_factory.mktemp("cves") / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
-        lifecycle.start(rig.places, "test", Silent())
+        create.create(rig.places, rig.container())
+        control.start(rig.places, "test", Silent())
         yield rig
     assert rig.leftovers() == []
 
@@ -94,7 +97,7 @@ def test_nothing_is_typed_into_the_terminal_of_who_looks_inside(rig: Rig, name: 
         for one in (number, number | 1 << 32)
     )
     code = PREAMBLE.format(home=rig.places.data) + (
-        "import sys\nfrom builder.runtime.exec import Call, exec_command\n"
+        "import sys\nfrom builder.runtime.access.exec import Call, exec_command\n"
         f"sys.exit(exec_command(places, 'test', Call(('perl', '-e', {attack!r}), tty=True)))\n"
     )
     terminal = Terminal((sys.executable, "-c", code), cwd=CHECKOUT)
@@ -126,8 +129,8 @@ def test_no_program_and_no_library_of_the_container_runs_outside(
     (hostile / "etc/nsswitch.conf").write_text("passwd: trap\ngroup: trap\n")
     (hostile / "usr/lib64/libnss_trap.so.2").write_bytes(b"\x7fELF no library at all")
     container = msgspec.structs.replace(rig.container("trap"), rootfs=str(hostile))
-    lifecycle.create(rig.places, container)
-    lifecycle.start(rig.places, "trap", Silent())
+    create.create(rig.places, container)
+    control.start(rig.places, "trap", Silent())
     try:
         out = copying.parse(str(tmp_path / "out"))
         copying.copy(rig.places, copying.parse("trap:/etc"), out, copying.Wish())
@@ -136,7 +139,7 @@ def test_no_program_and_no_library_of_the_container_runs_outside(
         code = exec_command(rig.places, "trap", Call(("sh", "-c", "exit $(id -u)"), user="ann"))
         assert code == 1000 & 0xFF
     finally:
-        lifecycle.destroy(rig.places, "trap", force=True)
+        control.destroy(rig.places, "trap", force=True)
     assert not (tmp_path / "ran").exists()
 
 
@@ -173,8 +176,8 @@ def test_links_below_dev_lead_nowhere(rig: Rig, tmp_path: Path, hostile: Path) -
         path = hostile / "dev" / name
         path.symlink_to(victim if name in {"null", "console"} else tmp_path)
     container = msgspec.structs.replace(rig.container("links"), rootfs=str(hostile))
-    lifecycle.create(rig.places, container)
-    lifecycle.start(rig.places, "links", Silent())
+    create.create(rig.places, container)
+    control.start(rig.places, "links", Silent())
     try:
         seen = capture(rig.places, "links", ("stat", "-c", "%F", "/dev/null", "/dev/pts"))[1]
         assert seen == "character special file\ndirectory\n"
@@ -184,7 +187,7 @@ def test_links_below_dev_lead_nowhere(rig: Rig, tmp_path: Path, hostile: Path) -
         masked = capture(rig.places, "links", ("stat", "-c", "%t:%T", *there))[1]
         assert masked.split() == ["1:3"] * len(there) != []
     finally:
-        lifecycle.destroy(rig.places, "links", force=True)
+        control.destroy(rig.places, "links", force=True)
     assert victim.read_text() == MARK
     assert victim.stat().st_mode == mode.st_mode
     assert [path.name for path in tmp_path.iterdir() if path.name != "hostile"] == ["victim"]
@@ -302,7 +305,7 @@ def test_set_id_programs_of_containers_are_out_of_reach(rig: Rig, tmp_path: Path
         store.root / "trees",
     ):
         if path.is_relative_to(rig.places.data / "templates"):
-            files.private(rig.places.data / "templates")  # the rig makes it by hand
+            durable.private(rig.places.data / "templates")  # the rig makes it by hand
         above = (parent for parent in path.parents if parent != parent.parent)
         assert any(parent.stat().st_mode & 0o077 == 0 for parent in above), path
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import processes
+from builder.host.process import pids
 from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Silent
-from builder.runtime import events, lifecycle, show, state
-from builder.runtime.container import Container, Limits, Restart, folder_of
-from builder.runtime.ended import pause_before
-from builder.runtime.exec import capture
-from builder.runtime.state import State
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create
+from builder.runtime.lifecycle.on_exit import pause_before
+from builder.runtime.record import events, show, state
+from builder.runtime.record.container import Container, Limits, Restart, folder_of
+from builder.runtime.record.state import State
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -45,8 +46,8 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
 def make(rig: Rig, restart: Restart = "no", **more: object) -> Container:
     plain = rig.container()
     container = msgspec.structs.replace(plain, restart=restart, **more)
-    lifecycle.create(rig.places, container)
-    lifecycle.start(rig.places, "test", Silent())
+    create.create(rig.places, container)
+    control.start(rig.places, "test", Silent())
     return container
 
 
@@ -80,10 +81,10 @@ def ended(rig: Rig) -> None:
 def fail(rig: Rig) -> State:
     """Make the first process die; give the state before."""
     before = now(rig)
-    fd = processes.hold(before.pid, before.pid_started)
+    fd = pids.hold(before.pid, before.pid_started)
     assert fd
     os.kill(before.pid, signal.SIGKILL)
-    assert processes.wait_end(fd, PATIENCE)
+    assert pids.wait_end(fd, PATIENCE)
     os.close(fd)
     return before
 
@@ -134,8 +135,8 @@ def test_a_failure_is_final_without_a_policy(rig: Rig) -> None:
     ended(rig)
     shown = show.show(rig.places, "test")
     assert (shown.status, shown.exit_code) == ("stopped", 137)
-    lifecycle.start(rig.places, "test", Silent())
-    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    control.start(rig.places, "test", Silent())
+    control.stop(rig.places, "test", timeout=PATIENCE)
     assert show.show(rig.places, "test").exit_code is None
 
 
@@ -158,12 +159,12 @@ def paused(rig: Rig) -> State:
 
 
 def is_over(waiter: State) -> bool:
-    fd = processes.hold(waiter.starter, waiter.starter_started)
-    return fd is None or processes.wait_end(fd, PATIENCE)
+    fd = pids.hold(waiter.starter, waiter.starter_started)
+    return fd is None or pids.wait_end(fd, PATIENCE)
 
 
 def test_a_pause_is_ended_by_a_start(rig: Rig, paused: State) -> None:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     first = now(rig)
     assert first.again == 0
     assert not state.waited_for(paused)
@@ -171,7 +172,7 @@ def test_a_pause_is_ended_by_a_start(rig: Rig, paused: State) -> None:
 
 
 def test_a_pause_is_ended_by_a_stop(rig: Rig, paused: State) -> None:
-    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    control.stop(rig.places, "test", timeout=PATIENCE)
     assert not state.waited_for(paused)
     assert show.show(rig.places, "test").status == "stopped"
 
@@ -180,7 +181,7 @@ def test_one_whose_pause_was_killed_is_stopped(rig: Rig, paused: State) -> None:
     os.kill(paused.starter, signal.SIGKILL)
     assert is_over(paused)
     assert show.show(rig.places, "test").status == "stopped"
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
 
 
 def test_one_that_is_not_kept_goes_with_its_end(rig: Rig) -> None:
@@ -193,39 +194,39 @@ def test_one_that_is_not_kept_goes_with_its_end(rig: Rig) -> None:
 def test_a_stop_is_no_failure(rig: Rig) -> None:
     make(rig, "always")
     before = now(rig)
-    monitor = processes.hold(before.monitor, before.monitor_started)
+    monitor = pids.hold(before.monitor, before.monitor_started)
     assert monitor
-    assert lifecycle.stop(rig.places, "test", timeout=PATIENCE)
-    assert processes.wait_end(monitor, PATIENCE)
+    assert control.stop(rig.places, "test", timeout=PATIENCE)
+    assert pids.wait_end(monitor, PATIENCE)
     assert show.show(rig.places, "test").status == "stopped"
 
 
 def test_a_command_right_after_a_failure_comes_second(rig: Rig) -> None:
     make(rig, "on-failure")
     before = fail(rig)
-    assert lifecycle.start(rig.places, "test", Silent()).pid != before.pid
-    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    assert control.start(rig.places, "test", Silent()).pid != before.pid
+    control.stop(rig.places, "test", timeout=PATIENCE)
     assert show.show(rig.places, "test").status == "stopped"
 
 
 def test_frozen_processes_do_not_run(rig: Rig) -> None:
     make(rig)
     capture(rig.places, "test", ("sh", "-c", "while :; do :; done >/dev/null 2>&1 &"))
-    lifecycle.freeze(rig.places, "test")
+    control.freeze(rig.places, "test")
     assert show.show(rig.places, "test").status == "frozen"
     first, second = spent(rig), spent(rig)
     assert first == second
-    lifecycle.thaw(rig.places, "test")
+    control.thaw(rig.places, "test")
     assert show.show(rig.places, "test").status == "running"
     assert spent(rig) > first
-    lifecycle.freeze(rig.places, "test")
-    assert lifecycle.stop(rig.places, "test", timeout=PATIENCE), "a frozen one stops like others"
+    control.freeze(rig.places, "test")
+    assert control.stop(rig.places, "test", timeout=PATIENCE), "a frozen one stops like others"
 
 
 def spent(rig: Rig) -> int:
     """Give the processor time of all processes inside, in ticks, a while from now."""
-    from builder.host import cgroups
-    from builder.runtime.container import cgroup_of
+    from builder.host.kernel import cgroups
+    from builder.runtime.record.container import cgroup_of
 
     time.sleep(0.2)
     total = 0
@@ -236,23 +237,23 @@ def spent(rig: Rig) -> int:
 
 
 def test_only_what_runs_can_be_frozen(rig: Rig) -> None:
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     with pytest.raises(ConflictError, match="not running"):
-        lifecycle.freeze(rig.places, "test")
+        control.freeze(rig.places, "test")
     with pytest.raises(NotFoundError):
-        lifecycle.thaw(rig.places, "nobody")
+        control.thaw(rig.places, "nobody")
 
 
 def test_a_protected_one_is_not_destroyed(rig: Rig) -> None:
     make(rig, protected=True)
     with pytest.raises(ConflictError, match="protected"):
-        lifecycle.destroy(rig.places, "test", force=True)
+        control.destroy(rig.places, "test", force=True)
     assert show.show(rig.places, "test").status == "running"
     unprotect(rig)
 
 
 def unprotect(rig: Rig) -> None:
-    from builder.runtime.container import encode, load
+    from builder.runtime.record.container import encode, load
 
     loose = msgspec.structs.replace(load(rig.places, "test"), protected=False)
     (folder_of(rig.places, "test") / "container.json").write_bytes(encode(loose))
@@ -262,8 +263,8 @@ def test_stop_does_not_wait_for_a_start_that_waits(rig: Rig) -> None:
     rig.of_systemd()  # it never says that it is ready
     process = rig.call(
         """
-        from builder.runtime import lifecycle
-        lifecycle.start(places, "test", Silent(), timeout=600)
+        from builder.runtime.lifecycle import control
+        control.start(places, "test", Silent(), timeout=600)
         """
     )
     deadline = time.monotonic() + PATIENCE
@@ -273,7 +274,7 @@ def test_stop_does_not_wait_for_a_start_that_waits(rig: Rig) -> None:
     while now(rig).phase != "booting":
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    lifecycle.stop(rig.places, "test", timeout=0.1)
+    control.stop(rig.places, "test", timeout=0.1)
     _, said = process.communicate(timeout=PATIENCE)
     assert StageError.__name__.encode() in said
     assert b"ended before it was ready" in said
@@ -291,7 +292,7 @@ def test_events_tell_how_it_ended_and_what_followed(rig: Rig) -> None:
     make(rig, "on-failure")
     started_anew(rig, call(rig, "reboot"))
     started_anew(rig, fail(rig))
-    lifecycle.stop(rig.places, "test", timeout=PATIENCE)
+    control.stop(rig.places, "test", timeout=PATIENCE)
     up: list[tuple[str, dict[str, object]]] = [("started", {}), ("ready", {})]
     assert told(rig) == [
         ("created", {"template": "tiny"}),
@@ -320,7 +321,7 @@ def test_events_tell_of_an_end_that_nobody_saw(rig: Rig) -> None:
     current = now(rig)
     os.kill(current.monitor, signal.SIGKILL)
     fail(rig)
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     whats = [what for what, _ in told(rig)]
     assert whats[-3:] == ["ended", "started", "ready"]
     assert ("ended", {"how": "unseen"}) in told(rig)

@@ -13,8 +13,9 @@ import pytest
 
 from builder.model.errors import ConflictError, NotFoundError, OvenError, RecipeError
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, state
-from builder.runtime.exec import Call, capture, exec_command, output
+from builder.runtime.access.exec import Call, capture, exec_command, output
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
 from tests.support.container import PREAMBLE, Rig, add_program, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.terminal import Terminal
@@ -25,7 +26,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 EXEC = """
 import sys
-from builder.runtime.exec import Call, exec_command
+from builder.runtime.access.exec import Call, exec_command
 sys.exit(exec_command(places, "test", Call({argv!r}, tty={tty})))
 """
 
@@ -38,8 +39,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     for program in ("mkdir", "setsid", "stty", "yes", "sha256sum"):
         add_program(tree, program)
     with rig_in(folder / "home", tree) as rig:
-        lifecycle.create(rig.places, rig.container())
-        lifecycle.start(rig.places, "test", Silent())
+        create.create(rig.places, rig.container())
+        control.start(rig.places, "test", Silent())
         yield rig
     assert rig.leftovers() == []
 
@@ -124,7 +125,7 @@ def test_users_and_groups(begin: Running, user: str, expected: str) -> None:
     process = begin(
         f"""
         import sys
-        from builder.runtime.exec import Call, exec_command
+        from builder.runtime.access.exec import Call, exec_command
         sys.exit(exec_command(places, "test", Call(("id",), user="{user}")))
         """
     )
@@ -168,7 +169,7 @@ def begun(rig: Rig, word: str) -> int:
 
 def ended(pids: list[int]) -> None:
     """Wait until processes are gone."""
-    from builder.host.processes import wait_end
+    from builder.host.process.pids import wait_end
 
     for pid in pids:
         try:
@@ -276,13 +277,13 @@ def test_the_terminal_is_restored_after_kill_9(shell: Terminal) -> None:
 
 
 def test_a_frozen_container_takes_no_command(rig: Rig) -> None:
-    lifecycle.freeze(rig.places, "test")
+    control.freeze(rig.places, "test")
     try:
         with pytest.raises(ConflictError, match="is frozen") as caught:
             exec_command(rig.places, "test", Call(("true",)))
         assert "oven thaw test" in str(caught.value.hint)
     finally:
-        lifecycle.thaw(rig.places, "test")
+        control.thaw(rig.places, "test")
     assert exec_command(rig.places, "test", Call(("true",))) == 0
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import processes
+from builder.host.process import pids
 from builder.model.errors import HostError, OvenError
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, setting, show, state, storage
-from builder.runtime.container import Limits, load, volatile_of
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create, update
+from builder.runtime.record import show, state
+from builder.runtime.record.container import Limits, all_names, load, volatile_of
 from tests.integration.test_full_disk import Filler
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
@@ -30,26 +31,26 @@ pytestmark = needs("root", "program:runc", "program:conmon")
 KEPT = "what somebody has written"
 SET = """
 import msgspec
-from builder.runtime import setting
-from builder.runtime.container import Limits
+from builder.runtime.lifecycle import update
+from builder.runtime.record.container import Limits
 change = lambda one: msgspec.structs.replace(one, limits=Limits(pids=77, cpus=0.5))
-setting.change(places, "test", change)
+update.change(places, "test", change)
 """
 EXEC = """
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
 capture(places, "test", ("true",))
 """
 VERBS = {
-    "start": ("lifecycle.start(places, 'test', Silent())", "stopped"),
-    "stop": ("lifecycle.stop(places, 'test', timeout=3)", "running"),
-    "restart": ("lifecycle.restart(places, 'test', Silent(), timeout=3)", "running"),
-    "freeze": ("lifecycle.freeze(places, 'test')", "running"),
-    "thaw": ("lifecycle.thaw(places, 'test')", "frozen"),
-    "destroy": ("lifecycle.destroy(places, 'test', force=True)", "running"),
+    "start": ("control.start(places, 'test', Silent())", "stopped"),
+    "stop": ("control.stop(places, 'test', timeout=3)", "running"),
+    "restart": ("control.restart(places, 'test', Silent(), timeout=3)", "running"),
+    "freeze": ("control.freeze(places, 'test')", "running"),
+    "thaw": ("control.thaw(places, 'test')", "frozen"),
+    "destroy": ("control.destroy(places, 'test', force=True)", "running"),
     "set": (SET, "running"),
     "exec": (EXEC, "running"),
 }  # fmt: skip
-IMPORTS = "from builder.runtime import lifecycle\n"
+IMPORTS = "from builder.runtime.lifecycle import control\n"
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +67,14 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
 
 def begin(rig: Rig, status: str) -> None:
     """Make the container anew, with a file of its own, and bring it to where a verb begins."""
-    if "test" in storage.names(rig.places):
-        lifecycle.destroy(rig.places, "test", force=True)
-    lifecycle.create(rig.places, rig.container())
+    if "test" in all_names(rig.places):
+        control.destroy(rig.places, "test", force=True)
+    create.create(rig.places, rig.container())
     (rig.places.data / "containers/test/upper/kept").write_text(KEPT)
     if status != "stopped":
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     if status == "frozen":
-        lifecycle.freeze(rig.places, "test")
+        control.freeze(rig.places, "test")
 
 
 def check(rig: Rig, *, gone: bool = False) -> None:
@@ -82,10 +83,10 @@ def check(rig: Rig, *, gone: bool = False) -> None:
     if gone and "test" not in rows:
         return
     assert rows["test"].status in {"stopped", "running", "frozen", "starting", "stopping"}
-    if lifecycle.start(rig.places, "test", Silent()).frozen:
-        lifecycle.thaw(rig.places, "test")
+    if control.start(rig.places, "test", Silent()).frozen:
+        control.thaw(rig.places, "test")
     assert capture(rig.places, "test", ("cat", "/kept"))[1] == KEPT
-    lifecycle.stop(rig.places, "test", timeout=3)
+    control.stop(rig.places, "test", timeout=3)
     assert rig.leftovers() == []
 
 
@@ -146,15 +147,15 @@ def test_making_one_on_a_full_disk_makes_all_or_nothing(small: Rig) -> None:
     for pages in range(12):
         filler.leave(pages)
         try:
-            lifecycle.create(small.places, small.container())
+            create.create(small.places, small.container())
             made += 1
         except HostError as error:
             assert "space" in f"{error.problem} {error.hint}"
-            assert storage.names(small.places) == []
+            assert all_names(small.places) == []
             failed += 1
         filler.free()
-        if storage.names(small.places):
-            lifecycle.destroy(small.places, "test")
+        if all_names(small.places):
+            control.destroy(small.places, "test")
         assert small.leftovers() == []
     assert made > 0
     assert failed > 0
@@ -169,9 +170,10 @@ exec {real} "$@"
 """
 WITH_FAKE = """
 from pathlib import Path
-from builder.runtime import engine, lifecycle
-engine.find = lambda places: Path({fake!r})
-lifecycle.start(places, "test", Silent())
+from builder.runtime.bundle import oci_runtime
+from builder.runtime.lifecycle import control
+oci_runtime.find = lambda places: Path({fake!r})
+control.start(places, "test", Silent())
 """
 
 
@@ -222,7 +224,7 @@ def test_a_monitor_that_is_killed(rig: Rig) -> None:
     assert current is not None
     os.kill(current.monitor, signal.SIGKILL)
     assert show.show(rig.places, "test").status in {"running", "stopped"}
-    lifecycle.stop(rig.places, "test", timeout=1)
+    control.stop(rig.places, "test", timeout=1)
     check(rig)
 
 
@@ -231,13 +233,13 @@ def test_a_host_that_was_rebooted(rig: Rig) -> None:
     begin(rig, "running")
     current = state.read(rig.places, "test")
     assert current is not None
-    lifecycle.stop(rig.places, "test", timeout=1)
+    control.stop(rig.places, "test", timeout=1)
     volatile = volatile_of(rig.places, "test")
     volatile.mkdir(parents=True)
     # The pid is somebody else's by now, who must not be taken for the container, nor killed.
     stranger = subprocess.Popen(["sleep", "1000000"])
     before = msgspec.structs.replace(
-        current, boot="another", pid=stranger.pid, pid_started=processes.start_time(stranger.pid)
+        current, boot="another", pid=stranger.pid, pid_started=pids.start_time(stranger.pid)
     )
     state.write(rig.places, "test", before)
     assert show.show(rig.places, "test").status == "stopped"
@@ -251,7 +253,7 @@ def test_a_change_that_the_kernel_refuses_changes_nothing(rig: Rig) -> None:
     begin(rig, "running")
     before = load(rig.places, "test").limits
     with pytest.raises(OvenError):
-        setting.change(
+        update.change(
             rig.places,
             "test",
             lambda one: msgspec.structs.replace(one, limits=Limits(memory=4096)),

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import hierarchies
+from builder.host.kernel import hierarchies
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, logs, show, state, storage
-from builder.runtime.container import load
-from builder.runtime.exec import Call, capture, exec_command
+from builder.runtime.access import logs
+from builder.runtime.access.exec import Call, capture, exec_command
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import show, state
+from builder.runtime.record.container import all_names, load
 from tests.support import container as support
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -40,31 +42,31 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
 
 @pytest.fixture
 def running(rig: Rig) -> Rig:
-    lifecycle.create(rig.places, rig.container())
-    lifecycle.start(rig.places, "test", Silent())
+    create.create(rig.places, rig.container())
+    control.start(rig.places, "test", Silent())
     return rig
 
 
 def test_a_whole_life(rig: Rig) -> None:
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     assert state.status(rig.places, "test") == "stopped"
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     assert state.status(rig.places, "test") == "running"
     assert "uid=0(root)" in capture(rig.places, "test", ("id",))[1]
-    lifecycle.stop(rig.places, "test", timeout=20)
+    control.stop(rig.places, "test", timeout=20)
     assert state.status(rig.places, "test") == "stopped"
     assert "hello from the console" in logs.console(rig.places, "test")
     assert "going down" in logs.console(rig.places, "test")
-    lifecycle.destroy(rig.places, "test")
+    control.destroy(rig.places, "test")
     assert show.list_containers(rig.places) == ()
 
 
 def test_changes_stay_over_a_restart(running: Rig) -> None:
     assert capture(running.places, "test", ("touch", "/kept"))[0] == 0
-    lifecycle.stop(running.places, "test", timeout=20)
+    control.stop(running.places, "test", timeout=20)
     upper = running.places.data / "containers/test/upper"
     assert (upper / "kept").stat().st_uid == 0, "ids on disk begin at 0"
-    lifecycle.start(running.places, "test", Silent())
+    control.start(running.places, "test", Silent())
     assert capture(running.places, "test", ("ls", "/kept")) == (0, "/kept\n")
 
 
@@ -72,48 +74,48 @@ def test_names_are_written_unless_changed(running: Rig) -> None:
     assert "127.0.1.1 test" in capture(running.places, "test", ("cat", "/etc/hosts"))[1]
     script = "echo mine > /etc/hosts; echo own > /etc/hostname"
     capture(running.places, "test", ("sh", "-c", script))
-    lifecycle.stop(running.places, "test", timeout=20)
-    lifecycle.start(running.places, "test", Silent())
+    control.stop(running.places, "test", timeout=20)
+    control.start(running.places, "test", Silent())
     files = ("cat", "/etc/hosts", "/etc/hostname")
     assert capture(running.places, "test", files)[1] == "mine\nown\n"
 
 
 def test_a_folder_that_was_copied_by_hand_is_another_container(rig: Rig) -> None:
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     containers = rig.places.data / "containers"
     shutil.copytree(containers / "test", containers / "copy")
-    lifecycle.start(rig.places, "copy", Silent())
+    control.start(rig.places, "copy", Silent())
     assert load(rig.places, "copy").first_id != load(rig.places, "test").first_id
-    lifecycle.destroy(rig.places, "copy", force=True)
+    control.destroy(rig.places, "copy", force=True)
     assert load(rig.places, "test").name == "test"
 
 
 def test_start_and_stop_twice_are_fine(running: Rig) -> None:
     first = state.read(running.places, "test")
-    assert lifecycle.start(running.places, "test", Silent()) == first
-    lifecycle.stop(running.places, "test", timeout=20)
-    lifecycle.stop(running.places, "test", timeout=20)
+    assert control.start(running.places, "test", Silent()) == first
+    control.stop(running.places, "test", timeout=20)
+    control.stop(running.places, "test", timeout=20)
 
 
 def test_refusals(running: Rig) -> None:
     with pytest.raises(ConflictError, match="there is a container `test` already"):
-        lifecycle.create(running.places, running.container())
+        create.create(running.places, running.container())
     with pytest.raises(ConflictError, match="is running"):
-        lifecycle.destroy(running.places, "test")
+        control.destroy(running.places, "test")
     with pytest.raises(NotFoundError, match="no container `absent`"):
-        lifecycle.start(running.places, "absent", Silent())
+        control.start(running.places, "absent", Silent())
     with pytest.raises(RecipeError, match="cannot name a container"):
-        lifecycle.create(running.places, running.container("../evil"))
+        create.create(running.places, running.container("../evil"))
     with pytest.raises(RecipeError, match="cannot be the working folder"):
         exec_command(running.places, "test", Call(("true",), cwd="/proc/self/fd/7"))
 
 
 def test_ranges_of_ids_never_meet(rig: Rig) -> None:
-    made = [lifecycle.create(rig.places, rig.container(f"test{n}")) for n in range(3)]
+    made = [create.create(rig.places, rig.container(f"test{n}")) for n in range(3)]
     starts = sorted(container.first_id for container in made)
     assert all(b - a >= 65536 for a, b in pairwise(starts))
-    lifecycle.destroy(rig.places, "test1")
-    again = lifecycle.create(rig.places, rig.container("test4"))
+    control.destroy(rig.places, "test1")
+    again = create.create(rig.places, rig.container("test4"))
     assert again.first_id == made[1].first_id
 
 
@@ -124,13 +126,13 @@ def test_death_by_itself_is_seen_and_cleaned(running: Rig) -> None:
     monitor = os.pidfd_open(current.monitor)
     os.kill(current.pid, signal.SIGKILL)
     for fd in (pidfd, monitor):
-        from builder.host.processes import wait_end
+        from builder.host.process.pids import wait_end
 
         assert wait_end(fd, 20)
         os.close(fd)
     assert show.show(running.places, "test").status == "stopped"
     assert show.show(running.places, "test").exit_code == 137
-    lifecycle.start(running.places, "test", Silent())
+    control.start(running.places, "test", Silent())
     assert show.show(running.places, "test").status == "running"
 
 
@@ -140,10 +142,10 @@ def test_stop_kills_what_does_not_listen(rig: Rig, tree: Path) -> None:
     from builder.model.errors import StageError
 
     with pytest.raises(StageError, match="is not ready after 1 seconds") as caught:
-        lifecycle.start(rig.places, "test", Silent(), timeout=1)
+        control.start(rig.places, "test", Silent(), timeout=1)
     assert "hello from the console" in caught.value.output
     assert state.status(rig.places, "test") == "running"
-    lifecycle.stop(rig.places, "test", timeout=0.5)
+    control.stop(rig.places, "test", timeout=0.5)
     assert state.status(rig.places, "test") == "stopped"
 
 
@@ -151,7 +153,7 @@ def test_exec_as_user_and_its_groups(running: Rig) -> None:
     process = running.call(
         """
         import sys
-        from builder.runtime.exec import Call, exec_command
+        from builder.runtime.access.exec import Call, exec_command
         call = Call(("sh", "-c", "id; cat; exit 5"), user="ann", env=("A=b",))
         sys.exit(exec_command(places, "test", call))
         """
@@ -171,24 +173,24 @@ def test_exec_leaks_no_descriptor(running: Rig) -> None:
 def test_console_is_shown_without_escapes(running: Rig) -> None:
     script = r"printf 'a\033]0;title\007b\033[31mc\n' > /dev/console"
     capture(running.places, "test", ("sh", "-c", script))
-    lifecycle.stop(running.places, "test", timeout=20)
+    control.stop(running.places, "test", timeout=20)
     assert "abc" in logs.console(running.places, "test")
 
 
 START = """
-from builder.runtime import lifecycle
-lifecycle.start(places, "test", Silent())
+from builder.runtime.lifecycle import control
+control.start(places, "test", Silent())
 """
 CREATE = """
-from builder.runtime import lifecycle
-from builder.runtime.container import new_container
+from builder.runtime.lifecycle import control
+from builder.runtime.record.container import new_container
 import msgspec
 fresh = new_container("test", "sha256:" + "ab" * 32, "tiny")
-lifecycle.create(places, msgspec.structs.replace(fresh, init="other"))
+control.create(places, msgspec.structs.replace(fresh, init="other"))
 """
 DESTROY = """
-from builder.runtime import lifecycle
-lifecycle.destroy(places, "test", force=True)
+from builder.runtime.lifecycle import control
+control.destroy(places, "test", force=True)
 """
 
 
@@ -236,33 +238,33 @@ def test_death_at_any_step_is_repaired(rig: Rig, verb: str, number: signal.Signa
 
 def _do(rig: Rig, verb: str) -> None:
     if verb == "start":
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     elif verb == "create":
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
     else:
-        lifecycle.destroy(rig.places, "test", force=True)
+        control.destroy(rig.places, "test", force=True)
 
 
 def _reach(rig: Rig, verb: str) -> None:
     """Bring the container to where the verb begins."""
-    if "test" in storage.names(rig.places):
-        lifecycle.destroy(rig.places, "test", force=True)
+    if "test" in all_names(rig.places):
+        control.destroy(rig.places, "test", force=True)
     if verb != "create":
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
     if verb == "destroy":
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
 
 
 @pytest.mark.parametrize("delay", [0.1, 0.15, 0.2, 0.25, 0.3, 0.4])
 def test_kill_9_of_start_at_some_moment(rig: Rig, delay: float) -> None:
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     process = rig.call(START)
     time.sleep(delay)  # the moment of death is what is varied here, nothing is waited for
     process.kill()
     process.communicate(timeout=30)
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     assert state.status(rig.places, "test") == "running"
-    lifecycle.stop(rig.places, "test", timeout=20)
+    control.stop(rig.places, "test", timeout=20)
     assert rig.leftovers() == []
 
 
@@ -278,15 +280,15 @@ def on_host_with(rig: Rig, mount: str, code: str) -> "subprocess.CompletedProces
 def test_version_2_host(rig: Rig) -> None:
     """Run the same code where a version 2 hierarchy is all there is, as on newer hosts."""
     code = """
-    from builder.runtime import lifecycle
-    from builder.runtime.exec import capture
-    from builder.host import hierarchies
+    from builder.runtime.lifecycle import control
+    from builder.runtime.access.exec import capture
+    from builder.host.kernel import hierarchies
     assert hierarchies.layout() is hierarchies.Layout.UNIFIED
-    lifecycle.start(places, "test", Silent())
+    control.start(places, "test", Silent())
     print(capture(places, "test", ("cat", "/proc/1/cgroup", "/proc/mounts"))[1])
-    lifecycle.stop(places, "test", timeout=20)
+    control.stop(places, "test", timeout=20)
     """
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     done = on_host_with(rig, "mount -t cgroup2 none /sys/fs/cgroup", code)
     assert done.returncode == 0, done.stderr
     assert "0::/\n" in done.stdout
@@ -299,14 +301,15 @@ def test_read_only_version_1_cgroups_are_told(rig: Rig) -> None:
         pytest.skip("this host has no version 1 cgroups")
     code = """
     from builder.model.errors import OvenError
-    from builder.runtime import lifecycle, state
+    from builder.runtime.lifecycle import control
+    from builder.runtime.record import state
     try:
-        lifecycle.start(places, "test", Silent())
+        control.start(places, "test", Silent())
     except OvenError as error:
         print(error)
     print(state.status(places, "test"))
     """
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     read_only = "mount -o remount,bind,ro"
     script = f"for one in $(findmnt -rno TARGET -t cgroup); do {read_only} $one; done"
     done = on_host_with(rig, script, code)

@@ -13,13 +13,16 @@ import pytest
 from click.testing import CliRunner
 
 from builder.cli.app import oven
-from builder.host import cgroups, hierarchies
+from builder.host.kernel import cgroups, hierarchies
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.progress import Silent
-from builder.runtime import journal, lifecycle, setting, show, usage
-from builder.runtime.container import Container, Limits, cgroup_of, load, volatile_of
-from builder.runtime.exec import capture
-from builder.runtime.run import Order, run_command
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create, update
+from builder.runtime.lifecycle.run import Order, run_command
+from builder.runtime.record import show
+from builder.runtime.record.container import Container, Limits, cgroup_of, load, volatile_of
+from builder.runtime.recovery import repair
+from builder.runtime.resources import usage
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support import container as support
 from tests.support.container import Rig, rig_in, tiny_tree
@@ -47,12 +50,12 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
 
 
 def start(rig: Rig, limits: Limits | None = None, name: str = "test") -> None:
-    lifecycle.create(rig.places, rig.container(name, limits=limits))
-    lifecycle.start(rig.places, name, Silent())
+    create.create(rig.places, rig.container(name, limits=limits))
+    control.start(rig.places, name, Silent())
 
 
-def change(rig: Rig, **fields: object) -> setting.Changed:
-    return setting.change(rig.places, "test", changed(**fields))
+def change(rig: Rig, **fields: object) -> update.Changed:
+    return update.change(rig.places, "test", changed(**fields))
 
 
 def changed(**fields: object) -> Callable[[Container], Container]:
@@ -110,15 +113,15 @@ def test_they_hold_from_the_start_and_change_live_and_stay(rig: Rig) -> None:
     assert held(rig) == of_record(rig) == Held(32 * MIB, 8 * MIB, None, 1.5, 50)
     change(rig, memory=None, swap=None, cpus=None, weight=None)
     assert held(rig) == of_record(rig) == Held(None, None, None, None, 100)
-    lifecycle.stop(rig.places, "test", timeout=20)
+    control.stop(rig.places, "test", timeout=20)
     assert change(rig, memory=48 * MIB, weight=300).writes == ()
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     assert held(rig) == of_record(rig) == Held(48 * MIB, None, None, None, 300)
 
 
 def test_a_dry_run_changes_nothing(rig: Rig) -> None:
     start(rig, SOME)
-    told = setting.change(rig.places, "test", changed(pids=9), dry=True)
+    told = update.change(rig.places, "test", changed(pids=9), dry=True)
     assert [(write.path.name, write.value) for write in told.writes] == [("pids.max", "9")]
     assert held(rig) == of_record(rig) == Held(64 * MIB, 0, 50, 0.5, 200)
 
@@ -131,7 +134,7 @@ def test_what_the_kernel_refuses_changes_nothing(rig: Rig) -> None:
         change(rig, memory=80 * MIB, pids=1 << 60)
     assert caught.value.at is not None
     assert held(rig) == of_record(rig) == before
-    assert not (volatile_of(rig.places, "test") / journal.SETTING).exists()
+    assert not (volatile_of(rig.places, "test") / repair.SETTING).exists()
 
 
 def test_less_memory_than_is_in_use_is_refused(rig: Rig) -> None:
@@ -145,11 +148,11 @@ def test_less_memory_than_is_in_use_is_refused(rig: Rig) -> None:
 
 
 SET = """
-from builder.runtime import setting
-from builder.runtime.container import Limits
+from builder.runtime.lifecycle import update
+from builder.runtime.record.container import Limits
 import msgspec
 new = Limits(memory=96 << 20, swap=1 << 20, pids=70, cpus=0.7, weight=75)
-setting.change(places, "test", lambda old: msgspec.structs.replace(old, limits=new))
+update.change(places, "test", lambda old: msgspec.structs.replace(old, limits=new))
 """
 
 
@@ -163,10 +166,10 @@ def test_kill_9_at_any_step_leaves_record_and_kernel_agreeing(rig: Rig) -> None:
         out, err = process.communicate(timeout=60)
         assert process.returncode in {0, -9}, err
         disagreed += held(rig) != of_record(rig)
-        with journal.holding(rig.places, "test"):
+        with repair.holding(rig.places, "test"):
             pass  # any command that changes something begins with this
         assert held(rig) == of_record(rig), f"died at step {step}"
-        assert not (volatile_of(rig.places, "test") / journal.SETTING).exists()
+        assert not (volatile_of(rig.places, "test") / repair.SETTING).exists()
         seen.add(of_record(rig))
         if came_through := b"came through" in out:
             break
@@ -176,11 +179,11 @@ def test_kill_9_at_any_step_leaves_record_and_kernel_agreeing(rig: Rig) -> None:
 
 
 SET_DISK = """
-from builder.runtime import setting
-from builder.runtime.container import Limits
+from builder.runtime.lifecycle import update
+from builder.runtime.record.container import Limits
 import msgspec
 new = Limits(disk=320 << 20, pids=70)
-setting.change(places, "test", lambda old: msgspec.structs.replace(old, limits=new))
+update.change(places, "test", lambda old: msgspec.structs.replace(old, limits=new))
 """
 
 
@@ -188,9 +191,9 @@ setting.change(places, "test", lambda old: msgspec.structs.replace(old, limits=n
 @pytest.mark.parametrize("runs", [True, False], ids=["running", "stopped"])
 def test_kill_9_at_any_step_leaves_record_and_disk_agreeing(rig: Rig, *, runs: bool) -> None:
     old, new = Limits(disk=256 * MIB, pids=50), Limits(disk=320 * MIB, pids=70)
-    lifecycle.create(rig.places, rig.container(limits=old))
+    create.create(rig.places, rig.container(limits=old))
     if runs:
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     image = rig.places.data / "containers/test/disk.img"
     seen, came_through = set(), False
     for step in range(1, 60, 2):
@@ -198,7 +201,7 @@ def test_kill_9_at_any_step_leaves_record_and_disk_agreeing(rig: Rig, *, runs: b
         process = rig.call(at_each_step(SET_DISK, step, 9))
         out, err = process.communicate(timeout=60)
         assert process.returncode in {0, -9}, err
-        with journal.holding(rig.places, "test") as kept:
+        with repair.holding(rig.places, "test") as kept:
             assert kept.limits in {old, new}
         assert image.stat().st_size == kept.limits.disk, f"died at step {step}"
         if runs:
@@ -280,17 +283,17 @@ def test_reading_is_enforced(rig: Rig, disk: int | None) -> None:
 )
 def test_what_this_host_cannot_do_is_refused(rig: Rig, limits: Limits, problem: str) -> None:
     with pytest.raises(HostError, match=problem):
-        lifecycle.create(rig.places, rig.container(limits=limits))
-    lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container(limits=limits))
+    create.create(rig.places, rig.container())
     with pytest.raises(HostError, match=problem):
-        setting.change(rig.places, "test", lambda old: msgspec.structs.replace(old, limits=limits))
+        update.change(rig.places, "test", lambda old: msgspec.structs.replace(old, limits=limits))
     assert load(rig.places, "test").limits == Limits()
 
 
 def test_a_disk_in_memory_cannot_be_slowed(rig: Rig) -> None:
     places = msgspec.structs.replace(rig.places, data=Path("/dev/shm"))
     with pytest.raises(HostError, match="does not lie on one block device"):
-        lifecycle.create(places, rig.container(limits=Limits(read_bytes=MIB)))
+        create.create(places, rig.container(limits=Limits(read_bytes=MIB)))
 
 
 def test_one_command_alone_is_limited_too(rig: Rig) -> None:
@@ -303,8 +306,9 @@ def test_a_host_without_controllers_is_named(rig: Rig) -> None:
     """Where version 2 is all there is, and has no controller of memory."""
     code = """
     from builder.model.errors import HostError
-    from builder.runtime import limits, lifecycle
-    from builder.runtime.container import Limits, load
+    from builder.runtime.resources import limits
+    from builder.runtime.lifecycle import control
+    from builder.runtime.record.container import Limits, load
     import msgspec
     for one in (Limits(memory=1 << 30), Limits(pids=5), Limits(weight=5), Limits(read_bytes=5)):
         try:
@@ -312,7 +316,7 @@ def test_a_host_without_controllers_is_named(rig: Rig) -> None:
         except HostError as error:
             print(error.problem)
     """
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     program = support.PREAMBLE.format(home=rig.places.data) + textwrap.dedent(code)
     bare = "mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/none"
     if V1:

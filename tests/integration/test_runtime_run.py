@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from builder.model.errors import HostError
-from builder.runtime import inside
-from builder.runtime.container import Limits, cgroup_of
-from builder.runtime.run import Order, run_command
+from builder.runtime.bundle import lookup
+from builder.runtime.lifecycle.run import Order, run_command
+from builder.runtime.record.container import Limits, cgroup_of
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc")
 
 RUN = """
-from builder.runtime.container import new_container
-from builder.runtime.run import Order, run_command
+from builder.runtime.record.container import new_container
+from builder.runtime.lifecycle.run import Order, run_command
 from builder.model.value import Digest
 import sys
 fresh = new_container("x", Digest("sha256:" + "ab" * 32), "tiny")
@@ -94,9 +94,9 @@ def test_template_stays_as_it_was(rig: Rig, tree: Path) -> None:
 
 
 def test_missing_program_is_told_apart(rig: Rig) -> None:
-    with pytest.raises(inside.NoProgramError, match="no program `nonesuch`"):
+    with pytest.raises(lookup.NoProgramError, match="no program `nonesuch`"):
         run_command(rig.places, rig.container(), Order(("nonesuch",)))
-    with pytest.raises(inside.NotExecutableError):
+    with pytest.raises(lookup.NotExecutableError):
         run_command(rig.places, rig.container(), Order(("/etc/passwd",)))
 
 
@@ -128,8 +128,8 @@ def test_processor_limit_reaches_the_kernel(rig: Rig) -> None:
     process = rig.call(
         """
         import msgspec, sys
-        from builder.runtime.container import Limits, cgroup_of, new_container
-        from builder.runtime.run import Order, run_command
+        from builder.runtime.record.container import Limits, cgroup_of, new_container
+        from builder.runtime.lifecycle.run import Order, run_command
         fresh = new_container("x", "sha256:" + "ab" * 32, "tiny")
         fresh = msgspec.structs.replace(fresh, limits=Limits(cpus=0.5))
         sys.exit(run_command(places, fresh, Order(("sh", "-c", "echo up; cat"))))
@@ -220,10 +220,10 @@ LINGERS = """
 import sys
 from pathlib import Path
 from builder.model.value import Digest
-from builder.runtime import engine
-from builder.runtime.container import new_container
-from builder.runtime.run import Order, run_command
-engine.find = lambda places: Path({program!r})
+from builder.runtime.bundle import oci_runtime
+from builder.runtime.record.container import new_container
+from builder.runtime.lifecycle.run import Order, run_command
+oci_runtime.find = lambda places: Path({program!r})
 fresh = new_container("x", Digest("sha256:" + "ab" * 32), "tiny")
 sys.exit(run_command(places, fresh, Order(("sh", "-c", "exit 5"))))
 """

@@ -11,14 +11,16 @@ import pytest
 from click.testing import CliRunner
 
 from builder.cli.app import oven
-from builder.host import pages
-from builder.host.treeio import TreeIO
+from builder.host.kernel import page_cache
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.model.network import PortMapping
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, memory, samples, show, state
-from builder.runtime.container import Limits
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import show, state
+from builder.runtime.record.container import Limits
+from builder.runtime.resources import samples, shared_memory
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -47,8 +49,8 @@ def rig(tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 def start(rig: Rig, *names: str) -> None:
     for name in names:
-        lifecycle.create(rig.places, rig.container(name, limits=Limits(memory=64 * MIB, pids=50)))
-        lifecycle.start(rig.places, name, Silent())
+        create.create(rig.places, rig.container(name, limits=Limits(memory=64 * MIB, pids=50)))
+        control.start(rig.places, name, Silent())
 
 
 def said(*words: str, code: int = 0) -> str:
@@ -63,7 +65,7 @@ def forgotten(path: Path) -> None:
     try:
         os.fsync(fd)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        assert pages.cached(fd) == 0
+        assert page_cache.cached(fd) == 0
     finally:
         os.close(fd)
 
@@ -72,16 +74,16 @@ def cached_inside(rig: Rig, name: str, path: str) -> int:
     """Ask of a file as the container sees it; through mincore(2), which overlays answer."""
     pid = show.show(rig.places, name).pid
     with TreeIO(Path(f"/proc/{pid}/root")) as seen, seen.opened(path) as fd:
-        return pages.mapped_and_cached(fd)
+        return page_cache.mapped_and_cached(fd)
 
 
 def test_one_copy_of_a_template_is_in_memory_for_all(rig: Rig, tree: Path) -> None:
     start(rig, "one", "two")
     forgotten(tree / "data")
-    before = memory.measure(rig.places)
+    before = shared_memory.measure(rig.places)
     assert cached_inside(rig, "two", "data") == 0
     assert capture(rig.places, "one", ("sh", "-c", "cat /data > /dev/null"))[0] == 0
-    after = memory.measure(rig.places)
+    after = shared_memory.measure(rig.places)
     # What one has read is there for the other, which has other ids, and is there once.
     assert cached_inside(rig, "two", "data") == cached_inside(rig, "one", "data") == 4 * MIB
     (old,), (new,) = before.templates, after.templates
@@ -99,13 +101,13 @@ def test_one_copy_of_a_template_is_in_memory_for_all(rig: Rig, tree: Path) -> No
 
 def test_what_a_container_has_changed_is_its_own(rig: Rig, tree: Path) -> None:
     start(rig, "one", "two")
-    before = {share.name: share for share in memory.measure(rig.places).containers}
-    lifecycle.stop(rig.places, "one", timeout=20)
+    before = {share.name: share for share in shared_memory.measure(rig.places).containers}
+    control.stop(rig.places, "one", timeout=20)
     upper = rig.places.data / "containers/one/upper"
     shutil.copytree(tree / "usr/lib", upper / "usr/lib")
     shutil.copy(tree / "data", upper / "mine")
-    lifecycle.start(rig.places, "one", Silent())
-    after = {share.name: share for share in memory.measure(rig.places).containers}
+    control.start(rig.places, "one", Silent())
+    after = {share.name: share for share in shared_memory.measure(rig.places).containers}
     assert after["one"].files - before["one"].files >= 4 * MIB
     assert after["one"].mapped < before["one"].mapped
     assert after["one"].shared < before["one"].shared
@@ -116,7 +118,7 @@ def test_a_container_cannot_hinder_it(rig: Rig) -> None:
     start(rig, "one")
     nest = "i=0; while [ $i -lt 300 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done"
     assert capture(rig.places, "one", ("sh", "-c", nest))[0] == 0
-    (share,) = memory.measure(rig.places).containers
+    (share,) = shared_memory.measure(rig.places).containers
     assert share.own > 0
     assert share.mapped > 0
 
@@ -125,15 +127,19 @@ def test_mincore_and_cachestat_agree(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 300_000)
     with path.open("rb") as file:
-        assert pages.cached(file.fileno()) == pages.mapped_and_cached(file.fileno()) == 303_104
+        assert (
+            page_cache.cached(file.fileno())
+            == page_cache.mapped_and_cached(file.fileno())
+            == 303_104
+        )
     (tmp_path / "empty").touch()
     with (tmp_path / "empty").open("rb") as file:
-        assert pages.cached(file.fileno()) == pages.mapped_and_cached(file.fileno()) == 0
+        assert page_cache.cached(file.fileno()) == page_cache.mapped_and_cached(file.fileno()) == 0
 
 
 def test_samples_tell_what_happens_meanwhile(rig: Rig) -> None:
     start(rig, "one")
-    lifecycle.create(rig.places, rig.container("two"))
+    create.create(rig.places, rig.container("two"))
     seen = samples.samples(rig.places, delay=0.1)
     first = next(seen)
     busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
@@ -183,7 +189,7 @@ def test_show_tells_use_beside_limits(rig: Rig) -> None:
     assert told["processes"] == "2 of 50"
     assert " of 64.0M" in told["memory"]
     assert told["status"].startswith("running since")
-    lifecycle.stop(rig.places, "one", timeout=20)
+    control.stop(rig.places, "one", timeout=20)
     assert json.loads(said("show", "one", "--json"))["use"] is None
     assert "at most 64.0M" in said("show", "one")
 
@@ -191,7 +197,7 @@ def test_show_tells_use_beside_limits(rig: Rig) -> None:
 def test_list_for_people_and_for_scripts(rig: Rig) -> None:
     start(rig, "one")
     port = PortMapping(host=8080, port=80)
-    lifecycle.create(rig.places, msgspec.structs.replace(rig.container("two"), ports=(port,)))
+    create.create(rig.places, msgspec.structs.replace(rig.container("two"), ports=(port,)))
     assert said("list", "-q") == "one\ntwo\n"
     assert said("list", "-q", "--running") == "one\n"
     assert (
@@ -208,17 +214,17 @@ LIST = """
 import sys
 opened = []
 sys.addaudithook(lambda event, words: opened.append(words[0]) if event == "open" else None)
-from builder.runtime.show import list_containers
+from builder.runtime.record.show import list_containers
 del opened[:]
 rows = list_containers(places)
 print(len(rows), len([path for path in opened if str(path).startswith(str(home))]))
-print({"rich", "subprocess", "socket", "builder.host.cgroups"} & set(sys.modules))
+print({"rich", "subprocess", "socket", "builder.host.kernel.cgroups"} & set(sys.modules))
 """
 
 
 def test_a_list_reads_one_file_of_each(rig: Rig) -> None:
     """What makes it quick, for a thousand too."""
-    lifecycle.create(rig.places, rig.container("first"))
+    create.create(rig.places, rig.container("first"))
     containers = rig.places.data / "containers"
     for number in range(50):
         shutil.copytree(containers / "first", containers / f"other-{number}")
@@ -241,23 +247,23 @@ def test_a_damaged_record_is_told_and_hides_no_other(rig: Rig) -> None:
         assert json.loads(said("show", "two", "--json"))["status"] == "damaged"
         if damage is not None:
             with pytest.raises(HostError, match="record of container `two` is damaged"):
-                lifecycle.create(rig.places, rig.container("three"))
+                create.create(rig.places, rig.container("three"))
         shutil.rmtree(folder)
 
 
 def test_a_process_that_has_ended_is_not_alive(rig: Rig) -> None:
-    from builder.host import processes
+    from builder.host.process import pids
 
     pid = os.fork()
     if pid == 0:
         os._exit(0)
-    started = processes.start_time(pid)
+    started = pids.start_time(pid)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
     assert started
-    assert not processes.is_alive(pid, started)
+    assert not pids.is_alive(pid, started)
     os.waitpid(pid, 0)
-    assert not processes.is_alive(pid, started)
+    assert not pids.is_alive(pid, started)
     me = os.getpid()
-    assert processes.is_alive(me, processes.start_time(me))
-    assert not processes.is_alive(me, 1)
+    assert pids.is_alive(me, pids.start_time(me))
+    assert not pids.is_alive(me, 1)
     assert not state.alive(None)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.privilege import current, enter_namespace, mount
-from builder.host.process import Command
-from builder.host.sandbox import Bind, Sandbox, inside, secluded
+from builder.host.kernel.namespaces import current, enter_namespace, mount
+from builder.host.programs import Command
+from builder.host.sandbox.sandbox import Bind, Sandbox, inside, secluded
 from builder.model.errors import HostError, StageError
 from tests.support.namespace import folder_of, in_child, in_namespace, ordinary_user
 from tests.support.needs import needs
@@ -259,7 +259,7 @@ def test_a_missing_newuidmap_is_told_with_its_package(tmp_path: Path) -> None:
 def test_namespaces_are_refused_to_a_process_with_threads() -> None:
     script = (
         "import threading\n"
-        "from builder.host.privilege import enter_namespace\n"
+        "from builder.host.kernel.namespaces import enter_namespace\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "enter_namespace()\n"
     )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from builder.runtime import lifecycle
-from builder.runtime.container import Bind, Limits
+from builder.runtime.lifecycle import create
+from builder.runtime.record.container import Bind, Limits
 from tests.support.container import rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
@@ -21,7 +21,7 @@ def test_what_is_open_is_told(tmp_path: Path) -> None:
             binds=(Bind(source=str(tmp_path / "shared"), target="/data"),),
             limits=Limits(memory=1 << 30),
         )
-        lifecycle.create(rig.places, given)
+        create.create(rig.places, given)
         oven = Oven(rig.places.data)
         found = oven.json("show", "test")
         assert isinstance(found, dict)

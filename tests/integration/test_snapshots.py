@@ -9,14 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import cgroups
+from builder.host.kernel import cgroups
 from builder.host.units import Systemd
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.progress import Silent
-from builder.runtime import changes, layers, lifecycle, schedule, snapshots, storage
-from builder.runtime.container import cgroup_of, load
-from builder.runtime.exec import capture
-from builder.runtime.templates import Templates
+from builder.runtime.access.exec import capture
+from builder.runtime.history import schedule, snapshots
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import all_names, cgroup_of, load
+from builder.runtime.storage import change, layers
+from builder.templates.local import Templates
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -39,7 +41,7 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
 
 @pytest.fixture
 def stopped(rig: Rig) -> Rig:
-    lifecycle.create(rig.places, rig.container())
+    create.create(rig.places, rig.container())
     return rig
 
 
@@ -62,9 +64,9 @@ def put(rig: Rig, name: str, text: str) -> None:
 
 def seen(rig: Rig, *names: str) -> str:
     """Start the container, read files inside, and stop it again."""
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     said = capture(rig.places, "test", ("cat", *names))[1]
-    lifecycle.stop(rig.places, "test", timeout=20)
+    control.stop(rig.places, "test", timeout=20)
     return said
 
 
@@ -104,7 +106,7 @@ def test_a_snapshot_of_a_stopped_container_moves_and_copies_nothing(stopped: Rig
 
 
 def test_a_running_container_is_kept_as_it_was_at_one_moment(stopped: Rig) -> None:
-    lifecycle.start(stopped.places, "test", Silent())
+    control.start(stopped.places, "test", Silent())
     run(stopped, "echo 1 > /a; ln /a /b 2>/dev/null || true; echo gone > /tmp/x")
     snapshots.create(stopped.places, "test", "one")
     assert not cgroups.is_frozen(cgroup_of(stopped.places, "test"))
@@ -112,14 +114,14 @@ def test_a_running_container_is_kept_as_it_was_at_one_moment(stopped: Rig) -> No
     assert load(stopped.places, "test").layers == (), "the running one goes on with its own"
     with pytest.raises(ConflictError, match="is running"):
         snapshots.restore(stopped.places, "test", "one")
-    lifecycle.stop(stopped.places, "test", timeout=20)
+    control.stop(stopped.places, "test", timeout=20)
     snapshots.restore(stopped.places, "test", "one", discard=True)
     assert seen(stopped, "/a", "/tmp/x") == "1\ngone\n"
 
 
 def test_all_files_are_of_one_moment(stopped: Rig) -> None:
     """A program writes one number to a hundred files, then the next: no two may be apart more."""
-    lifecycle.start(stopped.places, "test", Silent())
+    control.start(stopped.places, "test", Silent())
     names = " ".join(f"/f{number:02}" for number in range(100))
     script = f"n=0; while :; do n=$((n+1)); for f in {names}; do echo $n > $f; done; done"
     run(stopped, f"({script}) > /dev/null 2>&1 & while ! [ -e /f99 ]; do :; done")
@@ -135,7 +137,7 @@ def test_all_files_are_of_one_moment(stopped: Rig) -> None:
 
 
 def test_a_container_that_a_person_halted_stays_so(stopped: Rig) -> None:
-    lifecycle.start(stopped.places, "test", Silent())
+    control.start(stopped.places, "test", Silent())
     cgroup = cgroup_of(stopped.places, "test")
     put(stopped, "a", "1\n")
     cgroups.freeze(cgroup, frozen=True)
@@ -145,16 +147,16 @@ def test_a_container_that_a_person_halted_stays_so(stopped: Rig) -> None:
 
 
 def test_what_was_deleted_and_replaced_comes_back(stopped: Rig, tree: Path) -> None:
-    lifecycle.start(stopped.places, "test", Silent())
+    control.start(stopped.places, "test", Silent())
     snapshots.create(stopped.places, "test", "fresh")
     run(stopped, ": > /etc/group")
-    lifecycle.stop(stopped.places, "test", timeout=20)
+    control.stop(stopped.places, "test", timeout=20)
     snapshots.create(stopped.places, "test", "changed")
     os.mknod(folder(stopped) / "upper/tmp", 0o600 | stat.S_IFCHR, 0)
     snapshots.create(stopped.places, "test", "deleted")
-    lifecycle.start(stopped.places, "test", Silent())
+    control.start(stopped.places, "test", Silent())
     assert capture(stopped.places, "test", ("ls", "/tmp"))[0] != 0
-    lifecycle.stop(stopped.places, "test", timeout=20)
+    control.stop(stopped.places, "test", timeout=20)
     snapshots.restore(stopped.places, "test", "fresh", discard=True)
     assert seen(stopped, "/etc/group") == (tree / "etc/group").read_text()
 
@@ -258,9 +260,9 @@ def test_death_at_any_step_leaves_old_or_new(
     put(stopped, "a", "1\n")
     snapshots.create(stopped.places, "test", "old")
     put(stopped, "b", "2\n")
-    code = f"from builder.runtime import snapshots\n{at_each_step(VERBS[verb], 0, number)}"
+    code = f"from builder.runtime.history import snapshots\n{at_each_step(VERBS[verb], 0, number)}"
     if verb == "live":
-        lifecycle.start(stopped.places, "test", Silent())
+        control.start(stopped.places, "test", Silent())
     came, died = False, 0
     for step in range(1, 90, 1 if number == signal.SIGKILL else 3):
         names = set(snapshots.listed(stopped.places, "test"))
@@ -357,6 +359,6 @@ def test_what_is_nested_too_deeply_is_kept_in_its_own_layers(
 def test_destroy_takes_snapshots_along(stopped: Rig) -> None:
     put(stopped, "a", "1")
     snapshots.create(stopped.places, "test", "one")
-    lifecycle.destroy(stopped.places, "test")
-    assert storage.names(stopped.places) == []
-    assert changes.snapshots_in(folder(stopped)) == {}
+    control.destroy(stopped.places, "test")
+    assert all_names(stopped.places) == []
+    assert change.snapshots_in(folder(stopped)) == {}

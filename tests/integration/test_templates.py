@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from builder.formats.tarball import pack
-from builder.host.files import locked
-from builder.host.net import Net
-from builder.host.process import on_host
+from builder.host.network.downloads import Net
+from builder.host.programs import on_host
+from builder.host.trees.durable import locked
 from builder.model.errors import (
     ConflictError,
     HostError,
@@ -28,18 +28,18 @@ from builder.model.errors import (
 from builder.model.manifest import MANIFEST_PATH
 from builder.model.progress import Silent
 from builder.model.value import Digest, canonical, digest_of
-from builder.runtime.templates import Template, Templates
 from builder.stages.pack import PACK, Packed, pack_inputs
 from builder.stages.stage import make
-from builder.stages.template_import import (
+from builder.stages.tools import Tools
+from builder.store import Store
+from builder.store.manifest import read_tree
+from builder.templates.exchange import (
     export_template,
     import_built,
     import_template,
     unpack_template,
 )
-from builder.stages.tools import Tools
-from builder.store import Store
-from builder.store.manifest import read_tree
+from builder.templates.local import Template, Templates
 from tests.support.needs import needs
 from tests.support.odd_trees import EPOCH, make_odd_tree, manifest
 

@@ -9,11 +9,14 @@ import pytest
 from builder.model.errors import HostError
 from builder.model.progress import Silent
 from builder.model.value import canonical, hex_of
-from builder.runtime import clone, difference, lifecycle, schedule, snapshots, upgrade
-from builder.runtime.container import Limits, load
-from builder.runtime.exec import capture
-from builder.stages.clean import forget_identity
-from builder.stages.transfer import Packing, export_container, import_container
+from builder.runtime.access.exec import capture
+from builder.runtime.diff import difference
+from builder.runtime.history import clone, schedule, snapshots
+from builder.runtime.history.transfer import Packing, export_container, import_container
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import Limits, load
+from builder.runtime.upgrade import upgrade
+from builder.stages.tree.clean import forget_identity
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.integration.test_upgrade import NEW, WORK, order
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
@@ -39,21 +42,21 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
         for one in (DIGEST, NEW):
             path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
             path.write_bytes(canonical(manifest("tiny")))
-        lifecycle.create(rig.places, rig.container(limits=Limits(disk=SIZE)))
+        create.create(rig.places, rig.container(limits=Limits(disk=SIZE)))
         yield rig
     assert rig.leftovers() == []
 
 
 def run(rig: Rig, script: str, name: str = "test") -> str:
     """Start a container if it is stopped, and run a script inside."""
-    lifecycle.start(rig.places, name, Silent())
+    control.start(rig.places, name, Silent())
     code, said = capture(rig.places, name, ("sh", "-c", script))
     assert code == 0, said
     return said
 
 
 def stop(rig: Rig, name: str = "test") -> None:
-    lifecycle.stop(rig.places, name, timeout=20)
+    control.stop(rig.places, name, timeout=20)
 
 
 def changed(rig: Rig) -> set[str]:
@@ -90,8 +93,8 @@ def test_all_verbs(rig: Rig) -> None:
 
 def test_a_copy_that_does_not_fit_is_undone(rig: Rig) -> None:
     """On ext4, which a limit of files asks for; btrfs would share the blocks."""
-    lifecycle.destroy(rig.places, "test")
-    lifecycle.create(rig.places, rig.container(limits=Limits(disk=SIZE, inodes=4096)))
+    control.destroy(rig.places, "test")
+    create.create(rig.places, rig.container(limits=Limits(disk=SIZE, inodes=4096)))
     run(rig, "head -c 150000000 /dev/urandom > /large")
     with pytest.raises(HostError) as caught:
         snapshots.create(rig.places, "test", "one")
@@ -113,7 +116,7 @@ def test_death_at_any_step(rig: Rig, verb: str) -> None:
         "restore": "snapshots.restore(places, 'test', 'old')",
         "upgrade": "upgrade.upgrade(places, 'test', Order(template, start=False), Silent())",
     }[verb]
-    begin = "from builder.runtime import snapshots\n" + WORK
+    begin = "from builder.runtime.history import snapshots\n" + WORK
     came = False
     for step in range(1, 200, 9):
         process = rig.call(begin + at_each_step(work, step, signal.SIGKILL))

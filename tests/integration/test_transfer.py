@@ -14,15 +14,24 @@ import msgspec
 import pytest
 import zstandard
 
-from builder.host import cgroups
+from builder.host.kernel import cgroups
 from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError, TrustError
 from builder.model.network import PortMapping, parse_ports
 from builder.model.progress import Silent
 from builder.model.value import canonical
-from builder.runtime import lifecycle, snapshots, storage
-from builder.runtime.container import Bind, Container, Interface, cgroup_of, load
-from builder.runtime.exec import capture
-from builder.stages.transfer import Packing, Parcel, export_container, import_container
+from builder.runtime.access.exec import capture
+from builder.runtime.history import snapshots
+from builder.runtime.history.transfer import Packing, Parcel, export_container, import_container
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import (
+    Bind,
+    Container,
+    Interface,
+    all_names,
+    cgroup_of,
+    load,
+    save,
+)
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -41,7 +50,7 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
         folder = rig.places.data / "templates" / ("ab" * 32)
         (folder / "manifest.json").write_bytes(canonical(manifest("tiny")))
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
     assert rig.leftovers() == []
 
@@ -112,10 +121,10 @@ def test_everything_comes_back(rig: Rig) -> None:
     sparse = folder(rig, "new") / "layers" / made.layers[0] / "sparse"
     assert sparse.stat().st_blocks < 1000
     assert snapshots.listed(rig.places, "new") == snapshots.listed(rig.places, "test")
-    lifecycle.start(rig.places, "new", Silent())
+    control.start(rig.places, "new", Silent())
     assert capture(rig.places, "new", ("cat", "/later"))[1] == "later\n"
     assert made.first_id != load(rig.places, "test").first_id
-    lifecycle.stop(rig.places, "new", timeout=20)
+    control.stop(rig.places, "new", timeout=20)
     snapshots.restore(rig.places, "new", "one", discard=True)
     alone = taken(rig, exported(rig, Packing(snapshots=False)), "alone")
     assert snapshots.listed(rig.places, "alone") == {}
@@ -146,7 +155,7 @@ def test_a_copy_beside_its_original_is_told_or_made_another_machine(rig: Rig) ->
 
 
 def test_a_running_container_is_written_as_it_is_at_one_moment(rig: Rig) -> None:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     capture(rig.places, "test", ("sh", "-c", "echo 1 > /a"))
     data = exported(rig)
     assert not cgroups.is_frozen(cgroup_of(rig.places, "test"))
@@ -160,15 +169,15 @@ def test_the_template_comes_along_where_it_is_wanted(rig: Rig, tree: Path) -> No
     (put / "rootfs").unlink()
     shutil.copytree(tree, put / "rootfs", symlinks=True)
     bare, whole = exported(rig), exported(rig, Packing(template=True))
-    lifecycle.destroy(rig.places, "test")
+    control.destroy(rig.places, "test")
     shutil.rmtree(put)
     with pytest.raises(NotFoundError, match=r"the template `tiny` .* is not here") as caught:
         taken(rig, bare)
     assert "--with-template" in str(caught.value.hint)
-    assert storage.names(rig.places) == []
+    assert all_names(rig.places) == []
     made = taken(rig, whole)
     assert made.template != "sha256:" + "ab" * 32, "of a tree that was never a tarball"
-    lifecycle.start(rig.places, "new", Silent())
+    control.start(rig.places, "new", Silent())
     assert capture(rig.places, "new", ("cat", "/etc/group"))[1] == (tree / "etc/group").read_text()
 
 
@@ -193,7 +202,7 @@ def test_what_reaches_beyond_a_container_is_told(rig: Rig) -> None:
     )
     assert "of this host it reaches what its networks say" in reach
     for one in (record, result.container):
-        storage.change(rig.places, msgspec.structs.replace(one, protected=False))
+        save(rig.places, msgspec.structs.replace(one, protected=False))
 
 
 def test_what_no_import_takes_is_not_exported(rig: Rig) -> None:
@@ -278,7 +287,7 @@ def record_of(rig: Rig, **changed: object) -> bytes:
 def test_what_could_do_harm_is_refused(rig: Rig, what: str) -> None:
     with pytest.raises(TrustError):
         taken(rig, packed(record_of(rig), HOSTILE[what]))
-    assert storage.names(rig.places) == ["test"]
+    assert all_names(rig.places) == ["test"]
     assert not (rig.places.data / "evil").exists()
 
 
@@ -337,9 +346,9 @@ def test_damaged_files_are_refused_and_leave_nothing(rig: Rig) -> None:
         try:
             taken(rig, bytes(data))
         except OvenError:
-            assert storage.names(rig.places) == ["test"]
+            assert all_names(rig.places) == ["test"]
         else:
-            lifecycle.destroy(rig.places, "new")  # only contents were hit, which tar cannot tell
+            control.destroy(rig.places, "new")  # only contents were hit, which tar cannot tell
         assert not list((rig.places.data / "containers").glob("new.*"))
 
 
@@ -349,16 +358,16 @@ def test_death_at_any_step_leaves_all_or_nothing(rig: Rig) -> None:
     path = rig.places.data / "file"
     path.write_bytes(exported(rig))
     verb = "import_container(places, home / 'file', 'new')"
-    code = "from builder.stages.transfer import import_container\n"
+    code = "from builder.runtime.history.transfer import import_container\n"
     came, died = False, 0
     for step in range(1, 200, 7):
         process = rig.call(code + at_each_step(verb, step, signal.SIGKILL))
         came = b"came through" in process.communicate(timeout=60)[0]
         died += not came
-        lifecycle.stop(rig.places, "test")
-        if "new" in storage.names(rig.places):
+        control.stop(rig.places, "test")
+        if "new" in all_names(rig.places):
             assert list(snapshots.listed(rig.places, "new")) == ["one"]
-            lifecycle.destroy(rig.places, "new")
+            control.destroy(rig.places, "new")
         assert rig.leftovers() == []
         if came:
             break

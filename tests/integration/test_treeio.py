@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.treeio import TreeIO
+from builder.host.trees.treeio import TreeIO
 
 SECRET = b"the host's own"
 ME = (os.getuid(), os.getgid())

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.formats import headers
-from builder.formats.headers import Member, encode, padding
-from builder.formats.policy import Limits
-from builder.formats.unpack import read_manifest, unpack
+from builder.formats.tar import headers
+from builder.formats.tar.headers import Member, encode, padding
+from builder.formats.tar.policy import Limits
+from builder.formats.tar.unpack import read_manifest, unpack
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError
 from builder.model.manifest import MANIFEST_PATH
 from builder.model.value import canonical

@@ -13,12 +13,15 @@ import pytest
 from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Silent
 from builder.model.value import Digest, canonical, hex_of
-from builder.runtime import lifecycle, merging, snapshots, state, upgrade
-from builder.runtime.container import load
-from builder.runtime.exec import capture
-from builder.runtime.merging import Three
-from builder.runtime.templates import Template, Templates
-from builder.runtime.upgrade import Order
+from builder.runtime.access.exec import capture
+from builder.runtime.history import snapshots
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
+from builder.runtime.record.container import load
+from builder.runtime.upgrade import merge, upgrade
+from builder.runtime.upgrade.merge import Three
+from builder.runtime.upgrade.upgrade import Order
+from builder.templates.local import Template, Templates
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -28,9 +31,9 @@ pytestmark = needs("root", "program:runc", "program:conmon")
 
 NEW = Digest("sha256:" + "cd" * 32)
 WORK = f"""
-from builder.runtime import health, upgrade
-from builder.runtime.templates import Template
-from builder.runtime.upgrade import Order
+from builder.runtime.upgrade import health, upgrade
+from builder.templates.local import Template
+from builder.runtime.upgrade.upgrade import Order
 folder = home / "templates" / ("cd" * 32)
 template = Template(digest={NEW!r}, name="tiny", folder=folder, names=("tiny",))
 """
@@ -71,7 +74,7 @@ def rig(tmp_path: Path, old: Path, new: Path) -> Iterator[Rig]:
         for one in (DIGEST, NEW):
             path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
             path.write_bytes(canonical(manifest("tiny")))
-        lifecycle.create(rig.places, rig.container())
+        create.create(rig.places, rig.container())
         yield rig
         assert not list((rig.places.data / "containers").glob("*/change.json"))
         assert not list((rig.places.data / "containers").glob("*/drafts"))
@@ -97,7 +100,7 @@ def put(rig: Rig, path: str, text: str) -> Path:
 
 
 def seen(rig: Rig, *paths: str) -> str:
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     return capture(rig.places, "test", ("cat", *paths))[1]
 
 
@@ -148,16 +151,16 @@ def test_rollback_and_forth(rig: Rig, new: Path) -> None:
         upgrade.rollback(rig.places, "test")
     put(rig, "etc/plain", "mine\n")
     (new / "usr/share/data").write_text("2\n")
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     done = upgrade.upgrade(rig.places, "test", order(rig), Silent())
     assert state.status(rig.places, "test") == "running", "as before"
     with pytest.raises(ConflictError, match="is running"):
         upgrade.rollback(rig.places, "test")
-    lifecycle.stop(rig.places, "test", timeout=20)
+    control.stop(rig.places, "test", timeout=20)
     assert upgrade.rollback(rig.places, "test") == done.snapshot
     assert load(rig.places, "test").template == DIGEST
     assert seen(rig, "/etc/plain", "/usr/share/data") == "mine\n1\n"
-    lifecycle.stop(rig.places, "test", timeout=20)
+    control.stop(rig.places, "test", timeout=20)
     (after,) = (n for n in snapshots.listed(rig.places, "test") if n.startswith("before-rollback"))
     snapshots.restore(rig.places, "test", after, discard=True)
     assert seen(rig, "/etc/plain", "/usr/share/data") == "mine\n2\n"
@@ -168,7 +171,7 @@ def test_what_does_not_start_is_undone(rig: Rig, new: Path, *, running: bool) ->
     (new / "usr/sbin/init").write_text("#!/bin/sh\necho broken\nexit 1\n")
     put(rig, "etc/plain", "mine\n")
     if running:
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     with pytest.raises(StageError, match="is as it was before"):
         upgrade.upgrade(rig.places, "test", order(rig), Silent())
     assert load(rig.places, "test").template == DIGEST
@@ -178,7 +181,7 @@ def test_what_does_not_start_is_undone(rig: Rig, new: Path, *, running: bool) ->
 
 def test_one_that_is_never_ready_is_undone(rig: Rig, new: Path) -> None:
     """An init that is said to be systemd and tells nothing within the time."""
-    lifecycle.destroy(rig.places, "test")
+    control.destroy(rig.places, "test")
     rig.of_systemd()
     late = Order(order(rig).template, timeout=0.5)
     with pytest.raises(StageError, match=r"is not ready after 0\.5 seconds"):
@@ -207,7 +210,7 @@ upgrade.upgrade(places, 'test', Order(template), Loud())
 
 def test_an_interruption_is_undone(rig: Rig) -> None:
     """Of a container that would never be ready."""
-    lifecycle.destroy(rig.places, "test")
+    control.destroy(rig.places, "test")
     rig.of_systemd()
     process = rig.call(WORK + INTERRUPTED)
     assert process.stdout is not None
@@ -241,7 +244,7 @@ def test_ids_that_clash_are_refused_before_anything_is_done(
     passwd = (old / "etc/passwd").read_text()
     put(rig, "etc/passwd", passwd + "joe:x:1001:1001::/home/joe:/bin/sh\n")
     (new / "etc/passwd").write_text(passwd + line)
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     with pytest.raises(ConflictError, match="mean different names"):
         upgrade.upgrade(rig.places, "test", order(rig), Silent())
     assert state.status(rig.places, "test") == "running"
@@ -278,7 +281,7 @@ MERGES = (
 
 @pytest.mark.parametrize(("old", "new", "own", "wanted"), MERGES)
 def test_tables_of_accounts(old: bytes, new: bytes, own: bytes, wanted: bytes) -> None:
-    assert merging.merge_accounts(Three(old, new, own)) == wanted
+    assert merge.merge_accounts(Three(old, new, own)) == wanted
 
 
 def test_death_at_any_step_leaves_old_or_new(rig: Rig, new: Path) -> None:
@@ -294,7 +297,7 @@ def test_death_at_any_step_leaves_old_or_new(rig: Rig, new: Path) -> None:
         came = b"came through" in out
         died += not came
         assert came or process.returncode != 0, err
-        lifecycle.stop(rig.places, "test")
+        control.stop(rig.places, "test")
         check_whole(rig)
         if came:
             break

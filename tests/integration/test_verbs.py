@@ -10,11 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import processes, watch
+from builder.host.kernel import inotify
+from builder.host.process import pids
 from builder.model.progress import Silent
 from builder.model.value import Digest, canonical, hex_of
-from builder.runtime import lifecycle, snapshots, state
-from builder.runtime.container import volatile_of
+from builder.runtime.history import snapshots
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
+from builder.runtime.record.container import volatile_of
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -56,18 +59,18 @@ def rig(tmp_path: Path, trees: dict[Digest, Path]) -> Iterator[Rig]:
 
 def stopped(rig: Rig) -> None:
     plain = rig.container()
-    lifecycle.create(rig.places, msgspec.structs.replace(plain, restart="on-failure"))
+    create.create(rig.places, msgspec.structs.replace(plain, restart="on-failure"))
     snapshots.create(rig.places, "test", "one")
 
 
 def running(rig: Rig) -> None:
     stopped(rig)
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
 
 
 def frozen(rig: Rig) -> None:
     running(rig)
-    lifecycle.freeze(rig.places, "test")
+    control.freeze(rig.places, "test")
 
 
 def waiting(rig: Rig) -> None:
@@ -76,7 +79,7 @@ def waiting(rig: Rig) -> None:
     current = state.read(rig.places, "test")
     assert current
     state.write(rig.places, "test", msgspec.structs.replace(current, again=7))
-    with watch.Folder(volatile_of(rig.places, "test").parent) as folder:
+    with inotify.Folder(volatile_of(rig.places, "test").parent) as folder:
         os.kill(current.pid, signal.SIGKILL)
         while state.status(rig.places, "test") != "restarting":
             folder.wait(0.05)
@@ -85,7 +88,9 @@ def waiting(rig: Rig) -> None:
 def half_made(rig: Rig) -> None:
     """Leave what a start does that is killed in the middle."""
     stopped(rig)
-    code = "from builder.runtime import lifecycle\nlifecycle.start(places, 'test', Silent())\n"
+    code = (
+        "from builder.runtime.lifecycle import control\ncontrol.start(places, 'test', Silent())\n"
+    )
     process = rig.call(at_each_step(code, 30, signal.SIGKILL))
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
@@ -202,4 +207,4 @@ def test_processes_are_those_of_before(rig: Rig) -> None:
     current = state.read(rig.places, "test")
     assert before
     assert current
-    assert (current.pid, processes.is_alive(before.pid, before.pid_started)) == (before.pid, True)
+    assert (current.pid, pids.is_alive(before.pid, before.pid_started)) == (before.pid, True)

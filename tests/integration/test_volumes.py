@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.cli.options import describe
+from builder.cli.containers.options import describe
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, setting, volumes
-from builder.runtime.container import Bind, Container, load
-from builder.runtime.exec import capture
+from builder.runtime.access.exec import capture
+from builder.runtime.lifecycle import control, create, update
+from builder.runtime.record.container import Bind, Container, load
+from builder.runtime.storage import volumes
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -43,12 +44,12 @@ def folder(tmp_path: Path) -> Path:
 
 def make(rig: Rig, *binds: Bind, name: str = "test") -> Container:
     container = msgspec.structs.replace(rig.container(name), binds=binds)
-    return lifecycle.create(rig.places, container)
+    return create.create(rig.places, container)
 
 
 def start(rig: Rig, *binds: Bind) -> None:
     make(rig, *binds)
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
 
 
 def sh(rig: Rig, script: str, name: str = "test") -> tuple[int, str]:
@@ -61,7 +62,7 @@ def test_owners_are_the_same_on_both_sides(rig: Rig, folder: Path) -> None:
     assert sh(rig, "echo new >/srv/data/new; chown 33:33 /srv/data/new")[0] == 0
     status = (folder / "new").stat()
     assert (status.st_uid, status.st_gid) == (33, 33)
-    lifecycle.stop(rig.places, "test")
+    control.stop(rig.places, "test")
     assert (folder / "new").read_text() == "new\n"
 
 
@@ -70,7 +71,7 @@ def test_what_is_bound_is_no_part_of_the_container(rig: Rig, folder: Path) -> No
     sh(rig, "echo x >/srv/data/x")
     upper = rig.places.data / "containers/test/upper/srv/data"
     assert list(upper.iterdir()) == []
-    lifecycle.destroy(rig.places, "test", force=True)
+    control.destroy(rig.places, "test", force=True)
     assert sorted(path.name for path in folder.iterdir()) == ["hello", "x"]
 
 
@@ -105,11 +106,11 @@ def test_a_link_inside_does_not_lead_out(rig: Rig, folder: Path, tmp_path: Path)
     victim.mkdir()
     (upper / "srv").symlink_to(victim)
     with pytest.raises(HostError, match="cannot be made inside"):
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     (upper / "srv").unlink()
     (upper / "srv").mkdir()
     (upper / "srv/data").symlink_to("/tmp")
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     assert sh(rig, "cat /tmp/hello")[1] == "hello\n", "the link is followed inside"
     assert list(victim.iterdir()) == []
 
@@ -119,7 +120,7 @@ def test_a_source_that_is_gone_is_named(rig: Rig, folder: Path) -> None:
     (folder / "hello").unlink()
     folder.rmdir()
     with pytest.raises(HostError, match="No such file") as caught:
-        lifecycle.start(rig.places, "test", Silent())
+        control.start(rig.places, "test", Silent())
     assert str(folder) in caught.value.problem
 
 
@@ -149,12 +150,12 @@ def test_what_cannot_be_read_is_refused(text: str) -> None:
 
 def test_others_can_be_shown_later(rig: Rig, folder: Path) -> None:
     def set_to(**given: tuple[str, ...]) -> tuple[str, ...]:
-        done = setting.change(rig.places, "test", lambda one: describe(one, given))
+        done = update.change(rig.places, "test", lambda one: describe(one, given))
         return done.at_start
 
     make(rig, volumes.parse("pool:/srv/pool", volume=True))
     assert set_to(bind=(f"{folder}:/srv/data", "/etc:/srv/etc:ro")) == ()
-    lifecycle.start(rig.places, "test", Silent())
+    control.start(rig.places, "test", Silent())
     assert sh(rig, "cat /srv/data/hello; test -d /srv/pool")[1] == "hello\n"
     assert set_to(bind=(f"{folder}:/srv/etc",), volume=("none", "other:/srv/data")) == ("binds",)
     shown = [(one.source, one.target) for one in load(rig.places, "test").binds]
@@ -162,8 +163,8 @@ def test_others_can_be_shown_later(rig: Rig, folder: Path) -> None:
     assert [volume.name for volume in volumes.every(rig.places)] == ["other", "pool"]
     with pytest.raises(RecipeError, match="cannot be shown"):
         set_to(bind=("/proc:/srv/data",))
-    lifecycle.stop(rig.places, "test")
-    lifecycle.start(rig.places, "test", Silent())
+    control.stop(rig.places, "test")
+    control.start(rig.places, "test", Silent())
     assert sh(rig, "cat /srv/etc/hello; ls /srv/data")[1] == "hello\n"
 
 
@@ -171,13 +172,13 @@ def test_a_volume_is_shared_and_outlives_containers(rig: Rig) -> None:
     bind = volumes.parse("pool:/srv", volume=True)
     for name in ("test", "other"):
         make(rig, bind, name=name)
-        lifecycle.start(rig.places, name, Silent())
+        control.start(rig.places, name, Silent())
     sh(rig, "echo hello >/srv/file; chown 7:7 /srv/file")
     assert sh(rig, "cat /srv/file; stat -c %u /srv/file", "other")[1] == "hello\n7\n"
     with pytest.raises(ConflictError, match="`other`, `test`"):
         volumes.remove(rig.places, "pool")
     for name in ("test", "other"):
-        lifecycle.destroy(rig.places, name, force=True)
+        control.destroy(rig.places, name, force=True)
     assert volumes.find(rig.places, "pool").users == ()
     assert Path(volumes.find(rig.places, "pool").path, "file").read_text() == "hello\n"
     volumes.remove(rig.places, "pool")

@@ -13,11 +13,19 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import processes
 from builder.host.places import Places
+from builder.host.process import pids
 from builder.model.value import Digest
-from builder.runtime import lifecycle
-from builder.runtime.container import Container, Init, Limits, cgroup_of, folder_of, new_container
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record.container import (
+    Container,
+    Init,
+    Limits,
+    all_names,
+    cgroup_of,
+    folder_of,
+    new_container,
+)
 
 PROGRAMS = (
     "cat", "chown", "dash", "dd", "df", "env", "head", "id", "ln", "logger", "ls",
@@ -51,7 +59,7 @@ class Rig:
 
     def of_systemd(self, name: str = "test") -> None:
         """Make a container with an init that passes for systemd, and never says that it is up."""
-        lifecycle.create(self.places, self.container(name, init="systemd"))
+        create.create(self.places, self.container(name, init="systemd"))
         put_init(folder_of(self.places, name) / "upper", SILENT, as_systemd=True)
 
     def call(self, code: str, **options: object) -> "subprocess.Popen[bytes]":
@@ -83,11 +91,11 @@ class Rig:
 
 def _ends(pid: int) -> bool:
     """Tell whether a process comes to its end: it has nothing to do any more, and is not held."""
-    pidfd = processes.hold(pid, processes.start_time(pid))
+    pidfd = pids.hold(pid, pids.start_time(pid))
     if pidfd is None:
         return True
     try:
-        return processes.wait_end(pidfd, 5)
+        return pids.wait_end(pidfd, 5)
     finally:
         os.close(pidfd)
 
@@ -130,11 +138,9 @@ def rig_in(folder: Path, rootfs: Path) -> Iterator[Rig]:
     try:
         yield rig
     finally:
-        from builder.runtime import storage
-
         with ExitStack() as stack:  # one that cannot be destroyed keeps no other
-            for name in storage.names(places):
-                stack.callback(lifecycle.destroy, places, name, force=True)
+            for name in all_names(places):
+                stack.callback(control.destroy, places, name, force=True)
 
 
 def tiny_tree(root: Path) -> Path:

@@ -3,7 +3,7 @@
 import errno
 from pathlib import Path
 
-from builder.host.files import Disk
+from builder.host.trees.durable import Disk
 
 
 class PowerCut(BaseException):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from builder.host.privilege import enter_namespace
+from builder.host.kernel.namespaces import enter_namespace
 
 Result = TypeVar("Result")
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.host import link
-from builder.host.process import Command, on_host
+from builder.host.network import link
+from builder.host.programs import Command, on_host
 from builder.model.host_access import HostAccess
 from builder.model.network import Lease, Network, parse_ports
 from builder.runtime.network.addresses import OURS
-from builder.runtime.network.switch import Member, Switch, Wish
+from builder.runtime.network.bridges import Member, Switch, Wish
 from tests.support.netns import Namespace
 
 HOST, HOST6 = "198.51.100.1", "2001:db8::1"

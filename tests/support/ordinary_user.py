@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.host import files
-from builder.host.privilege import IDS
+from builder.host.kernel.namespaces import IDS
+from builder.host.trees import durable
 from tests.support.oven import Oven
 
 
@@ -33,7 +33,7 @@ def account(
     name = f"{name}-{os.urandom(3).hex()}"
     none = ("-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0")
     home = ("--no-create-home", "--home-dir", "/nonexistent")
-    with files.locked(Path("/run/oven-test-accounts.lock")):  # others may look for ranges, too
+    with durable.locked(Path("/run/oven-test-accounts.lock")):  # others may look for ranges, too
         subprocess.run(["useradd", *none, *home, name], check=True)
         for count in uids:
             _add("uids", "/etc/subuid", count, name)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from builder.host.places import Places
 from builder.runtime.network.addresses import meter_of
-from builder.runtime.network.ledger import Ledger
-from builder.runtime.network.switch import FOLDER
+from builder.runtime.network.bridges import FOLDER
+from builder.runtime.network.leases import Ledger
 
 
 @dataclass(frozen=True)

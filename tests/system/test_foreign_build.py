@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from builder.distros import MirrorSettings, distro
-from builder.host.net import Net
-from builder.host.process import Command, on_host
-from builder.host.sandbox import Sandbox, inside
+from builder.host.network.downloads import Net
+from builder.host.programs import Command, on_host
+from builder.host.sandbox.sandbox import Sandbox, inside
 from builder.model.lock import Asked, Lock
 from builder.model.progress import Silent
 from builder.model.recipe import Arch

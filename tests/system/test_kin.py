@@ -12,8 +12,8 @@ from typing import cast
 import pytest
 
 from builder.distros import TABLE, MirrorSettings, Row, distro
-from builder.host.net import Net
-from builder.host.process import on_host
+from builder.host.network.downloads import Net
+from builder.host.programs import on_host
 from builder.model.lock import Asked, AskedLayer
 from builder.model.progress import Silent
 from builder.model.recipe import Arch

@@ -11,7 +11,7 @@ import pytest
 
 from builder.model.lock import Lock
 from builder.model.recipe import Recipe
-from builder.stages.load import load_file
+from builder.recipes.load import load_file
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven
 from tests.support.reference_tools import TOOLS, make_archive

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.hierarchies import Layout, layout
+from builder.host.kernel.hierarchies import Layout, layout
 from tests.support.needs import needs
 from tests.support.ordinary_user import Account
 from tests.support.oven import Oven, end, text, wait_for_line

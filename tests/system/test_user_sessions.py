@@ -38,7 +38,7 @@ systemctl status user@1005 >&2; exit 1
 """
 ENTER = """\
 import os, sys
-from builder.host import hierarchies, sessions
+from builder.host.kernel import hierarchies, sessions
 sessions.enter()
 print(hierarchies.delegated(), sys.argv[1:], os.environ.get("OVEN_IN_SCOPE"))
 """
@@ -49,8 +49,9 @@ from pathlib import Path
 import msgspec
 from builder.host.places import Places
 from builder.host.units import systemd_of
-from builder.runtime import autostart, lifecycle, schedule, storage
-from builder.runtime.container import Autostart, new_container
+from builder.runtime.lifecycle import autostart, control, create
+from builder.runtime.history import schedule
+from builder.runtime.record.container import Autostart, new_container
 places, user = Places.of_user(), os.geteuid()
 if user:
     assert ctypes.CDLL(None).unshare(0x10000000) == 0
@@ -61,12 +62,12 @@ systemd = systemd_of(places)
 if sys.argv[1] == "begin":
     container = new_container("one", "sha256:" + "ab" * 32, "none")
     container = msgspec.structs.replace(container, rootfs="/srv", autostart=Autostart())
-    lifecycle.create(places, container)
+    control.create(places, container)
     schedule.write(places, "one", schedule.Schedule(every=3600, keep=2))
     for _ in range(2):
         autostart.hold(places, systemd)
 else:
-    lifecycle.destroy(places, "one")
+    control.destroy(places, "one")
 print(autostart.settle(places, systemd), schedule.settle(places, systemd), sep="\\n")
 """
 STATES = """\

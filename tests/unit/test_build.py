@@ -8,20 +8,20 @@ from rich.console import Console
 
 from builder import build
 from builder.cli.app import run
-from builder.cli.progress import Progressing
+from builder.cli.terminal.progress import Progressing
 from builder.distros import Sources
-from builder.host.net import Net
-from builder.host.process import on_host
+from builder.host.network.downloads import Net
+from builder.host.programs import on_host
 from builder.model.errors import HostError, RecipeError
 from builder.model.progress import Silent
 from builder.model.recipe import Arch
 from builder.model.value import digest_of
-from builder.stages.load import load
-from builder.stages.order import Order, choose_arch
+from builder.recipes.load import load
+from builder.recipes.request import Order, choose_arch
 from builder.stages.stage import Tree
-from builder.stages.template_import import output_folder
 from builder.stages.tools import Tools
 from builder.store import Store
+from builder.templates.exchange import output_folder
 from tests.support.projects import TINY, project
 from tests.unit.test_lock import lock
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.cli.facts import facts
-from builder.runtime import memory, samples, usage
-from builder.runtime.container import Autostart, Bind, Interface, Limits
-from builder.runtime.show import Row, Summary
+from builder.cli.containers.facts import facts
+from builder.runtime.record.container import Autostart, Bind, Interface, Limits
+from builder.runtime.record.show import Row, Summary
+from builder.runtime.resources import samples, shared_memory, usage
 from tests.unit.test_spec import CONTAINER
 
 TEXT = (Path(__file__).parents[2] / "docs/reference/containers.md").read_text(encoding="utf-8")
@@ -16,7 +16,7 @@ TEXT = (Path(__file__).parents[2] / "docs/reference/containers.md").read_text(en
 KINDS = (
     Row, Limits, Interface, Bind, Autostart, usage.Usage, usage.Memory, usage.Processor,
     usage.Traffic, usage.Count, usage.Cable, usage.Space, usage.Pressure, usage.Stall, usage.Rates,
-    samples.Sample, memory.Report, memory.Share, memory.Template,
+    samples.Sample, shared_memory.Report, shared_memory.Share, shared_memory.Template,
 )  # fmt: skip
 
 KEYS = {field.encode_name for kind in KINDS for field in msgspec.structs.fields(kind)}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.options.first_boot import data_of
-from builder.cli.report import render
+from builder.cli.containers.options.first_boot import data_of
+from builder.cli.terminal.report import render
 from builder.model.errors import OvenError, RecipeError
 from builder.model.first_boot import check_hash, check_key, read
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.cli.options import limits as options
-from builder.host.cgroups import Accounts
-from builder.host.disks import Disk
+from builder.cli.containers.options import limits as options
+from builder.host.kernel.block_devices import Disk
+from builder.host.kernel.cgroups import Accounts
 from builder.model.errors import RecipeError
-from builder.runtime import usage
-from builder.runtime.container import Limits
-from builder.runtime.limits import _takes_away as means_nothing
-from builder.runtime.limits import translated
-from builder.runtime.spec import Process, configuration
+from builder.runtime.bundle.spec import Process, configuration
+from builder.runtime.record.container import Limits
+from builder.runtime.resources import usage
+from builder.runtime.resources.limits import _takes_away as means_nothing
+from builder.runtime.resources.limits import translated
 from tests.unit.test_spec import CONTAINER, HOST
 
 DISK = Disk(8, 0, writeback=True)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.options import network as options
-from builder.cli.options.network import parse_rate
+from builder.cli.containers.options import network as options
+from builder.cli.containers.options.network import parse_rate
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.network import PortMapping, parse_ports
 from builder.model.value import Digest
-from builder.runtime.container import Container, Interface
 from builder.runtime.network import addresses, definitions, resolvers
+from builder.runtime.record.container import Container, Interface
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from tests.support.file_calls import calls, calls_of
 
 BUILDER = Path(__file__).parents[2] / "builder"
-FLOORS = ("runtime", "stages", "formats", "distros")
+FLOORS = ("proof", "stages", "runtime", "templates", "recipes", "formats", "distros")
 
 RECORDS = "records, locks and drafts of Oven's own, in folders that nobody else may write"
 RUNS = "what Oven keeps while a container runs, beside its root"
@@ -40,110 +40,113 @@ VOLUMES = "volumes as folders that are moved whole, and folders that the person 
 HELD = "a descriptor that was opened by the audited module, by the caller or for a lock"
 
 OTHERWISE: dict[str, tuple[str, str]] = {
-    "runtime/accounts.py": (".lstat .write_bytes", "its `_tree`, which is a TreeIO"),
-    "runtime/as_overlay.py": (
+    "runtime/bundle/accounts.py": (".lstat .write_bytes", "its `_tree`, which is a TreeIO"),
+    "runtime/diff/as_overlay.py": (
         ".chmod .exists .hardlink_to .mkdir .open .symlink_to .write_bytes",
         OVERLAY,
     ),
-    "runtime/boot.py": (
+    "runtime/lifecycle/boot.py": (
         ".mkdir .read_bytes .read_text .write_bytes .write_text open os.chown os.open",
         RUNS,
     ),
-    "runtime/changes.py": (
+    "runtime/storage/change.py": (
         ".exists .is_dir .mkdir .read_bytes .rename .unlink os.listdir",
         RECORDS + "; " + LAYERS,
     ),
-    "runtime/clone.py": (".exists .mkdir .rename .rmdir", LAYERS),
-    "runtime/container.py": (".read_bytes", RECORDS),
-    "runtime/copying.py": (".is_dir .lstat .mkdir", "trees of `_Opened`, which are TreeIO"),
-    "runtime/disk.py": (".exists .rename .rmdir .unlink os.statvfs", LAYERS),
-    "runtime/ended.py": (".mkdir .write_text", RUNS),
-    "runtime/engine.py": (
+    "runtime/history/clone.py": (".exists .mkdir .rename .rmdir", LAYERS),
+    "runtime/record/container.py": (".read_bytes os.listdir", RECORDS),
+    "runtime/access/copying.py": (".is_dir .lstat .mkdir", "trees of `_Opened`, which are TreeIO"),
+    "runtime/storage/image.py": (".exists .rename .rmdir .unlink os.statvfs", LAYERS),
+    "runtime/lifecycle/on_exit.py": (".mkdir .write_text", RUNS),
+    "runtime/bundle/oci_runtime.py": (
         (
             ".chmod .exists .is_file .iterdir .mkdir .read_bytes .rename .stat .unlink "
             ".write_bytes shutil.copyfile"
         ),
         HOST,
     ),
-    "runtime/events.py": (
+    "runtime/record/events.py": (
         ".exists .read_bytes .rename .stat .unlink open os.listdir os.open",
         RECORDS,
     ),
-    "runtime/exec.py": (".unlink .write_bytes open os.open", RUNS),
-    "runtime/firstboot.py": (".read_bytes .rename open os.open", RECORDS),
-    "runtime/ids.py": (
+    "runtime/access/exec.py": (".unlink .write_bytes open os.open", RUNS),
+    "runtime/bundle/first_boot.py": (".read_bytes .rename open os.open", RECORDS),
+    "runtime/record/ids.py": (
         ".exists .read_bytes .read_text .stat .unlink .write_text os.listdir",
         RECORDS,
     ),
-    "runtime/journal.py": (".exists .is_dir .stat os.listdir os.open os.path.exists", RECORDS),
-    "runtime/layers.py": (
+    "runtime/recovery/repair.py": (
+        ".exists .is_dir .stat os.listdir os.open os.path.exists",
+        RECORDS,
+    ),
+    "runtime/storage/layers.py": (
         (
             ".chmod .lstat .mkdir os.chown os.getxattr os.link os.listdir os.listxattr "
             "os.lstat os.mkdir os.open os.path.lexists os.setxattr os.utime"
         ),
         STILL,
     ),
-    "runtime/limits.py": (".exists .iterdir .read_text .write_text", HOST),
-    "runtime/logs.py": (".exists .open .read_bytes", RUNS),
-    "runtime/memory.py": (".is_dir .iterdir .stat", LAYERS),
-    "runtime/network/cables.py": (".glob .read_text", HOST),
+    "runtime/resources/limits.py": (".exists .iterdir .read_text .write_text", HOST),
+    "runtime/access/logs.py": (".exists .open .read_bytes", RUNS),
+    "runtime/resources/shared_memory.py": (".is_dir .iterdir .stat", LAYERS),
+    "runtime/network/veth.py": (".glob .read_text", HOST),
     "runtime/network/definitions.py": (".glob .read_bytes .unlink", RECORDS),
-    "runtime/network/ledger.py": (".mkdir .read_bytes .unlink os.open", RECORDS),
-    "runtime/network/names.py": (
+    "runtime/network/leases.py": (".mkdir .read_bytes .unlink os.open", RECORDS),
+    "runtime/network/dns.py": (
         ".chmod .exists .iterdir .mkdir .read_bytes .rename .rmdir .stat .unlink .write_bytes",
         RUNS,
     ),
-    "runtime/network/servers.py": (".read_text", HOST),
-    "runtime/network/view.py": (".mkdir .open .read_text", HOST),
-    "runtime/orphans.py": ("os.path.exists", RECORDS),
-    "runtime/own.py": (".chmod .exists .mkdir .open .rmdir .touch os.statvfs", LAYERS),
-    "runtime/pending.py": (".exists .unlink", RECORDS),
-    "runtime/room.py": (".mkdir .read_bytes", f"{RUNS}; {RECORDS}"),
-    "runtime/run.py": (".exists .mkdir .open .write_bytes os.mkfifo os.open", RUNS),
-    "runtime/schedule.py": (".exists .read_bytes .unlink", RECORDS),
-    "runtime/setting.py": (".exists .read_bytes .unlink .write_bytes", RECORDS),
-    "runtime/show.py": (".is_dir open os.listdir", RECORDS),
-    "runtime/snapshots.py": (".is_dir", LAYERS),
-    "runtime/state.py": (".read_bytes .unlink open", RECORDS),
-    "runtime/storage.py": (".exists .is_dir .mkdir .rename .write_bytes os.listdir", RECORDS),
-    "runtime/tasks.py": (".read_bytes .unlink os.path.exists", RECORDS),
-    "runtime/templates.py": (
+    "runtime/network/resolv_conf.py": (".read_text", HOST),
+    "runtime/network/inspect.py": (".mkdir .open .read_text", HOST),
+    "runtime/recovery/orphans.py": ("os.path.exists", RECORDS),
+    "runtime/storage/writable.py": (".chmod .exists .mkdir .open .rmdir .touch os.statvfs", LAYERS),
+    "runtime/record/pending.py": (".exists .unlink", RECORDS),
+    "runtime/bundle/rootfs.py": (".mkdir .read_bytes", f"{RUNS}; {RECORDS}"),
+    "runtime/lifecycle/run.py": (".exists .mkdir .open .write_bytes os.mkfifo os.open", RUNS),
+    "runtime/history/schedule.py": (".exists .read_bytes .unlink", RECORDS),
+    "runtime/lifecycle/update.py": (".exists .read_bytes .unlink .write_bytes", RECORDS),
+    "runtime/record/show.py": (".is_dir open os.listdir", RECORDS),
+    "runtime/history/snapshots.py": (".is_dir", LAYERS),
+    "runtime/record/state.py": (".read_bytes .unlink open", RECORDS),
+    "runtime/lifecycle/create.py": (".exists .is_dir .mkdir .rename .write_bytes", RECORDS),
+    "runtime/recovery/tasks.py": (".read_bytes .unlink os.path.exists", RECORDS),
+    "templates/local.py": (
         ".chmod .exists .glob .is_dir .iterdir .mkdir .read_bytes .rmdir .unlink",
         RECORDS,
     ),
-    "runtime/upgrade.py": (".mkdir", LAYERS),
-    "runtime/usage.py": (".read_text", HOST),
-    "runtime/userspace.py": (".exists .read_text .write_text os.access", HOST),
-    "runtime/volumes.py": (
+    "runtime/upgrade/upgrade.py": (".mkdir", LAYERS),
+    "runtime/resources/usage.py": (".read_text", HOST),
+    "runtime/network/pasta.py": (".exists .read_text .write_text os.access", HOST),
+    "runtime/storage/volumes.py": (
         ".glob .mkdir .rename .resolve .stat os.listdir",
         VOLUMES,
     ),
-    "runtime/whose.py": (".glob .is_dir", RECORDS),
+    "runtime/record/rootless.py": (".glob .is_dir", RECORDS),
     "stages/customize.py": (".mkdir", MADE),
-    "stages/differing.py": (".open", "two tarballs that Oven has just packed"),
+    "proof/differing.py": (".open", "two tarballs that Oven has just packed"),
     "stages/fetch_files.py": (
         ".is_dir .read_bytes .readlink .stat os.scandir",
         UNPACKED,
     ),
-    "stages/find.py": (".exists .glob .is_dir .is_file .iterdir", NAMED),
-    "stages/load.py": (".exists .is_file .resolve", NAMED),
-    "stages/outdated.py": (".exists", NAMED),
-    "stages/pieces.py": (".resolve", NAMED),
-    "stages/reading.py": (".exists .is_dir .is_file .open open", NAMED),
+    "recipes/find.py": (".exists .glob .is_dir .is_file .iterdir", NAMED),
+    "recipes/load.py": (".exists .is_file .resolve", NAMED),
+    "recipes/outdated.py": (".exists", NAMED),
+    "recipes/includes.py": (".resolve", NAMED),
+    "recipes/reading.py": (".exists .is_dir .is_file .open open", NAMED),
     "stages/resolve.py": (".exists .read_bytes .resolve .stat .unlink os.utime", NAMED),
-    "stages/scripts.py": (".chmod .mkdir shutil.copyfile", MADE),
-    "stages/template_import.py": (
+    "stages/tree/scripts.py": (".chmod .mkdir shutil.copyfile", MADE),
+    "templates/exchange.py": (
         (
             ".chmod .exists .mkdir .open .read_bytes .rename .stat .unlink .write_bytes "
             "os.access os.link os.utime shutil.copyfile"
         ),
         UNPACKED,
     ),
-    "stages/transfer.py": (
+    "runtime/history/transfer.py": (
         ".chmod .exists .mkdir .open .rename .rmdir .unlink os.statvfs",
         LAYERS + "; " + NAMED,
     ),
-    "stages/trial.py": (
+    "proof/trial.py": (
         ".is_dir .mkdir .write_bytes .write_text shutil.copyfile shutil.copytree",
         MADE,
     ),
@@ -151,15 +154,15 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         "open os.open",
         LISTED,
     ),
-    "formats/overlay.py": (".open .read_bytes open shutil.copyfileobj", STORE),
-    "formats/parcel.py": (
+    "stages/tree/overlay.py": (".open .read_bytes open shutil.copyfileobj", STORE),
+    "formats/container.py": (
         ".open .stat os.getxattr os.listxattr os.open os.readlink",
         STILL,
     ),
-    "formats/pour.py": ("open os.open", HELD),
-    "formats/project.py": (".is_file", "`Project` itself, which asks its TreeIO"),
+    "formats/tar/pour.py": ("open os.open", HELD),
+    "recipes/project.py": (".is_file", "`Project` itself, which asks its TreeIO"),
     "formats/tarball.py": (".open", NAMED),
-    "formats/unpack.py": (
+    "formats/tar/unpack.py": (
         (
             ".mkdir .open .rename os.chmod os.chown os.link os.mkdir os.mkfifo os.mknod "
             "os.open os.setxattr os.stat os.symlink os.utime"
@@ -186,7 +189,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         LISTS,
     ),
     "distros/debian/unpack.py": (".chmod .mkdir .read_text .write_bytes os.utime", MADE),
-    "distros/kitchen.py": (".exists .mkdir os.link", MADE),
+    "distros/buildroot.py": (".exists .mkdir os.link", MADE),
     "distros/rpm/dnf.py": (".is_file .mkdir .rglob .stat shutil.rmtree", LISTS),
     "distros/rpm/install.py": (".chmod .mkdir .write_text", MADE),
     "distros/rpm/keys.py": (".glob .is_file .read_bytes", HOST),

@@ -6,17 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.formats.overlay import (
-    OverlayEntry,
-    apply_overlay,
-    read_overlay,
-    render_overlay,
-)
-from builder.formats.project import Project
-from builder.formats.rendering import Variables, render
-from builder.host.bounded import Bounds
-from builder.host.treeio import TreeIO
+from builder.host.process.bounded import Bounds
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError, Span
+from builder.recipes.project import Project
+from builder.stages.tree.overlay import OverlayEntry, apply_overlay, read_overlay, render_overlay
+from builder.stages.tree.rendering import Variables, render
 from builder.store import Store
 
 VARIABLES = Variables(
@@ -130,7 +125,7 @@ def test_a_template_is_ended_with_its_line(
     text: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the midst of C code, too; what was rendered before it is not blamed."""
-    monkeypatch.setattr("builder.formats.rendering.BOUNDS", Bounds(seconds=1, memory=256 << 20))
+    monkeypatch.setattr("builder.stages.tree.rendering.BOUNDS", Bounds(seconds=1, memory=256 << 20))
     texts = {Path("overlay/sound.j2"): b"\n\n{{ base.arch }}", SOURCE: f"\n{text}".encode()}
     with pytest.raises(RecipeError, match=f"the template takes more than .* {problem}") as caught:
         render(texts, VARIABLES)
@@ -287,7 +282,7 @@ def test_a_file_that_may_not_be_read(
         return really(path, flags, *more, **other)
 
     (folder / "secret").touch()
-    monkeypatch.setattr("builder.host.treeio.os.open", refuse)
+    monkeypatch.setattr("builder.host.trees.treeio.os.open", refuse)
     monkeypatch.setattr(store, "draft", lambda: contextlib.nullcontext(folder.parent))
     with pytest.raises(RecipeError, match="this file cannot be read: permission denied") as caught:
         read_overlay(folder, store, Project(folder.parent))

@@ -12,13 +12,13 @@ import msgspec
 import pytest
 import zstandard
 
-from builder.cli.prove import _not_proven
-from builder.host.conditions import why_ids_stay
+from builder.cli.building.prove import _not_proven
+from builder.host.sandbox.variations import why_ids_stay
 from builder.model.trial import Conditions, Made, Outcome, Trial
-from builder.stages.conditions import plan_conditions
-from builder.stages.differing import first_difference, first_member, shown
-from builder.stages.prove import Proof, compare
-from builder.stages.trial import PROGRAM
+from builder.proof.differing import first_difference, first_member, shown
+from builder.proof.prove import Proof, compare
+from builder.proof.trial import PROGRAM
+from builder.proof.variations import plan_conditions
 from builder.store import Store
 from tests.support.oven import CHECKOUT
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder.cli.app import run
-from builder.host.files import locked
+from builder.host.trees.durable import locked
 from builder.model.value import digest_of
 from builder.store import Store, indexes, use
 from builder.store.sweep import Survey, Wish, prune, usage

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.report import render
+from builder.cli.terminal.report import render
 from builder.model.errors import RecipeError
 from builder.model.matrix import Chosen
 from builder.model.recipe import Recipe
-from builder.stages.load import LoadedRecipe, load_file
-from builder.stages.pieces import cells_of
+from builder.recipes.includes import cells_of
+from builder.recipes.load import LoadedRecipe, load_file
 
 BASE = """\
 [base]

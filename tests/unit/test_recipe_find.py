@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.report import render
+from builder.cli.terminal.report import render
 from builder.model.errors import NotFoundError, OvenError, RecipeError
-from builder.stages.find import find, known
-from builder.stages.load import load, load_file
-from builder.stages.order import base_of, layers
-from builder.stages.reading import LIMIT, read_source
+from builder.recipes.find import find, known
+from builder.recipes.load import load, load_file
+from builder.recipes.reading import LIMIT, read_source
+from builder.recipes.request import base_of, layers
 from tests.unit.test_recipe_mistakes import GOOD
 
 

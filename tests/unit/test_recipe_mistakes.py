@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.report import render
+from builder.cli.terminal.report import render
 from builder.distros import SUITES
 from builder.model import rules
 from builder.model.errors import RecipeError

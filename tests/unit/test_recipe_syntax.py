@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.report import render
+from builder.cli.terminal.report import render
 from builder.model.errors import RecipeError
 from builder.model.source import source_of_bytes
 from tests.unit.test_recipe_mistakes import cases, complaint

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from builder.host.removal import remove_tree
+from builder.host.trees.removal import remove_tree
 
 
 def test_a_folder_goes_with_all_that_is_in_it(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.report import render, show
+from builder.cli.terminal.report import render, show
 from builder.model.errors import (
     ConflictError,
     HostError,

@@ -8,8 +8,8 @@ import pytest
 from builder.distros import SUITES, distro
 from builder.distros.rpm.family import Rpm
 from builder.model.recipe import Arch
-from builder.stages.load import load_file
-from builder.stages.order import asked_for, base_of
+from builder.recipes.load import load_file
+from builder.recipes.request import asked_for, base_of
 
 NAMES = ("almalinux", "centos-stream", "fedora", "rockylinux")
 RECIPES = sorted((Path(__file__).parent.parent.parent / "recipes").glob("*.toml"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.cli.schema import attribute_docs, files, schema_of, structs_of
+from builder.cli.reference.__main__ import attribute_docs, files, schema_of, structs_of
 from builder.host.places import shipped
 from builder.model.recipe import Recipe, User
 from builder.model.settings import Settings
@@ -19,7 +19,7 @@ REFERENCE = Path(__file__).parents[2] / "docs/reference"
 @pytest.mark.parametrize("name", files())
 def test_the_committed_files_are_fresh(name: str) -> None:
     committed = (REFERENCE / name).read_text(encoding="utf-8")
-    assert committed == files()[name], "run `python -m builder.cli.schema`"
+    assert committed == files()[name], "run `python -m builder.cli.reference`"
 
 
 @pytest.mark.parametrize("kind", [Recipe, Settings])

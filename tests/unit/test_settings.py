@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.report import render
+from builder.cli.terminal.report import render
 from builder.model.errors import RecipeError
 from builder.model.settings import Archive, Settings
-from builder.stages.load import load_settings
+from builder.recipes.load import load_settings
 
 
 def test_no_files_are_no_settings(tmp_path: Path) -> None:

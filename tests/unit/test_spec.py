@@ -7,10 +7,10 @@ import pytest
 
 from builder.model.errors import RecipeError
 from builder.model.value import Digest
-from builder.runtime import inside
-from builder.runtime.container import Container, Limits, check_name
-from builder.runtime.seccomp import profile
-from builder.runtime.spec import Host, Process, configuration, init_environment
+from builder.runtime.bundle import lookup
+from builder.runtime.bundle.seccomp import profile
+from builder.runtime.bundle.spec import Host, Process, configuration, init_environment
+from builder.runtime.record.container import Container, Limits, check_name
 
 CONTAINER = Container(
     name="web", template=Digest("sha256:00"), template_name="web", uuid="0" * 32, first_id=589824,
@@ -130,4 +130,4 @@ def test_good_names() -> None:
 @pytest.mark.parametrize("path", ["relative", "/a/../b", "/proc/self/fd/7", ""])
 def test_bad_working_folders_are_refused(path: str) -> None:
     with pytest.raises(RecipeError, match="cannot be the working folder"):
-        inside.check_folder(path)
+        lookup.check_folder(path)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.net import Net
-from builder.host.process import on_host
+from builder.host.network.downloads import Net
+from builder.host.programs import on_host
 from builder.model.progress import Silent
 from builder.model.value import Value, digest_of
 from builder.stages.stage import Stage, Tree, differences, make

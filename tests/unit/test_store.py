@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.files import Disk
+from builder.host.trees.durable import Disk
 from builder.model.errors import HostError
 from builder.model.value import Digest, digest_of
 from builder.store import Store

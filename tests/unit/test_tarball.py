@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.formats import FORMATS, headers
+from builder.formats import FORMATS
 from builder.formats.cuts import FRAME
 from builder.formats.frames import FrameWriter, Written, compress
-from builder.formats.headers import Member, encode, padding, plain_capability
-from builder.formats.policy import DEPTH, RefusedError, check, parts_of, shown
+from builder.formats.tar import headers
+from builder.formats.tar.headers import Member, encode, padding, plain_capability
+from builder.formats.tar.policy import DEPTH, RefusedError, check, parts_of, shown
+from builder.formats.tar.reader import TarStream
 from builder.formats.tarball import pack
-from builder.formats.tarstream import TarStream
 from builder.model.errors import RecipeError, StageError, TrustError
 from builder.model.manifest import MANIFEST_PATH
 from tests.support.odd_trees import ACL, EPOCH, manifest

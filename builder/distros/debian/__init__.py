@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from builder.distros import TABLE, MirrorSettings, Sources, UnknownPackageError, fitting
+from builder.distros.buildroot import Kitchen
 from builder.distros.debian import batches, bootstrap, install
 from builder.distros.debian.choose import choose
 from builder.distros.debian.family import DEBIAN, Family
@@ -14,11 +15,10 @@ from builder.distros.debian.indexes import Index, find_pockets, read_release, re
 from builder.distros.debian.mirrors import find_mirrors
 from builder.distros.debian.solve import Apt, MirrorError
 from builder.distros.debian.sources import apt_sources
-from builder.distros.kitchen import Kitchen
-from builder.host.files import disk_errors, locked
-from builder.host.foreign import emulator, is_foreign
-from builder.host.process import Runner
-from builder.host.removal import remove_tree
+from builder.host.programs import Runner
+from builder.host.sandbox.binfmt import emulator, is_foreign
+from builder.host.trees.durable import disk_errors, locked
+from builder.host.trees.removal import remove_tree
 from builder.model.errors import RecipeError, TrustError
 from builder.model.lock import Asked, Lock, Package, Release
 from builder.model.recipe import Arch

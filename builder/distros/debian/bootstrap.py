@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from builder.distros.buildroot import Kitchen, opened
 from builder.distros.debian.database import (
     ADMIN,
     Unpacked,
@@ -29,12 +30,11 @@ from builder.distros.debian.link import (
     refuse_ways_out,
 )
 from builder.distros.debian.unpack import blob_of, expand, expand_one
-from builder.distros.kitchen import Kitchen, opened
-from builder.host.overlay import apply_upper
-from builder.host.process import Command
-from builder.host.removal import remove_tree
-from builder.host.sandbox import Bind, Inside
-from builder.host.treeio import TREES_FAULT, TreeIO
+from builder.host.programs import Command
+from builder.host.sandbox.sandbox import Bind, Inside
+from builder.host.trees.fold import apply_upper
+from builder.host.trees.removal import remove_tree
+from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 from builder.model.lock import BASE, Package
 from builder.store import Store

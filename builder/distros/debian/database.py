@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 
 from builder.distros.debian.control import check_identity, fields_of, names_of
 from builder.distros.debian.unpack import Expanded
-from builder.host.treeio import TREES_FAULT, TreeIO
+from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 
 # What is read here was written by packages and their scripts, so it may be anything.

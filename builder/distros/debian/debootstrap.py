@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from builder.distros.buildroot import Kitchen
 from builder.distros.debian.database import Unpacked, closure
 from builder.distros.debian.unpack import blob_of
-from builder.distros.kitchen import Kitchen
-from builder.host.foreign import is_foreign
-from builder.host.privilege import current
-from builder.host.process import Command, failed
-from builder.host.sandbox import secluded
-from builder.host.treeio import TreeIO
+from builder.host.kernel.namespaces import current
+from builder.host.programs import Command, failed
+from builder.host.sandbox.binfmt import is_foreign
+from builder.host.sandbox.sandbox import secluded
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.model.recipe import Arch
 

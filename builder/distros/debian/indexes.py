@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host.files import replace
-from builder.host.process import Command, Runner
+from builder.host.programs import Command, Runner
+from builder.host.trees.durable import replace
 from builder.model.errors import TrustError, UpstreamError
 from builder.model.lock import Package, Release, described, seconds_of
 from builder.model.value import Value

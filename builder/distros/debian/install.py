@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from builder.distros.buildroot import PACKAGES, Kitchen, lay_out, opened
 from builder.distros.debian.batches import all_plain
-from builder.distros.kitchen import PACKAGES, Kitchen, lay_out, opened
-from builder.host.process import Command, failed
-from builder.host.treeio import TREES_FAULT, TreeIO
+from builder.host.programs import Command, failed
+from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 from builder.model.lock import Package
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from builder.distros.debian.database import Unpacked
-from builder.host.treeio import TreeIO
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
 
 # dpkg reaches the same tree by unpacking one package after the other. Where that would need more

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from builder.distros import TABLE
 from builder.distros.debian.family import DEBIAN, Archive, Family
-from builder.host.process import find_program
+from builder.host.programs import find_program
 from builder.model.errors import HostError
 
 APT = Path("/etc/apt")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from builder.distros.debian.family import Family
-from builder.host.net import proxy_environment
-from builder.host.process import Command, Done, HungError, Runner
+from builder.host.network.downloads import proxy_environment
+from builder.host.programs import Command, Done, HungError, Runner
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked, Release
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.host.process import Command, feed
+from builder.host.programs import Command, feed
 from builder.model.errors import StageError
 from builder.model.lock import Package
 from builder.store import Store

@@ -11,9 +11,9 @@ import msgspec
 from builder.distros import UnknownPackageError
 from builder.distros.rpm.declaration import MACHINES, Declaration, Repository
 from builder.distros.rpm.metadata import Entry, Metadata
-from builder.host.files import replace
-from builder.host.net import proxy_environment
-from builder.host.process import Command, Done, Runner, check, find_program, missing_program
+from builder.host.network.downloads import proxy_environment
+from builder.host.programs import Command, Done, Runner, check, find_program, missing_program
+from builder.host.trees.durable import replace
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked
 

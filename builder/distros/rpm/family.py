@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from builder.distros import MirrorSettings, Sources, UnknownPackageError, fitting
-from builder.distros.kitchen import Keys, Kitchen
+from builder.distros.buildroot import Keys, Kitchen
 from builder.distros.rpm import keys as key_files
 from builder.distros.rpm.declaration import MACHINES, Declaration
 from builder.distros.rpm.keys import find_key_file, pinned_keys, read_keys, signers
-from builder.host.files import disk_errors, locked
-from builder.host.foreign import emulator, is_foreign
-from builder.host.process import Runner
-from builder.host.removal import remove_tree
+from builder.host.programs import Runner
+from builder.host.sandbox.binfmt import emulator, is_foreign
+from builder.host.trees.durable import disk_errors, locked
+from builder.host.trees.removal import remove_tree
 from builder.model.errors import RecipeError, TrustError, UpstreamError
 from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package, Release, described
 from builder.model.value import digest_of, hex_of

@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
-from builder.distros.kitchen import Kitchen, lay_out, opened
+from builder.distros.buildroot import Kitchen, lay_out, opened
 from builder.distros.rpm.declaration import MACHINES
 from builder.distros.rpm.dnf import MACROS, MAIN
 from builder.distros.rpm.keys import pinned_keys
-from builder.host.process import Command, Done, failed, find_program, missing_program, on_host
-from builder.host.sandbox import Bind, Inside, Sandbox, inside
-from builder.host.treeio import TreeIO
+from builder.host.programs import Command, Done, failed, find_program, missing_program, on_host
+from builder.host.sandbox.sandbox import Bind, Inside, Sandbox, inside
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError, TrustError
 from builder.model.lock import Package
 from builder.model.recipe import Arch

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from builder.distros.kitchen import Keys
-from builder.host.files import replace
-from builder.host.process import Command, Runner, check
+from builder.distros.buildroot import Keys
+from builder.host.programs import Command, Runner, check
+from builder.host.trees.durable import replace
 from builder.model.errors import HostError, TrustError
 
 FOLDERS = (Path("/usr/share/distribution-gpg-keys"), Path("/etc/pki/rpm-gpg"))

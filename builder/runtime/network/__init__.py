@@ -3,10 +3,10 @@
 from builder.host.places import Places
 from builder.model.host_access import HostAccess
 from builder.model.network import Lease, Network
-from builder.runtime.container import Container, Interface, folder_of
 from builder.runtime.network import definitions
-from builder.runtime.network.servers import resolvers
-from builder.runtime.network.switch import Member, Switch, Wish, begin
+from builder.runtime.network.bridges import Member, Switch, Wish, begin
+from builder.runtime.network.resolv_conf import resolvers
+from builder.runtime.record.container import Container, Interface, folder_of
 
 __all__ = ["admit", "attach", "detach", "let_go", "resolvers", "resolvers_for", "set_live"]
 
@@ -19,9 +19,9 @@ def attach(places: Places, container: Container, pid: int) -> tuple[Lease, ...]:
     it has the host's address.
     """
     if places.ordinary:
-        from builder.runtime import userspace
+        from builder.runtime.network import pasta
 
-        userspace.attach(places, container, pid)
+        pasta.attach(places, container, pid)
         return ()
     switch = Switch()
     active = {segment.key for segment in switch.state().segments}
@@ -43,9 +43,9 @@ def attach(places: Places, container: Container, pid: int) -> tuple[Lease, ...]:
 def detach(places: Places, name: str) -> None:
     """Take a container off its networks; one that is on none is no error."""
     if places.ordinary:
-        from builder.runtime import userspace
+        from builder.runtime.network import pasta
 
-        userspace.detach(places, name)
+        pasta.detach(places, name)
         return
     Switch().detach(_key(places, name))
 
@@ -88,9 +88,9 @@ def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
     if not container.interfaces:
         return ()
     if places.ordinary:
-        from builder.runtime import userspace
+        from builder.runtime.network import pasta
 
-        return resolvers() or (userspace.DNS,)
+        return resolvers() or (pasta.DNS,)
     name = container.interfaces[0].network
     key = definitions.key_of(places, name)
     segment = Switch().state().segment(key)

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import files, link
+from builder.host.network import link
 from builder.host.places import Places
+from builder.host.trees import durable
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.host_access import HostAccess
 from builder.model.network import DEFAULT, NONE, Network
 from builder.model.value import canonical
-from builder.runtime.container import NAME
 from builder.runtime.network import addresses
-from builder.runtime.network.servers import resolvers
+from builder.runtime.network.resolv_conf import resolvers
+from builder.runtime.record.container import NAME, all_names
 
 _LONGEST = 32
 """A network's name is a DNS label, since `CONTAINER.NETWORK` is a name on it, and a short one."""
@@ -108,7 +109,7 @@ def remove(places: Places, name: str) -> None:
         if _read(places, name) is None:
             find(places, name)
         _file(places, name).unlink(missing_ok=True)
-        files.Disk().sync(_folder(places))
+        durable.Disk().sync(_folder(places))
 
 
 def _default(places: Places, found: Network | None) -> Network:
@@ -159,7 +160,7 @@ def _check_place(places: Places, network: Network) -> None:
     wanted = [one for one in (network.subnet, network.subnet6) if one]
     if not wanted:
         raise RecipeError("a network needs IPv4 or IPv6 addresses")
-    for name in names(places):
+    for name in all_names(places):
         other = _read(places, name)
         taken = [one for one in (other.subnet, other.subnet6) if one] if other else []
         for subnet in wanted:
@@ -178,7 +179,7 @@ def _free(places: Places, name: str) -> str:
     """Choose a subnet that neither the host nor another network has."""
     own = addresses.bridge_of(key_of(places, name))
     taken = [r.network for r in link.routes() if r.interface != own and r.network != "default"]
-    for other in names(places):
+    for other in all_names(places):
         network = _read(places, other) if other != name else None
         if network and network.subnet:
             taken.append(network.subnet)
@@ -210,12 +211,12 @@ def _read(places: Places, name: str) -> Network | None:
 
 
 def _write(places: Places, network: Network) -> None:
-    files.replace(_file(places, network.name), canonical(network))
+    durable.replace(_file(places, network.name), canonical(network))
 
 
 @contextlib.contextmanager
 def _locked(places: Places) -> Iterator[None]:
-    with files.locked(_folder(places) / ".lock", what="the networks of containers"):
+    with durable.locked(_folder(places) / ".lock", what="the networks of containers"):
         yield
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from builder.host import link
+from builder.host.network import link
 from builder.model.network import Lease
 from builder.runtime.network.addresses import meter_of
 

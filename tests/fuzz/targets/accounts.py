@@ -2,10 +2,10 @@
 
 import contextlib
 
-from builder.host.treeio import TreeIO
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import OvenError
-from builder.runtime.accounts import Accounts
-from builder.runtime.inside import find_user
+from builder.runtime.bundle.accounts import Accounts
+from builder.runtime.bundle.lookup import find_user
 from tests.fuzz.scratch import scratch
 
 _NAMES = ("passwd", "group", "shadow", "gshadow")

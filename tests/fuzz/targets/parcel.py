@@ -2,12 +2,12 @@
 
 import msgspec
 
-from builder.formats import headers
-from builder.formats.parcel import Reader
+from builder.formats.container import Reader
+from builder.formats.tar import headers
 from builder.model.value import canonical
-from builder.runtime.changes import Snapshot
-from builder.runtime.container import Container, new_container
-from builder.stages.transfer import Parcel, _accepted, _layers_of, _parcel
+from builder.runtime.history.transfer import Parcel, _accepted, _layers_of, _parcel
+from builder.runtime.record.container import Container, new_container
+from builder.runtime.storage.change import Snapshot
 from tests.fuzz.scratch import scratch
 from tests.fuzz.tars import END, entry, summed
 

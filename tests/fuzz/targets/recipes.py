@@ -2,7 +2,7 @@
 
 from builder.model.settings import Settings
 from builder.model.source import decode_source, source_of_bytes
-from builder.stages.load import load_file
+from builder.recipes.load import load_file
 from tests.fuzz.scratch import scratch
 from tests.support.oven import CHECKOUT
 

@@ -2,20 +2,23 @@
 
 from collections.abc import Callable
 
-from builder.host import processes
 from builder.host.places import Places
+from builder.host.process import pids
 from builder.model.network import Network, NetworkState
 from builder.model.value import canonical
-from builder.runtime import changes, events, ids, schedule, show, state, tasks
-from builder.runtime.changes import Change
-from builder.runtime.container import load
+from builder.runtime.history import schedule
+from builder.runtime.history.schedule import Schedule
 from builder.runtime.network import definitions
-from builder.runtime.network.ledger import Ledger
-from builder.runtime.schedule import Schedule
-from builder.runtime.state import End, State
-from builder.runtime.tasks import Task
-from builder.runtime.templates import Templates
+from builder.runtime.network.leases import Ledger
+from builder.runtime.record import events, ids, show, state
+from builder.runtime.record.container import load
+from builder.runtime.record.state import End, State
+from builder.runtime.recovery import tasks
+from builder.runtime.recovery.tasks import Task
+from builder.runtime.storage import change
+from builder.runtime.storage.change import Change
 from builder.stages.resolve import read_lock
+from builder.templates.local import Templates
 from tests.fuzz.scratch import scratch
 from tests.fuzz.targets.parcel import container, snapshot
 from tests.support.odd_trees import manifest
@@ -34,7 +37,7 @@ _READERS: list[tuple[str, Read, bytes]] = [
     (
         "run/containers/web/state.json",
         lambda at: state.status(at, "web"),
-        canonical(State(phase="running", boot=processes.boot_id(), pid=1)),
+        canonical(State(phase="running", boot=pids.boot_id(), pid=1)),
     ),
     ("run/containers/web/exit/web", lambda at: state.exit_code(at, "web"), b"129"),
     (
@@ -44,11 +47,11 @@ _READERS: list[tuple[str, Read, bytes]] = [
     ),
     (
         "containers/web/snapshots/one.json",
-        lambda at: changes.snapshots_in(at.data / "containers/web"),
+        lambda at: change.snapshots_in(at.data / "containers/web"),
         canonical(snapshot()),
     ),
-    ("containers/web/change.json", lambda at: changes.halts(at, "web"), canonical(Change())),
-    ("containers/web/change.json", lambda at: changes.settled(at, "web"), canonical(Change())),
+    ("containers/web/change.json", lambda at: change.halts(at, "web"), canonical(Change())),
+    ("containers/web/change.json", lambda at: change.settled(at, "web"), canonical(Change())),
     (
         "containers/web/schedule.json",
         lambda at: schedule.read(at, "web"),

@@ -2,9 +2,9 @@
 
 import os
 
-from builder.formats import pour
-from builder.host.copying import Manner
-from builder.host.treeio import TreeIO
+from builder.formats.tar import pour
+from builder.host.trees.copying import Manner
+from builder.host.trees.treeio import TreeIO
 from tests.fuzz.scratch import scratch
 from tests.fuzz.targets import tarball
 from tests.fuzz.tars import summed

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import zstandard
 
-from builder.formats import headers
-from builder.formats.headers import Member, encode, padding
-from builder.formats.policy import Limits
-from builder.formats.unpack import newest_time, read_manifest, unpack, unpack_foreign
+from builder.formats.tar import headers
+from builder.formats.tar.headers import Member, encode, padding
+from builder.formats.tar.policy import Limits
+from builder.formats.tar.unpack import newest_time, read_manifest, unpack, unpack_foreign
 from builder.model.errors import OvenError
 from builder.model.manifest import MANIFEST_PATH
 from builder.model.value import canonical

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from builder.host import link
+from builder.host.network import link
 from tests.support.netns import Namespace, world
 from tests.support.networks import FOREIGN, Rig, rig_on
 

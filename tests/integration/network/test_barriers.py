@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from builder.host import link
-from builder.host.barriers import barriers
+from builder.host.network import link
+from builder.host.network.firewalls import barriers
 from tests.support.needs import needs
 from tests.support.networks import BLOCKED, GATEWAY, HOST, OUTSIDE, REFUSED, Rig, lookup, ruleset
 

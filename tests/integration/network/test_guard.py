@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from builder.host import link
+from builder.host.network import link
 from tests.support.needs import needs
 from tests.support.netns import Namespace
 from tests.support.networks import (

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import link, processes
+from builder.host.network import link
+from builder.host.process import pids
 from builder.model.errors import HostError
 from builder.model.network import Network
-from builder.runtime.network import names
+from builder.runtime.network import dns
 from tests.support.needs import needs
 from tests.support.networks import GATEWAY, GATEWAY6, HOST, OVEN, WEB, Rig, lookup
 
@@ -161,7 +162,7 @@ def _kill_server(rig: Rig) -> None:
     (pid,) = rig.servers()
     held = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
-    assert processes.wait_end(held, 10)
+    assert pids.wait_end(held, 10)
     os.close(held)
 
 
@@ -172,22 +173,22 @@ def test_port_that_somebody_has_on_all_addresses(rig: Rig) -> None:
     assert rig.servers() == []
     segment = rig.switch.state().segments[0]
     assert not segment.named
-    assert "`python" in str(names.is_possible(segment))
+    assert "`python" in str(dns.is_possible(segment))
 
 
 def test_missing_program_is_named_with_its_package(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(names, "PROGRAM", "no-such-program")
+    monkeypatch.setattr(dns, "PROGRAM", "no-such-program")
     rig.attach("one")
     segment = rig.switch.state().segments[0]
     assert not segment.named
-    assert "apt-get install dnsmasq-base" in str(names.is_possible(segment))
+    assert "apt-get install dnsmasq-base" in str(dns.is_possible(segment))
     assert rig.servers() == []
 
 
 def test_server_that_cannot_start_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "_CONFIGURATION", names._CONFIGURATION + "no-such-option\n")
+    monkeypatch.setattr(dns, "_CONFIGURATION", dns._CONFIGURATION + "no-such-option\n")
     with pytest.raises(HostError, match=r"cannot serve names on the network `oven`: .*option"):
         rig.attach("one")
     assert "oven" not in " ".join(link.interfaces())

@@ -5,13 +5,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import link
+from builder.host.network import link
 from builder.host.places import Places
 from builder.model.network import DEFAULT
 from builder.model.value import Digest
-from builder.runtime.container import Interface, new_container
-from builder.runtime.network import definitions, names, view
-from builder.runtime.network.switch import Wish
+from builder.runtime.network import definitions, dns, inspect
+from builder.runtime.network.bridges import Wish
+from builder.runtime.record.container import Interface, new_container
 from tests.support.needs import needs
 from tests.support.networks import Rig
 
@@ -24,7 +24,7 @@ def test_each_thing_is_said_once(rig: Rig, tmp_path: Path, monkeypatch: pytest.M
     container = msgspec.structs.replace(fresh, interfaces=(Interface(network=DEFAULT),))
 
     def said() -> list[str]:
-        return list(view.notices(places, container, rig.folder))
+        return list(inspect.notices(places, container, rig.folder))
 
     # Also of a network that has no members any more.
     assert said() == []
@@ -35,7 +35,7 @@ def test_each_thing_is_said_once(rig: Rig, tmp_path: Path, monkeypatch: pytest.M
 
     chain = "type filter hook forward priority 0; policy drop;"
     link.apply_rules(f"table inet filter {{ chain f {{ {chain} }}; }}")
-    monkeypatch.setattr(names, "PROGRAM", "no-such-program")
+    monkeypatch.setattr(dns, "PROGRAM", "no-such-program")
     try:
         rig.connect(rig.container(), "web", Wish(key, definitions.ready(places, DEFAULT)))
         first, second = said()

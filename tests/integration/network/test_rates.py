@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.host import link
+from builder.host.network import link
 from builder.model.errors import HostError
 from builder.model.network import Lease
 from builder.runtime.network import addresses, rates

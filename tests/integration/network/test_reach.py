@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host import link
+from builder.host.network import link
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.network import Lease, Network
 from builder.runtime.network import addresses
-from builder.runtime.network.switch import Member
+from builder.runtime.network.bridges import Member
 from tests.support.needs import needs
 from tests.support.networks import (
     BLOCKED,

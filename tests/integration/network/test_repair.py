@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from builder.host import beside, daemon, link
+from builder.host.network import link
+from builder.host.process import beside, daemon
 from builder.model.errors import ConflictError, HostError
 from tests.support.needs import needs
 from tests.support.networks import FOREIGN, HOST, REFUSED, Rig, cables, ruleset

@@ -1,0 +1,1 @@
+"""Commands about recipes, templates and what builds remember."""

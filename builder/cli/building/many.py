@@ -1,0 +1,81 @@
+"""Many builds at once: each in a process of its own, as many as the machine has cores for."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import click
+
+from builder.host.process.pool import Crew
+from builder.host.programs import Command, Done
+
+# Processes and not threads: much of a build is Python's own work, one build's failure is no
+# other's, and a build is the same alone and among others. What they share, the base of their
+# suite above all, one of them makes while the others wait for it (see `Store.flight`).
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One build: what it makes, and the arguments of the `oven build` that makes it."""
+
+    label: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a build ended."""
+
+    job: Job
+    code: int
+    seconds: float
+    built: tuple[dict[str, object], ...]
+    """What it said with `--json`; nothing of one that failed."""
+
+
+def build_all(jobs: Sequence[Job], *, cores: int) -> list[Ended]:
+    """Build all, also when some fail; each line that is said begins with who says it."""
+    width = max(len(job.label) for job in jobs)
+    at_once = min(cores, len(jobs))
+    share = max(1, cores // at_once)
+    crew = Crew()
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            return list(pool.map(lambda job: _build(job, crew, width, share), jobs))
+        except BaseException:
+            crew.end()
+            raise
+
+
+def _build(job: Job, crew: Crew, width: int, cores: int) -> Ended:
+    def say(line: str) -> None:
+        click.echo(f"{job.label:<{width}} | {line}", err=True)
+
+    argv = (sys.executable, "-m", "builder", "build", "--json", "--jobs", str(cores))
+    started = time.monotonic()
+    done = crew.follow(Command((*argv, *job.arguments), env=dict(os.environ)), say)
+    return Ended(job, done.code, time.monotonic() - started, tuple(_told(done)))
+
+
+def _told(done: Done) -> Iterator[dict[str, object]]:
+    if done.code == 0:
+        yield from json.loads(done.stdout)
+
+
+def summary(ended: Sequence[Ended]) -> Iterator[str]:
+    """Say in a line for each build how it ended."""
+    width = max(len(one.job.label) for one in ended)
+    for one in ended:
+        for row in one.built:
+            size, sha256 = row["size"], str(row["sha256"])[:12]
+            assert isinstance(size, int)
+            yield (
+                f"{one.job.label:<{width}}  built   {size / 1e6:6.1f} MB  sha256:{sha256}"
+                f"  {one.seconds:5.1f} s"
+            )
+        if one.code:
+            yield f"{one.job.label:<{width}}  failed  with status {one.code}"

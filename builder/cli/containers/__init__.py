@@ -1,0 +1,1 @@
+"""Commands about containers, their networks, volumes and snapshots."""

@@ -1,0 +1,47 @@
+"""`oven clone` and `oven rename`."""
+
+import click
+
+from builder.cli.containers.commands import places_of
+from builder.cli.terminal.verbose import verbose
+
+
+@click.command()
+@click.argument("name")
+@click.argument("new")
+@click.option("--snapshot", metavar="SNAP", help="Of what it was then, instead of now.")
+@click.option(
+    "-p",
+    "--publish",
+    multiple=True,
+    metavar="[ADDRESS:]HOST:PORT[/udp]",
+    help="Lead a port of the host to a port of the clone; none are taken over.",
+)
+@verbose
+def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -> None:
+    """Make a new container of one that is there, running or not; the new one is stopped.
+
+    It has a machine-id, an address, ssh host keys and a name of its own.
+    """
+    from builder.model.network import parse_ports
+    from builder.runtime.history import clone as cloning
+    from builder.runtime.record.container import load
+    from builder.stages.tree.clean import forget_identity
+
+    places = places_of(name)
+    ports = tuple(port for text in publish for port in parse_ports(text))
+    fresh = cloning.describe(load(places, name), new, ports)
+    made = cloning.clone(places, name, fresh, forget_identity, snapshot=snapshot)
+    click.echo(made.name)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("new")
+@verbose
+def rename(name: str, new: str) -> None:
+    """Call a stopped container something else."""
+    from builder.runtime.history.clone import rename as give_name
+
+    give_name(places_of(name), name, new)
+    click.echo(new)

@@ -1,0 +1,196 @@
+"""What scripts call in loops, for both ways in: the usual one and the quick one."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypedDict
+
+from builder.cli.quick import wants_terminal
+from builder.host.places import Places
+from builder.model.errors import OvenError
+from builder.runtime.record.container import all_names
+
+if TYPE_CHECKING:
+    from builder.runtime.record.container import Container
+
+CANNOT_RUN = 125
+"""What `run` and `exec` end with when Oven itself fails, as podman does."""
+
+
+def run_one(template: str, command: tuple[str, ...], given: Mapping[str, object]) -> int:
+    """Run a command in a new container that is gone afterwards; give its exit status."""
+
+    def work() -> int:
+        from builder.runtime.lifecycle.run import Order, run_command
+
+        places = places_of()
+        unpack(places, template)
+        container = described(places, template, "", given)
+        code = run_command(places, container, Order(argv=command, **_manner(given)))
+        if code and container.interfaces:
+            from builder.cli.containers.network import tell_notices
+
+            tell_notices(places, container)
+        return code
+
+    return passing_status(work)
+
+
+def exec_one(name: str, command: tuple[str, ...], given: Mapping[str, object]) -> int:
+    """Run a command in a running container; give its exit status."""
+
+    def work() -> int:
+        from builder.runtime.access.exec import Call, exec_command
+
+        return exec_command(places_of(name), name, Call(argv=command, **_manner(given)))
+
+    return passing_status(work)
+
+
+def create_quickly(name: str, template: str, given: Mapping[str, object]) -> None:
+    """Make a container and print its name."""
+    create_one(places_of(name), template, name, given)
+    sys.stdout.write(f"{name}\n")
+
+
+def create_one(
+    places: Places,
+    template: str,
+    name: str | None,
+    options: Mapping[str, object],
+    *,
+    remove: bool = False,
+) -> "Container":
+    """Keep a new container; its template cannot be removed meanwhile."""
+    import msgspec
+
+    from builder.runtime.lifecycle.create import create
+    from builder.templates.local import Templates
+
+    extras: Mapping[str, bytes] = {}
+    from builder.cli.containers.options.first_boot import data_of
+
+    if (data := data_of(options)) is not None:
+        from builder.runtime.bundle import first_boot
+
+        extras = first_boot.extras(data)
+        options = {**options, "hostname": data.hostname}
+    unpack(places, template)
+    with Templates(places.data).lock():
+        container = _describe(places, template, name, options)
+        container = msgspec.structs.replace(container, remove=remove)
+        made = create(places, container, extras)
+    if made.autostart is not None:
+        from builder.cli.containers.lifecycle import settle_autostart
+
+        settle_autostart(places)
+    return made
+
+
+def places_of(name: str = "") -> Places:
+    """Find where the user's containers are, able to work on them, above all on that one."""
+    places = seen_places()
+    if places.ordinary:
+        from builder.runtime.record import rootless
+
+        rootless.enter(places, name)
+    return places
+
+
+def seen_places() -> Places:
+    """Find where the user's containers are, able to see what they use."""
+    places = Places.of_user()
+    if places.ordinary:
+        from builder.host.kernel import sessions
+
+        sessions.enter()
+    return places
+
+
+def passing_status(work: Callable[[], int]) -> int:
+    """Give a command's exit status; when Oven itself fails, tell and give podman's numbers."""
+    try:
+        return work()
+    except OvenError as error:
+        from builder.cli.terminal.report import show
+        from builder.runtime.bundle.lookup import NoProgramError, NotExecutableError
+
+        show(error)
+        numbers: dict[type[OvenError], int] = {NotExecutableError: 126, NoProgramError: 127}
+        return numbers.get(type(error), CANNOT_RUN)
+
+
+def described(places: Places, template: str, name: str, given: Mapping[str, object]) -> "Container":
+    """Turn what was typed into a container's record; a name is chosen where none is given."""
+    import msgspec
+
+    from builder.cli.containers.options import describe  # `exec` does without
+    from builder.model.network import DEFAULT
+    from builder.runtime.record.container import Interface, new_container
+    from builder.templates.local import Templates
+
+    found = Templates(places.data).find(template)
+    fresh = new_container(name, found.digest, found.name)
+    usual = (Interface(network=DEFAULT),)
+    return describe(msgspec.structs.replace(fresh, interfaces=usual), given)
+
+
+def unpack(places: Places, template: str) -> None:
+    """Unpack a template that was built and never run."""
+    from builder.templates.local import Templates
+
+    templates = Templates(places.data)
+    if not (found := templates.find(template)).unpacked:
+        from builder.store import Store
+        from builder.templates.exchange import unpack_template
+
+        unpack_template(found, templates, Store(places.cache))
+
+
+class _Manner(TypedDict):
+    user: str
+    cwd: str
+    env: tuple[str, ...]
+    tty: bool
+
+
+def _manner(given: Mapping[str, object]) -> _Manner:
+    env, file = given.get("env") or (), given.get("env_file")
+    assert isinstance(env, tuple)  # as both ways give it
+    if env or file:
+        from builder.cli.terminal.environment import variables
+
+        env = variables(env, str(file) if file else None)
+    return {
+        "user": str(given.get("user") or "root"),
+        "cwd": str(given.get("workdir") or "/"),
+        "env": env,
+        "tty": wants_terminal(given),
+    }
+
+
+def _describe(
+    places: Places, template: str, name: str | None, options: Mapping[str, object]
+) -> "Container":
+    """Turn what was typed into a container's record."""
+    import msgspec
+
+    from builder.host.trees.treeio import TreeIO
+    from builder.runtime.record import inits
+    from builder.runtime.record.container import rootfs_of
+
+    wanted = described(places, template, name or "", options)
+    if not name:
+        name = _free_name(places, wanted.template_name)
+        wanted = described(places, template, name, options)
+    with TreeIO(rootfs_of(places, wanted)) as tree:
+        return msgspec.structs.replace(wanted, init=inits.find(tree))
+
+
+def _free_name(places: Places, wanted: str) -> str:
+    """Make a container's name from the template's: `web`, then `web-2` and so on."""
+
+    taken = set(all_names(places))
+    plain = wanted.replace(".", "-")
+    if plain not in taken:
+        return plain
+    return next(name for number in range(2, 1 << 20) if (name := f"{plain}-{number}") not in taken)

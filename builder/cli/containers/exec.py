@@ -1,0 +1,39 @@
+"""`oven exec` and `oven enter`: work in a container that runs."""
+
+import click
+
+from builder.cli.containers.commands import exec_one, passing_status, places_of
+from builder.cli.terminal.verbose import verbose
+
+
+@click.command(name="exec")
+@click.argument("name")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("-t", "--tty", is_flag=True, help="Give CMD a terminal; found out by default.")
+@click.option("-u", "--user", default="root", help="Run CMD as this user (name, or uid:gid).")
+@click.option("-w", "--workdir", default="/", help="Run CMD in this folder.")
+@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for CMD.")
+@click.option("--env-file", metavar="FILE", help="Set the variables that FILE has, one a line.")
+@verbose
+def exec_(
+    name: str,
+    command: tuple[str, ...],
+    tty: bool,  # noqa: FBT001  # click's way
+    user: str,
+    workdir: str,
+    env: tuple[str, ...],
+    env_file: str | None,
+) -> int:
+    """Run a command in a running container; its input, output and exit status are passed on."""
+    given = {"user": user, "workdir": workdir, "env": env, "env_file": env_file, "tty": tty}
+    return exec_one(name, command, given)
+
+
+@click.command()
+@click.argument("name")
+@click.option("-u", "--user", default="root", help="Whose shell to open.")
+def enter(name: str, user: str) -> int:
+    """Open a login shell in a running container."""
+    from builder.runtime.access.exec import enter as open_shell
+
+    return passing_status(lambda: open_shell(places_of(name), name, user))

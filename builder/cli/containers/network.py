@@ -1,0 +1,184 @@
+"""`oven network`: the networks that containers are on."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.terminal.verbose import verbose
+from builder.host.places import Places
+from builder.model.errors import HostError
+
+if TYPE_CHECKING:
+    from builder.runtime.network.inspect import Shown
+    from builder.runtime.record.container import Container
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_AUTO = "auto"
+_HOST = "all|none|PORT[/udp][+...]"
+_WHAT_OF_THE_HOST = "What of this host members reach besides its names; `none` by default."
+
+
+@click.group()
+def network() -> None:
+    """Create, list, show and remove networks for containers."""
+    if Places.of_user().ordinary:
+        raise HostError(
+            "an ordinary user's containers are on no network of their own: they use the host's",
+            hint="run the same command as root, for containers of root",
+        )
+
+
+@network.command()
+@click.argument("name")
+@click.option(
+    "--subnet", default=_AUTO, metavar="NET", help="Its IPv4 addresses, such as 10.86.0.0/24."
+)
+@click.option(
+    "--subnet6", default=_AUTO, metavar="NET", help="Its IPv6 addresses; `none` for none of them."
+)
+@click.option("--no-nat", is_flag=True, help="Show containers to the outside as they are.")
+@click.option("--internal", is_flag=True, help="Let members reach only each other.")
+@click.option("--host", default="none", metavar=_HOST, help=_WHAT_OF_THE_HOST)
+@verbose
+def create(
+    name: str,
+    subnet: str,
+    subnet6: str,
+    no_nat: bool,  # noqa: FBT001  # click's way
+    internal: bool,  # noqa: FBT001
+    host: str,
+) -> None:
+    """Make a network; unless they are given, its addresses are chosen."""
+    if no_nat and internal:
+        raise click.UsageError("an internal network has no way out that --no-nat could change")
+    from builder.model.host_access import parse_host_access
+    from builder.model.network import NONE, Network
+    from builder.runtime.network import definitions
+
+    wanted = Network(
+        name=name,
+        subnet=None if subnet == NONE else subnet,
+        subnet6=None if subnet6 == NONE else subnet6,
+        nat=not no_nat,
+        internal=internal,
+        host=parse_host_access(host),
+    )
+    made = definitions.create(Places.of_user(), wanted)
+    click.echo("\t".join(filter(None, (made.name, made.subnet, made.subnet6))))
+
+
+@network.command(name="set")
+@click.argument("name")
+@click.option("--host", required=True, metavar=_HOST, help="What of this host members reach.")
+@verbose
+def set_(name: str, host: str) -> None:
+    """Change a network, for members that run at once."""
+    from builder.model.host_access import parse_host_access
+    from builder.runtime.network import admit
+
+    admit(Places.of_user(), name, parse_host_access(host))
+    click.echo(name)
+
+
+@network.command(name="list")
+@AS_JSON
+def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
+    """List the networks."""
+    from builder.runtime.network.inspect import list_networks
+
+    rows = [_facts(shown) for shown in list_networks(Places.of_user())]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    columns = ("name", "subnet", "subnet6", "kind", "containers")
+    table = [tuple(column.upper() for column in columns)]
+    table += [tuple(_word(row[column]) for column in columns) for row in rows]
+    widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
+    for line in table:
+        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+@network.command()
+@click.argument("name")
+@AS_JSON
+def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
+    """Show a network, who needs it, and who is on it."""
+    from builder.runtime.network.inspect import show as look_at
+
+    shown = look_at(Places.of_user(), name)
+    facts = _facts(shown)
+    if as_json:
+        click.echo(json.dumps({**facts, "members": _members(shown)}, indent=2))
+        return
+    for key, value in facts.items():
+        click.echo(f"{key:<10}  {_word(value)}")
+    for member in _members(shown):
+        click.echo(f"{'member':<10}  " + "  ".join(_word(value) for value in member.values()))
+
+
+@network.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@verbose
+def rm(names: tuple[str, ...]) -> None:
+    """Remove networks that no container needs."""
+    from builder.runtime.network.inspect import remove
+
+    for name in names:
+        remove(Places.of_user(), name)
+        click.echo(name)
+
+
+@network.command()
+@verbose
+def reload() -> None:
+    """Bring back all rules, bridges and name servers, as after a reload of a firewall."""
+    from builder.runtime.network.bridges import Switch
+
+    Switch().settle()
+
+
+def tell_notices(places: Places, container: "Container") -> None:
+    """Say what keeps a container from its networks, as far as that can be known."""
+    if container.interfaces:
+        from builder.runtime.network.inspect import notices
+
+        for notice in notices(places, container):
+            click.echo(f"note: {notice}", err=True)
+
+
+def _facts(shown: "Shown") -> dict[str, object]:
+    from builder.model.host_access import show_host_access
+
+    network, segment = shown.network, shown.segment
+    return {
+        "name": network.name,
+        "kind": "internal" if network.internal else "nat" if network.nat else "routed",
+        "host": show_host_access(network.host),
+        "subnet": segment.subnet if segment else network.subnet,
+        "subnet6": segment.subnet6 if segment else network.subnet6,
+        "bridge": segment.bridge if segment else None,
+        "containers": list(shown.needed_by),
+    }
+
+
+def _members(shown: "Shown") -> list[dict[str, object]]:
+    return [
+        {
+            "container": lease.name,
+            "device": lease.device,
+            "address": lease.address,
+            "address6": lease.address6,
+            "mac": lease.mac,
+            "rate": lease.rate,
+            "ports": [str(port) for port in lease.ports],
+        }
+        for lease in shown.members
+    ]
+
+
+def _word(value: object) -> str:
+    if value is None or value == []:
+        return "-"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

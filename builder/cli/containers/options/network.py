@@ -1,0 +1,114 @@
+"""Options for a container's networks and ports."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from builder.model.errors import RecipeError
+from builder.model.host_access import parse_host_access
+from builder.model.network import DEFAULT, NONE, PortMapping, parse_ports
+
+if TYPE_CHECKING:
+    from builder.cli.containers.options import Decorator
+    from builder.runtime.record.container import Container, Interface
+
+
+def options() -> "tuple[Decorator, ...]":
+    """Give what click needs to know of them."""
+    import click
+
+    return (
+        click.option(
+            "-p",
+            "--publish",
+            multiple=True,
+            metavar="[ADDRESS:]HOST:PORT[/udp]",
+            help="Lead a port of the host, or a range, to a port of the container.",
+        ),
+        click.option(
+            "--network",
+            "networks",
+            multiple=True,
+            metavar="NAME[,address=A][,address6=A][,rate=R][,host=H]",
+            help=f"Put it on a network, also several times; `{DEFAULT}` by default, `{NONE}` for"
+            " loopback only.",
+        ),
+    )
+
+
+def describe(container: "Container", given: Mapping[str, object]) -> "Container":
+    """Lay networks and ports over a record; `none` takes either away."""
+    import msgspec
+
+    networks, publish = given.get("networks") or (), given.get("publish") or ()
+    assert isinstance(networks, tuple)
+    assert isinstance(publish, tuple)
+    interfaces, ports = container.interfaces, container.ports
+    if networks:
+        interfaces = () if networks == (NONE,) else _interfaces(networks)
+    if publish:
+        ports = () if publish == (NONE,) else _ports(publish)
+    if ports and not interfaces:
+        raise RecipeError("a container without a network cannot publish ports")
+    return msgspec.structs.replace(container, interfaces=interfaces, ports=ports)
+
+
+def _ports(given: tuple[str, ...]) -> tuple[PortMapping, ...]:
+    return tuple(mapping for text in given for mapping in parse_ports(text))
+
+
+def _interfaces(given: tuple[str, ...]) -> "tuple[Interface, ...]":
+    found = tuple(_interface(text) for text in given)
+    names = [one.network for one in found]
+    for name in names:
+        if name == NONE:
+            raise RecipeError(f"`--network {NONE}` goes with no other network")
+        if names.count(name) > 1:
+            raise RecipeError(f"the network `{name}` is named twice")
+    return found
+
+
+def _interface(text: str) -> "Interface":
+    """Read `NAME,key=value,…`."""
+    from builder.runtime.record.container import Interface
+
+    name, *words = text.split(",")
+    values = dict(word.partition("=")[::2] for word in words)
+    unknown = [key for key in values if key not in {"address", "address6", "rate", "host"}]
+    if unknown or len(values) < len(words) or not (name and all(values.values())):
+        raise RecipeError(
+            f"`{text}` does not name a network",
+            hint="write `NAME`, or `NAME,address=10.86.0.5,address6=fd12::5,rate=10M`; `host=all`"
+            " and `host=25+53/udp` say what of the host it reaches",
+        )
+    return Interface(
+        network=name,
+        address=values.get("address"),
+        address6=values.get("address6"),
+        rate=parse_rate(values["rate"]) if "rate" in values else None,
+        host=parse_host_access(values["host"]) if "host" in values else None,
+    )
+
+
+_RATE = r"(\d{1,9}(?:\.\d{1,3})?)(?:([KMG]?)(?:i?B)?|([kmg]?)bit)"
+_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_BITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+_SLOWEST = 1024
+"""Slower, and connections time out before their first packet has passed."""
+_FASTEST = 1 << 40
+
+
+def parse_rate(text: str) -> int:
+    """Read how many bytes a second: `10M` (powers of 1024), or `100Mbit` (powers of 1000)."""
+    found = re.fullmatch(_RATE, text, re.IGNORECASE | re.ASCII)
+    rate = 0
+    if found and found[3] is not None:
+        rate = int(float(found[1]) * _BITS[found[3].upper()]) // 8
+    elif found:
+        rate = int(float(found[1]) * _BYTES[found[2].upper()])
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise RecipeError(
+            f"`{text}` is not a rate of at least 1K",
+            hint="write bytes a second as `10M`, or bits as `100Mbit`",
+        )
+    return rate

@@ -1,0 +1,169 @@
+"""`oven snapshot`: what a container was, kept, listed, gone back to and removed."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.containers.commands import places_of
+from builder.cli.containers.lifecycle import settle_schedule
+from builder.cli.terminal.durations import read_duration
+from builder.cli.terminal.verbose import verbose
+from builder.host.places import Places
+
+if TYPE_CHECKING:
+    from builder.runtime.storage.change import Snapshot
+
+NAME = click.argument("name")
+
+
+@click.group()
+def snapshot() -> None:
+    """Keep what a container is, and go back to it."""
+
+
+@snapshot.command()
+@NAME
+@click.argument("snapshot", required=False)
+@verbose
+def create(name: str, snapshot: str | None) -> None:
+    """Keep what a container is now, running or not, and print the snapshot's name."""
+    from builder.runtime.history import snapshots
+
+    click.echo(snapshots.create(places_of(name), name, snapshot))
+
+
+@snapshot.command(name="list")
+@NAME
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
+    """List the snapshots of a container, the oldest first."""
+    from builder.runtime.history import snapshots
+
+    rows = [_row(key, one) for key, one in snapshots.listed(places_of(name), name).items()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = [("NAME", "CREATED", "FOR", "TEMPLATE")]
+    table += [(str(r["name"]), str(r["created"]), str(r["for"]), str(r["template"])) for r in rows]
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[3]]))
+
+
+@snapshot.command()
+@NAME
+@click.argument("snapshot")
+@click.option("--stop", is_flag=True, help="Stop the container if it runs, and start it again.")
+@click.option("--discard", is_flag=True, help="Throw away what it is now, instead of keeping it.")
+@verbose
+def restore(
+    name: str,
+    snapshot: str,
+    stop: bool,  # noqa: FBT001  # click's way
+    discard: bool,  # noqa: FBT001
+) -> None:
+    """Make a container what it was; what it is now becomes a snapshot, whose name is printed."""
+    from builder.runtime.history import snapshots
+
+    places = places_of(name)
+    snapshots.find(places, name, snapshot)  # refused before anything is stopped
+    with stopped(places, name, stop=stop):
+        before = snapshots.restore(places, name, snapshot, discard=discard)
+        if before is not None:
+            click.echo(before)
+
+
+@snapshot.command()
+@NAME
+@click.argument("snapshots", nargs=-1, required=True)
+@verbose
+def rm(name: str, snapshots: tuple[str, ...]) -> None:
+    """Remove snapshots."""
+    from builder.runtime.history.snapshots import remove
+
+    remove(places_of(name), name, snapshots)
+
+
+@snapshot.command()
+@NAME
+@click.option("--every", metavar="SPAN", callback=read_duration, help="Such as 12h or 1d.")
+@click.option("--keep", type=click.IntRange(1), default=7, show_default=True, help="How many.")
+@click.option("--off", is_flag=True, help="Make no more; those that are there stay.")
+@verbose
+def schedule(name: str, every: int | None, keep: int, off: bool) -> None:  # noqa: FBT001
+    """Have snapshots made as time goes by, and the oldest of these removed."""
+    from builder.runtime.history import schedule as scheduling
+
+    places = places_of(name)
+    if off:
+        scheduling.write(places, name, None)
+        settle_schedule(places)
+        return
+    if every is None:
+        current = scheduling.read(places, name)
+        click.echo(f"every {current.every} s, keep {current.keep}" if current else "none")
+        return
+    if every < scheduling.SHORTEST:
+        raise click.UsageError(f"--every must be at least {scheduling.SHORTEST // 60}m")
+    scheduling.write(places, name, scheduling.Schedule(every=every, keep=keep))
+    settle_schedule(places)
+
+
+@snapshot.command()
+def due() -> int:
+    """Make the snapshots of all containers that are due; a timer runs this."""
+    from builder.cli.terminal.report import show
+    from builder.model.errors import OvenError
+    from builder.runtime.history import schedule as scheduling
+
+    code = 0
+    for name, made in scheduling.due(places_of()):
+        if isinstance(made, OvenError):
+            show(made)
+            code = code or made.exit_code
+        else:
+            click.echo(f"{name}\t{made}")
+    return code
+
+
+@contextmanager
+def stopped(places: Places, name: str, *, stop: bool) -> Iterator[None]:
+    """Have a running container stopped for a while if that was said, or is now on a terminal."""
+    from builder.cli.containers.lifecycle import start_and_tell
+    from builder.model.errors import ConflictError
+    from builder.runtime.lifecycle import control
+    from builder.runtime.record import state
+    from builder.runtime.record.container import load
+    from builder.runtime.recovery import orphans, repair, tasks
+
+    repair.resume(places, name)
+    runs = state.status_of(orphans.seen(places, name)) != "stopped"
+    if runs and not stop and sys.stdin.isatty():
+        stop = click.confirm(f"container `{name}` is running; stop it?", err=True)
+    if not runs or not stop:
+        yield
+        return
+    if load(places, name).remove:
+        raise ConflictError(f"container `{name}` is gone once it is stopped (`run --rm`)")
+    with tasks.begun(places, name, runs=True):
+        control.stop(places, name)
+        yield
+        start_and_tell(places, name)
+
+
+def _row(name: str, one: "Snapshot") -> dict[str, object]:
+    return {
+        "name": name,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.created)),
+        "for": one.kind,
+        "running": one.running,
+        "template": one.template_name,
+        "digest": one.template,
+        "layers": list(one.layers),
+    }

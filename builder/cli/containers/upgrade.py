@@ -1,0 +1,115 @@
+"""`oven upgrade` and `oven rollback`: a new template under a container, and the way back."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.containers.commands import places_of
+from builder.cli.containers.diff import printable
+from builder.cli.containers.snapshot import stopped
+from builder.cli.terminal.verbose import verbose
+from builder.host.places import Places
+
+if TYPE_CHECKING:
+    from builder.runtime.upgrade.plan import Plan
+    from builder.templates.local import Template
+
+_TOLD = ("merged", "conflict", "hidden")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--to", "wanted", metavar="TEMPLATE", help="By default what its name means now.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would become of which file.")
+@click.option("--reinstall", is_flag=True, help="Install the container's own packages again.")
+@click.option("--no-start", is_flag=True, help="Do not start it to see that it works.")
+@click.option(
+    "-t", "--time", "seconds", default=60.0, show_default=True, help="How long a start may take."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every path.")
+@verbose
+def upgrade(
+    name: str,
+    wanted: str | None,
+    dry_run: bool,  # noqa: FBT001  # click's way
+    reinstall: bool,  # noqa: FBT001
+    no_start: bool,  # noqa: FBT001
+    seconds: float,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Put a new template under a container that keeps its own changes.
+
+    It is stopped, changed and started; if it does not work as before, all is as it was.
+    """
+    from builder.cli.terminal.lines import reporter
+    from builder.runtime.record.container import check_name
+    from builder.runtime.recovery import repair
+    from builder.runtime.upgrade import upgrade as upgrading
+
+    places = places_of(name)
+    repair.resume(places, check_name(name))
+    template = _template(places, name, wanted)
+    if template is None:
+        click.echo(json.dumps({"upgraded": False}) if as_json else f"{name} is up to date")
+        return
+    order = upgrading.Order(template, reinstall=reinstall, start=not no_start, timeout=seconds)
+    if dry_run:
+        _tell(upgrading.foresee(places, name, order), None, as_json=as_json)
+        return
+    with reporter() as report:
+        outcome = upgrading.upgrade(places, name, order, report)
+    _tell(outcome.plan, outcome.snapshot, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--stop", is_flag=True, help="Stop the container if it runs, and start it again.")
+@verbose
+def rollback(name: str, stop: bool) -> None:  # noqa: FBT001  # click's way
+    """Make a container what it was before its last upgrade; what it is now becomes a snapshot."""
+    from builder.runtime.upgrade import upgrade as upgrading
+
+    places = places_of(name)
+    with stopped(places, name, stop=stop):
+        click.echo(upgrading.rollback(places, name))
+
+
+def _template(places: Places, name: str, wanted: str | None) -> "Template | None":
+    """Find the template to go to, unpacked; None when the container stands on it already."""
+    from builder.runtime.record.container import check_name, load
+    from builder.store import Store
+    from builder.templates.exchange import unpack_template
+    from builder.templates.local import Templates
+
+    container = load(places, check_name(name))
+    templates = Templates(places.data)
+    found = templates.find(wanted or container.template_name)
+    if found.digest == container.template:
+        return None
+    unpack_template(found, templates, Store(places.cache))
+    return templates.find(found.digest)
+
+
+def _tell(plan: "Plan", snapshot: str | None, *, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        value = {
+            "upgraded": snapshot is not None,
+            "snapshot": snapshot,
+            "counts": plan.counts(),
+            "install": plan.install,
+            "remove": plan.remove,
+            "files": msgspec.to_builtins(plan.lines),
+        }
+        click.echo(json.dumps(value, indent=2))
+        return
+    for line in plan.lines:
+        if line.verdict in _TOLD:
+            note = f"  ({line.note})" if line.note else ""
+            click.echo(printable(f"{line.verdict:<9} /{line.path}{note}"))
+    for verdict, count in sorted(plan.counts().items()):
+        click.echo(f"{count:>6} {verdict}")
+    if snapshot is not None:
+        click.echo(f"what it was before is the snapshot `{snapshot}`", err=True)

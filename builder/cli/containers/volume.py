@@ -1,0 +1,70 @@
+"""`oven volume`: folders that outlive the containers that use them."""
+
+import json
+
+import click
+import msgspec
+
+from builder.cli.containers.commands import places_of
+from builder.cli.containers.show import AS_JSON
+from builder.host.places import Places
+
+
+@click.group()
+def volume() -> None:
+    """Make, list, show and remove volumes."""
+
+
+@volume.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def create(names: tuple[str, ...]) -> None:
+    """Make volumes; one that is there stays as it is."""
+    from builder.runtime.storage import volumes
+
+    places = places_of()
+    for name in names:
+        volumes.make(places, name)
+        click.echo(name)
+
+
+@volume.command(name="list")
+@AS_JSON
+def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
+    """List the volumes, and the containers that use them."""
+    from builder.runtime.storage import volumes
+
+    found = volumes.every(Places.of_user())
+    if as_json:
+        click.echo(json.dumps([msgspec.to_builtins(one) for one in found], indent=2))
+        return
+    width = max((len(one.name) for one in found), default=4)
+    click.echo(f"{'NAME':<{width}}  USED BY")
+    for one in found:
+        click.echo(f"{one.name:<{width}}  {', '.join(one.users) or '-'}")
+
+
+@volume.command()
+@click.argument("name")
+@AS_JSON
+def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
+    """Show where a volume lies, and who uses it."""
+    from builder.runtime.storage import volumes
+
+    found = volumes.find(Places.of_user(), name)
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+        return
+    click.echo(f"name     {found.name}\npath     {found.path}")
+    click.echo(f"used by  {', '.join(found.users) or '-'}")
+
+
+@volume.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def rm(names: tuple[str, ...]) -> None:
+    """Remove volumes and all that is in them."""
+    from builder.runtime.storage import volumes
+
+    places = places_of()
+    for name in names:
+        volumes.remove(places, name)
+        click.echo(name)

@@ -1,0 +1,1 @@
+"""How commands speak: tables, progress, sizes, durations and errors on a terminal."""

@@ -1,0 +1,1 @@
+"""Reading and judging tar archives, which may come from a stranger."""

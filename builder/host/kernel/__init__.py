@@ -1,0 +1,1 @@
+"""What the kernel is asked for directly: mounts, namespaces, cgroups and their kin."""

@@ -1,0 +1,1 @@
+"""What comes over the network: downloads, links and ports of this machine."""

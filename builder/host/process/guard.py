@@ -1,0 +1,173 @@
+"""Guards: small processes that end a command in a container when whoever started it is killed."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from builder.host.kernel import mounts
+from builder.host.process import pids
+
+# An OCI runtime starts a command among the processes of a container, and that one lives on when the
+# runtime is killed: nothing that the kernel does for children of a killed process reaches it. So a
+# process stands by that only waits for the end of ours, which closes a pipe; then it ends the
+# command as the loss of a terminal would: all of its session (setsid(2)). What the command has sent
+# to a session of its own, as daemons do, stays.
+
+Settings = list[int | list[bytes | int]]
+"""How a terminal is set, as tcgetattr(3) gives it."""
+
+_DEAF_TO = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+
+_ROUNDS = 100
+"""How often processes are looked for again that were forked meanwhile."""
+
+
+class Guard:
+    """Stands by from its making to its end; `over` says which child of ours is the runtime."""
+
+    def __init__(self, litter: Sequence[Path], terminal: Settings | None = None) -> None:
+        """Fork the guard.
+
+        `litter` are files to remove afterwards; `terminal` is what tcgetattr(3) said of stdin, to
+        be restored.
+        """
+        self._runtime = 0
+        reading, self._writing = map(_above_streams, os.pipe())
+        # Blocked in the guard from its first instruction on: a terminal may go at any moment.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEAF_TO)
+        try:
+            self._pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
+        if self._pid == 0:
+            with contextlib.suppress(BaseException):
+                os.close(self._writing)
+                _stand_by(reading, litter, terminal)
+            os._exit(0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(reading)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            # Or it would take the closed pipe for our death, as it is to do after an error.
+            os.kill(self._pid, signal.SIGKILL)
+        with mounts.adopting():
+            os.close(self._writing)
+            os.waitpid(self._pid, 0)
+            if error is not None and self._runtime:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(self._runtime, 0)
+                pids.reap_adopted()
+
+    def over(self, runtime: int) -> None:
+        """Tell the guard whose commands it ends."""
+        self._runtime = runtime
+        os.write(self._writing, f"{runtime}\n".encode())
+
+
+def end_command(runtime: int) -> None:
+    """End a runtime that runs a command in a container, and the command, which would live on."""
+    try:
+        os.kill(runtime, signal.SIGSTOP)  # it must not start the command after we have looked
+    except ProcessLookupError:
+        return
+    mine = _session(runtime)
+    sessions: set[int] = set()
+    for _ in range(_ROUNDS):
+        sessions |= {_session(pid) for pid in _children(runtime)} - {0, mine}
+        doomed = {pid for pid in _processes() if _session(pid) in sessions}
+        # Before the command begins, the runtime's helpers are still in our session.
+        doomed |= {pid for pid in _descendants(runtime) if _session(pid) == mine}
+        living = [pid for pid in doomed if _is_alive(pid)]
+        if not living:
+            break
+        for pid in living:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(runtime, signal.SIGKILL)
+
+
+def _above_streams(fd: int) -> int:
+    """Move a descriptor out of the way where a stream was closed, which the command inherits."""
+    if fd > 2:
+        return fd
+    import fcntl
+
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return moved
+
+
+def _stand_by(reading: int, litter: Sequence[Path], terminal: Settings | None) -> None:
+    os.setsid()  # what a terminal sends is not for us
+    # Whoever reads our stdout must not wait for us.
+    kept = os.dup2(reading, 4)
+    screen = os.dup2(0, 3) if terminal is not None else None
+    os.closerange(0, 3)
+    os.closerange(5, 1 << 20)
+    told = b""
+    while data := os.read(kept, 64):
+        told += data
+    if told:
+        end_command(int(told))
+    for file in litter:
+        file.unlink(missing_ok=True)
+    if screen is not None and terminal is not None:
+        import termios
+
+        termios.tcsetattr(screen, termios.TCSANOW, terminal)
+
+
+def _children(pid: int) -> set[int]:
+    """Find the children of all threads (/proc/PID/task/TID/children, proc(5))."""
+    found: set[int] = set()
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found |= {int(word) for word in file.read_bytes().split()}
+    return found
+
+
+def _descendants(pid: int) -> set[int]:
+    found: set[int] = set()
+    left = [pid]
+    while left:
+        new = _children(left.pop()) - found
+        found |= new
+        left += new
+    return found
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _session(pid: int) -> int:
+    return int(_stat(pid)[3])
+
+
+def _is_alive(pid: int) -> bool:
+    return _stat(pid)[0] not in {b"Z", b"X"}
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Give the fields of /proc/PID/stat from the state on (proc_pid_stat(5))."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return [b"X", b"0", b"0", b"0"]

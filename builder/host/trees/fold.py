@@ -1,0 +1,221 @@
+"""Overlays: a writable view of a tree that must not change, and folding the changes into a new one.
+
+Trees share inodes with one another, so nothing in here ever writes through a file's name: files
+are linked, moved or removed, and only folders, which are never shared, are changed in place.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from builder.host.kernel.mounts import escaped
+from builder.host.kernel.namespaces import current, mount
+from builder.model.errors import HostError
+
+_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
+_REDIRECT = ("trusted.overlay.redirect", "user.overlay.redirect")
+_NOTES = ("trusted.overlay.", "user.overlay.")
+"""The kernel's own notes (Documentation/filesystems/overlayfs.rst); no part of a tree."""
+
+_MNT_DETACH = 2
+
+
+@contextlib.contextmanager
+def overlay(
+    lower: Path, upper: Path, work: Path, target: Path, *, over: Path | None = None
+) -> Iterator[Path]:
+    """Mount a writable view of `lower` on `target`; what is changed lands in `upper`.
+
+    The folders are made if missing; a new `upper` gets the owner and mode of `lower`. The files of
+    `over` (see `stand_ins`) are seen too, but a fold knows nothing of them.
+    """
+    if not upper.exists():
+        upper.mkdir(parents=True)
+        _copy_status(os.fsencode(lower), os.fsencode(upper))
+    for folder in (work, target):
+        folder.mkdir(parents=True, exist_ok=True)
+    lowers = [path for path in (over, lower) if path]
+    # Without redirects and metacopy, each folder and file in `upper` is whole.
+    options = [
+        "lowerdir=" + ":".join(escaped(path) for path in lowers),
+        f"upperdir={escaped(upper)}",
+        f"workdir={escaped(work)}",
+        "index=off,redirect_dir=nofollow,metacopy=off",
+    ]
+    if current().unprivileged:
+        options.append("userxattr")
+    try:
+        mount("overlay", target, "overlay", 0, ",".join(options))
+    except OSError as error:
+        raise _mount_error(error, target) from error
+    try:
+        yield target
+    finally:
+        _unmount(target)
+
+
+def stand_ins(lower: Path, folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Lay executable files, by their paths in a tree, into a folder to mount `over` that tree.
+
+    The folders on the way look just as in the tree, since the view shows these and not the tree's.
+    """
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        parts = Path(name).parts
+        if any(lower.joinpath(*parts[:depth]).is_symlink() for depth in range(1, len(parts))):
+            continue  # a folder in place of the link would hide what it leads to
+        for depth in range(1, len(parts)):
+            made = folder.joinpath(*parts[:depth])
+            if (like := lower.joinpath(*parts[:depth])).is_dir():
+                made.mkdir(exist_ok=True)
+                _copy_status(os.fsencode(like), os.fsencode(made))
+        if folder.joinpath(name).parent.is_dir():
+            folder.joinpath(name).write_bytes(content)
+            folder.joinpath(name).chmod(0o755)
+    for path, _, _ in os.walk(folder, topdown=False):
+        like = lower / Path(path).relative_to(folder)
+        _copy_times(os.fsencode(like), os.fsencode(path))
+    return folder
+
+
+def fold(lower: Path, upper: Path, target: Path) -> None:
+    """Make `target` the tree that the overlay showed; empties `upper`.
+
+    Files are hard links to those of `lower`, or are moved out of `upper`; all three lie on one file
+    system, and the overlay is not mounted any more.
+    """
+    link_tree(lower, target)
+    apply_upper(upper, target)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Make a new folder that has all of another one: folders made anew, all else hard-linked."""
+    target.mkdir(parents=True, exist_ok=True)
+    _link_folder(os.fsencode(source), os.fsencode(target))
+
+
+def apply_upper(upper: Path, target: Path) -> None:
+    """Do to a tree what an overlay's `upper` says; its files are moved, its folders stay."""
+    _apply_folder(os.fsencode(upper), os.fsencode(target))
+
+
+def _link_folder(source: bytes, target: bytes) -> None:
+    with os.scandir(source) as found:
+        for one in found:
+            there = target + b"/" + one.name
+            if one.is_dir(follow_symlinks=False):
+                os.mkdir(there)  # noqa: PTH102  # paths are bytes: names need not be UTF-8
+                _link_folder(one.path, there)
+            else:
+                os.link(one.path, there, follow_symlinks=False)
+    _copy_status(source, target)
+
+
+def _apply_folder(upper: bytes, target: bytes) -> None:
+    status = os.stat(upper, follow_symlinks=False)  # noqa: PTH116  # moving files out touches it
+    with os.scandir(upper) as found:
+        for one in found:
+            there = target + b"/" + one.name
+            if one.is_dir(follow_symlinks=False):
+                _apply_subfolder(one.path, there)
+                continue
+            if _is_folder(there):
+                shutil.rmtree(there)
+            if _is_whiteout(one):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(there)  # noqa: PTH108
+            else:
+                _strip_notes(one.path)
+                os.rename(one.path, there)  # noqa: PTH104
+    _copy_status(upper, target, status)
+
+
+def _apply_subfolder(source: bytes, there: bytes) -> None:
+    names = os.listxattr(source, follow_symlinks=False)
+    if any(name in names for name in _REDIRECT):
+        raise HostError(
+            f"overlayfs moved a folder that cannot be folded: `{os.fsdecode(source)}`",
+            hint="a bug: the overlay was mounted with redirects",
+        )
+    replaces = any(name in names for name in _OPAQUE)
+    if _is_folder(there):
+        if replaces:
+            shutil.rmtree(there)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(there)  # noqa: PTH108
+    if not _is_folder(there):
+        os.mkdir(there)  # noqa: PTH102
+    _apply_folder(source, there)
+
+
+def _is_folder(path: bytes) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _is_whiteout(one: os.DirEntry[bytes]) -> bool:
+    status = one.stat(follow_symlinks=False)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def _copy_status(source: bytes, target: bytes, status: os.stat_result | None = None) -> None:
+    """Give a folder the owner, mode, xattrs and times of another one, or those of `status`."""
+    status = status or os.stat(source, follow_symlinks=False)  # noqa: PTH116
+    os.chown(target, status.st_uid, status.st_gid)
+    os.chmod(target, stat.S_IMODE(status.st_mode))  # noqa: PTH101
+    wanted = _own_xattrs(source)
+    for name in _own_xattrs(target):
+        if name not in wanted:
+            os.removexattr(target, name)
+    for name in wanted:
+        os.setxattr(target, name, os.getxattr(source, name))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _copy_times(source: bytes, target: bytes) -> None:
+    status = os.stat(source)  # noqa: PTH116
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _own_xattrs(path: bytes) -> list[str]:
+    return [
+        name
+        for name in os.listxattr(path, follow_symlinks=False)
+        if not name.startswith((*_NOTES, "system.nfs4", "security.selinux"))
+    ]
+
+
+def _strip_notes(path: bytes) -> None:
+    for name in os.listxattr(path, follow_symlinks=False):
+        if name.startswith(_NOTES):
+            os.removexattr(path, name, follow_symlinks=False)
+
+
+def _mount_error(error: OSError, target: Path) -> HostError:
+    hint = "see `dmesg` for the reason"
+    if error.errno == errno.ENODEV:
+        hint = "as root: modprobe overlay"
+    elif error.errno in {errno.EPERM, errno.EACCES}:
+        hint = "an ordinary user needs Linux 5.11 or newer; in a container, build as its root with"
+        hint += " mounts allowed"
+    elif error.errno == errno.EINVAL:
+        hint = "the cache must not lie on an overlay or network file system; set OVEN_HOME"
+    return HostError(f"cannot mount an overlay on `{target}`: {error.strerror}", hint=hint)
+
+
+def _unmount(target: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.umount2(os.fsencode(target), 0) == 0:
+        return
+    # Something still uses it, such as a shell that stands in it: it vanishes when that ends.
+    if libc.umount2(os.fsencode(target), _MNT_DETACH) != 0:
+        number = ctypes.get_errno()
+        raise HostError(f"cannot unmount `{target}`: {os.strerror(number)}")

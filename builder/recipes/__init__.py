@@ -1,0 +1,1 @@
+"""Recipe files and their locks: found, read, put together and checked."""

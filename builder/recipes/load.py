@@ -1,0 +1,175 @@
+"""Reading recipes, appliances and settings from disk into checked values."""
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.distros import SUITES
+from builder.model import rules, settings
+from builder.model.errors import NotFoundError, RecipeError
+from builder.model.matrix import Chosen
+from builder.model.recipe import TARBALL, Recipe
+from builder.model.settings import Settings
+from builder.model.source import Source, decode_data, decode_source
+from builder.recipes.find import KINDS, Kind, find
+from builder.recipes.includes import cells_of, pieces
+from builder.recipes.project import Project, project_of
+from builder.recipes.reading import read_source
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A recipe, and where all that belongs to it lies; none of the paths but `path` must exist."""
+
+    recipe: Recipe
+    source: Source
+    """Its text: `source.value("packages", "install", 0)` is a place for an error."""
+    folder: Path
+    """Holds `overlay/` and the scripts."""
+    lock: Path
+    base: "LoadedRecipe | None" = None
+    """The OS recipe that an appliance stands on."""
+
+    @property
+    def name(self) -> str:
+        """The name of the template that it makes."""
+        return self.recipe.template.name
+
+    @property
+    def path(self) -> Path:
+        """Its TOML file."""
+        return self.source.path
+
+    @property
+    def project(self) -> Project:
+        """All that it may read."""
+        return project_of(self.path)
+
+    @property
+    def overlay(self) -> Path:
+        """The folder whose files are laid over the tree."""
+        return self.folder / "overlay"
+
+
+MOST_LAYERS = 32
+"""So many recipes may stand on one another."""
+
+WHOLE = Chosen()
+"""Nothing is chosen of a recipe: it is taken as it is."""
+
+
+def load(name: str, kinds: tuple[Kind, ...] = KINDS, *, chosen: Chosen = WHOLE) -> LoadedRecipe:
+    """Find, read and check a recipe or appliance with all that it stands on."""
+    return load_file(find(name, kinds), chosen)
+
+
+def load_file(path: Path, chosen: Chosen = WHOLE) -> LoadedRecipe:
+    """Read and check the recipe in a file with all that it stands on."""
+    return _load_chain(path, (), chosen)
+
+
+def _load_chain(
+    path: Path, above: tuple[LoadedRecipe, ...], chosen: Chosen = WHOLE
+) -> LoadedRecipe:
+    """Read a recipe and all below it; `above` are those that stand on it."""
+    loaded = _load_alone(path, chosen)
+    if loaded.recipe.from_ in {None, TARBALL}:
+        _check_tarball(loaded, above)
+        return loaded
+    base = _load_base(loaded, loaded.recipe.from_, above)
+    return dataclasses.replace(loaded, base=base)
+
+
+def load_settings(paths: Iterable[Path]) -> Settings:
+    """Read those settings files that exist; a later one wins, key by key."""
+    result = Settings()
+    for path in paths:
+        if not path.exists():
+            continue
+        source = read_source(path)
+        newer = decode_source(source, Settings)
+        settings.check(newer, source)
+        result = settings.merged(result, newer)
+    return result
+
+
+def _load_alone(path: Path, chosen: Chosen) -> LoadedRecipe:
+    data, source = pieces(path, chosen)
+    recipe = decode_data(data, source, Recipe)
+    rules.check(recipe, source, suites=SUITES)
+    of_appliance = path.name == "appliance.toml"
+    loaded = LoadedRecipe(
+        recipe=recipe,
+        source=source,
+        folder=path.parent if of_appliance else path.with_suffix(""),
+        lock=_lock_path(path, recipe.template.name, chosen),
+    )
+    _check_scripts(loaded)
+    return loaded
+
+
+def _lock_path(path: Path, name: str, chosen: Chosen) -> Path:
+    """Give each cell of a matrix a lock, and each choice of profiles."""
+    if chosen.axes:
+        return path.with_name(f"{name}.lock")
+    return path.with_name(".".join((path.stem, *chosen.profiles, "lock")))
+
+
+def _check_scripts(loaded: LoadedRecipe) -> None:
+    for index, script in enumerate(loaded.recipe.script):
+        file = loaded.folder / script.path
+        at = loaded.source.value("script", index, "path")
+        if not loaded.project.is_file(file):
+            raise RecipeError(
+                f"there is no script `{script.path}`", at=at, hint=f"it belongs in `{file}`"
+            )
+        with loaded.project.opened(file) as fd:
+            first = os.pread(fd, 2, 0)
+        if first != b"#!":
+            raise RecipeError(
+                f"the script `{script.path}` does not say what runs it",
+                at=at,
+                hint="start it with a line such as `#!/bin/sh`",
+            )
+
+
+def _check_tarball(lowest: LoadedRecipe, above: tuple[LoadedRecipe, ...]) -> None:
+    """See that nothing is to be installed where nobody knows the distribution."""
+    if lowest.recipe.from_ != TARBALL:
+        return
+    for layer in (lowest, *above):
+        if layer.recipe.packages.install:
+            raise RecipeError(
+                "packages cannot be installed on a tarball",
+                at=layer.source.key("packages", "install"),
+                hint="a script can run the package manager that is in it, without network;"
+                " `[[fetch]]` brings the package files",
+            )
+    for arch, tarball in lowest.recipe.tarball.items():
+        if tarball.path and not lowest.project.is_file(lowest.folder / tarball.path):
+            raise RecipeError(
+                f"there is no file `{tarball.path}`",
+                at=lowest.source.value("tarball", arch, "path"),
+                hint=f"it belongs in `{lowest.folder}`",
+            )
+
+
+def _load_base(loaded: LoadedRecipe, name: str, above: tuple[LoadedRecipe, ...]) -> LoadedRecipe:
+    """Load what a recipe stands on; nothing may stand on itself."""
+    at = loaded.source.value("from")
+    try:
+        path = find(name, beside=loaded.path)
+    except NotFoundError as error:
+        raise RecipeError(error.problem, at=at, hint=error.hint) from error
+    if len(cells_of(path, ())) > 1:
+        hint = "give what they share to both with `include`"
+        raise RecipeError(f"`{name}` is a matrix, and not one recipe", at=at, hint=hint)
+    chain = (*above, loaded)
+    if path.resolve() in {one.path.resolve() for one in chain}:
+        way = " -> ".join([one.name for one in chain] + [name])
+        raise RecipeError(f"`{name}` stands on itself", at=at, hint=f"the way is: {way}")
+    if len(chain) == MOST_LAYERS:
+        raise RecipeError(f"more than {MOST_LAYERS} recipes stand on one another", at=at)
+    return _load_chain(path, chain)

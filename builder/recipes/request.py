@@ -1,0 +1,125 @@
+"""Orders: a recipe, for one architecture, with its lock: all that a build is told."""
+
+import platform
+from dataclasses import dataclass
+
+from builder.distros import MirrorSettings, UnknownPackageError
+from builder.model.errors import RecipeError, Span
+from builder.model.lock import Asked, AskedLayer, Lock
+from builder.model.recipe import TARBALL, Arch, Base
+from builder.model.settings import Settings
+from builder.recipes.load import LoadedRecipe
+
+_MACHINES = {
+    "x86_64": Arch.AMD64,
+    "aarch64": Arch.ARM64,
+    "armv7l": Arch.ARMHF,
+    "i686": Arch.I386,
+    "ppc64le": Arch.PPC64EL,
+    "riscv64": Arch.RISCV64,
+    "s390x": Arch.S390X,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to build."""
+
+    loaded: LoadedRecipe
+    arch: Arch
+    lock: Lock
+
+    @property
+    def name(self) -> str:
+        """The template's name."""
+        return self.loaded.name
+
+    @property
+    def slot(self) -> str:
+        """Where this build's stages remember what they were last made of."""
+        return f"{self.name}/{self.arch}"
+
+
+def layers(loaded: LoadedRecipe) -> tuple[LoadedRecipe, ...]:
+    """Give the recipes whose work is laid on the base, in order: the lowest comes first."""
+    return (loaded,) if loaded.base is None else (*layers(loaded.base), loaded)
+
+
+def base_of(loaded: LoadedRecipe) -> Base:
+    """Give the base that a recipe, or what it stands on, names.
+
+    A tarball has none: its recipe's name stands for the suite.
+    """
+    lowest = layers(loaded)[0]
+    return lowest.recipe.base or Base(
+        distro=TARBALL, suite=lowest.name, arch=tuple(lowest.recipe.tarball)
+    )
+
+
+def host_arch() -> Arch:
+    """Give this machine's architecture; raises RecipeError for one that Debian does not have."""
+    machine = platform.machine()
+    try:
+        return _MACHINES[machine]
+    except KeyError as error:
+        raise RecipeError(
+            f"no architecture is known for this machine (`{machine}`)", hint="say --arch"
+        ) from error
+
+
+def choose_arch(loaded: LoadedRecipe, wanted: str | None) -> Arch:
+    """Take the wanted architecture, else the host's; it must be one that the recipe names."""
+    offered = base_of(loaded).arch
+    arch = wanted or host_arch()
+    if arch not in offered:
+        name = layers(loaded)[0].name
+        raise RecipeError(
+            f"`{name}` is not made for `{arch}`",
+            at=_arch_place(layers(loaded)[0]),
+            hint=f"it is made for: {', '.join(offered)}",
+        )
+    return Arch(arch)
+
+
+def _arch_place(lowest: LoadedRecipe) -> Span:
+    if lowest.recipe.base:
+        return lowest.source.value("base", "arch")
+    return lowest.source.key("tarball")
+
+
+def asked_for(loaded: LoadedRecipe, arch: Arch) -> Asked:
+    """Give the part of a recipe that decides which packages are locked."""
+    base = base_of(loaded)
+    return Asked(
+        distro=base.distro,
+        suite=base.suite,
+        arch=arch,
+        components=base.components,
+        layers=tuple(
+            AskedLayer(
+                recipe=layer.name,
+                install=layer.recipe.packages.install,
+                recommends=layer.recipe.packages.recommends,
+            )
+            for layer in layers(loaded)
+        ),
+        tarball=layers(loaded)[0].recipe.tarball.get(arch),
+    )
+
+
+def located(error: UnknownPackageError, loaded: LoadedRecipe) -> RecipeError:
+    """Say where the package that no index has is asked for."""
+    for layer in reversed(layers(loaded)):
+        install = layer.recipe.packages.install
+        if error.name in install:
+            at = layer.source.value("packages", "install", install.index(error.name))
+            return RecipeError(error.problem, at=at, hint=error.hint)
+    return error
+
+
+def mirror_settings(settings: Settings) -> MirrorSettings:
+    """Give what the user's settings say about mirrors and keys, as distributions take it."""
+    return MirrorSettings(
+        mirrors={name: one.mirrors for name, one in settings.archive.items() if one.mirrors},
+        keyrings={name: one.keyring for name, one in settings.archive.items() if one.keyring},
+    )

@@ -1,0 +1,188 @@
+"""Looking into a container's root from outside: who a user is, whether a program is there."""
+
+import contextlib
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from builder.host.kernel.crossings import CrossingError
+from builder.host.trees.treeio import NOTHING, TreeIO
+from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
+from builder.model.numbers import number
+from builder.runtime.bundle.spec import PATH
+from builder.runtime.record.container import IDS
+
+# Nothing of the container runs for this and no library of the host reads its files: programs that
+# entered a container to look up a user were tricked into loading its code (CVE-2019-14271).
+
+_MOUNTED = ("/dev/", "/proc/", "/run/", "/sys/")
+"""What lies there is seen only once the container runs."""
+
+
+_TABLE_LIMIT = 1 << 24
+_LINKS = 40
+"""Links in a row that the kernel follows too (path_resolution(7))."""
+
+
+class NoProgramError(HostError):
+    """The command is not in the container; a shell would end with 127."""
+
+    exit_code = 127
+
+
+class NotExecutableError(HostError):
+    """The command is there, but is no program; a shell would end with 126."""
+
+    exit_code = 126
+
+
+def has_ended(name: str) -> ConflictError:
+    """Tell of a container that was seen to run and has ended since."""
+    return ConflictError(
+        f"container `{name}` has just ended", hint=f"`oven logs {name}` may tell why"
+    )
+
+
+@contextlib.contextmanager
+def root_of(name: str, pid: int) -> Iterator[TreeIO]:
+    """Open a running container's root, by its first process; ConflictError when that has ended."""
+    try:
+        tree = TreeIO(Path(f"/proc/{pid}/root"), seen_by=pid)
+    except (FileNotFoundError, ProcessLookupError):
+        raise has_ended(name) from None
+    with tree:
+        try:
+            yield tree
+        except CrossingError as error:
+            where = error.filename
+            raise HostError(f"`{where}` in container `{name}`: {error.strerror}") from error
+
+
+class User(msgspec.Struct, frozen=True):
+    """Somebody inside a container, in numbers."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    home: str = "/"
+    shell: str = "/bin/sh"
+    name: str = ""
+
+
+def find_user(tree: TreeIO, wanted: str) -> User:
+    """Look up a user or `USER:GROUP`, each by name or number; a number needs no entry.
+
+    HostError when a table is there that is no readable file: the OCI runtime would wait for it.
+    """
+    uid, _, group = wanted.partition(":")
+    groups = _table(tree, "etc/group", 4)
+    gid = _group(groups, group) if group else None
+    for fields in _table(tree, "etc/passwd", 7):
+        if uid in {fields[0], fields[2]} and _are_ids(fields[2], fields[3]):
+            return User(
+                uid=int(fields[2]),
+                gid=int(fields[3]) if gid is None else gid,
+                groups=_groups_of(groups, fields[0]) if gid is None else (),
+                home=fields[5] if fields[5].startswith("/") else "/",
+                shell=fields[6] if fields[6].startswith("/") else "/bin/sh",
+                name=fields[0],
+            )
+    if uid.isdigit():
+        return User(uid=_id(uid), gid=gid or 0)
+    raise NotFoundError(f"there is no user `{uid}` in the container")
+
+
+def check_tables(tree: TreeIO) -> None:
+    """Refuse tables of users that are there and cannot be read; runc would wait for a fifo."""
+    for path, width in (("etc/passwd", 7), ("etc/group", 4)):
+        _table(tree, path, width)
+
+
+def is_folder(tree: TreeIO, path: str) -> bool:
+    """Tell whether a path leads to a folder; one on a file system that is not entered does not."""
+    try:
+        return tree.is_dir(path)
+    except CrossingError:
+        return False
+
+
+def check_program(tree: TreeIO, program: str, path: str = PATH) -> None:
+    """Refuse a command that cannot be started, with the error that says how a shell would end."""
+    if "/" in program:
+        if not program.startswith("/") or program.startswith(_MOUNTED):
+            return
+        candidates = [program]
+    else:
+        candidates = [f"{folder}/{program}" for folder in path.split(":")]
+    try:
+        found = [candidate for candidate in candidates if tree.exists(candidate)]
+    except CrossingError:
+        return  # it is the runtime's to see, from inside
+    if not found:
+        raise NoProgramError(f"there is no program `{program}` in the container")
+    if not any(_is_executable(tree, candidate) for candidate in found):
+        raise NotExecutableError(f"`{found[0]}` in the container is not executable")
+
+
+def check_folder(path: str) -> str:
+    """Refuse a working folder that the runtime might look up outside (CVE-2024-21626)."""
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if not path.startswith("/") or ".." in parts or parts[:1] == ["proc"]:
+        raise RecipeError(
+            f"`{path}` cannot be the working folder", hint="give an absolute path without `..`"
+        )
+    return path
+
+
+def _is_executable(tree: TreeIO, path: str) -> bool:
+    """Tell whether it is a regular file with an execute bit, links followed."""
+    for _ in range(_LINKS):
+        try:
+            mode = tree.lstat(path).st_mode
+            if not stat.S_ISLNK(mode):
+                return stat.S_ISREG(mode) and bool(mode & 0o111)
+            target = tree.readlink(path)
+        except OSError:
+            return False
+        folder = path.rpartition("/")[0]
+        path = target if target.startswith("/") else f"{folder}/{target}"
+    return False
+
+
+def _group(rows: list[list[str]], wanted: str) -> int:
+    for fields in rows:
+        if wanted == fields[0] and _are_ids(fields[2]):
+            return int(fields[2])
+    if wanted.isdigit():
+        return _id(wanted)
+    raise NotFoundError(f"there is no group `{wanted}` in the container")
+
+
+def _groups_of(rows: list[list[str]], name: str) -> tuple[int, ...]:
+    return tuple(int(row[2]) for row in rows if name in row[3].split(",") and _are_ids(row[2]))
+
+
+def _table(tree: TreeIO, path: str, width: int) -> list[list[str]]:
+    try:
+        text = tree.read_bytes(path, _TABLE_LIMIT).decode(errors="replace")
+    except OSError as error:
+        if error.errno in NOTHING:
+            return []
+        raise HostError(
+            f"`/{path}` in the container cannot be read: {error.strerror or error}",
+            hint="while it is like that, no command is run inside; root there has to mend it",
+        ) from error
+    rows = [line.split(":") for line in text.splitlines()]
+    return [row for row in rows if len(row) == width]
+
+
+def _are_ids(*words: str) -> bool:
+    return all(number(word, IDS - 1) is not None for word in words)
+
+
+def _id(word: str) -> int:
+    if not _are_ids(word):
+        raise RecipeError(f"`{word}` is no id of a user or group", hint=f"give 0 to {IDS - 1}")
+    return int(word)

@@ -1,0 +1,257 @@
+"""The room that a container starts in: mounts that only its own processes have."""
+
+import contextlib
+import os
+import resource
+import stat
+from pathlib import Path
+
+import msgspec
+
+from builder.host.kernel import cgroups, hierarchies, mounts
+from builder.host.places import Places
+from builder.host.trees.treeio import TreeIO
+from builder.model.errors import HostError
+from builder.model.value import hex_of
+from builder.runtime.bundle import lookup
+from builder.runtime.record.container import IDS, Container, cgroup_of, folder_of, rootfs_of
+from builder.runtime.storage import writable
+
+# All of this happens in a process that is about to become conmon or the OCI runtime. Every room
+# uses the same folder of the host as its mount point, each sees its own mounts there, and nobody
+# else sees any: nothing can be left behind.
+
+_REAL_FOLDERS = ("proc", "sys", "dev", "run", "etc")
+"""The runtime mounts or writes here; a link in place of one leads out (CVE-2021-30465 and kin)."""
+_MARK = b"# written by oven at the start of the container; delete this line to keep your changes\n"
+
+
+class Room(msgspec.Struct, frozen=True):
+    """What a container's root is made of."""
+
+    places: Places
+    container: Container
+    volatile: bool = False
+    """Whether it is thrown away afterwards."""
+    shared: Path | None = None
+    """The folder that becomes `/run/host`."""
+    resolvers: tuple[str, ...] = ()
+
+
+def enter(room: Room) -> None:
+    """Move this process into a new room; `cgroups.join` is the caller's part."""
+    container, places = room.container, room.places
+    look_into(room)
+    if room.shared is not None:
+        mounts.bind_locked(room.shared, places.shared)
+    with TreeIO(places.rootfs) as tree:
+        _check(tree)
+        lookup.check_tables(tree)
+        # Only ids of the container exist in its layer; files of plain root could not be made.
+        with mounts.file_owner(container.first_id), told_when_full(room):
+            _write_names(tree, room)
+    if hierarchies.layout() is hierarchies.Layout.LEGACY:
+        hierarchies.show_legacy_only(_lower(places))
+
+
+def look_into(room: Room) -> None:
+    """Mount the root of a container that does not run, for this process alone.
+
+    The caller holds the container's lock, since an overlay has one user at a time.
+    """
+    places = room.places
+    places.point.mkdir(mode=0o711, parents=True, exist_ok=True)
+    mounts.private_namespace()
+    # The container's root walks this path without any rights on the host.
+    mounts.mount_tmpfs(places.point, "mode=711")
+    for folder in (places.rootfs, places.shared, places.own, _lower(places)):
+        folder.mkdir()
+    places.temporary.mkdir(mode=0o700)
+    with told_when_full(room):
+        _mount_root(room)
+    if room.container.binds:
+        with TreeIO(places.rootfs) as tree:
+            _check(tree)
+            _mount_binds(room, tree)
+
+
+def told_when_full(room: Room) -> contextlib.AbstractContextManager[None]:
+    """Have it told when the container's own disk is full, of a room that has been entered."""
+    if writable.image_of(room.places, room.container.name) is None:
+        return contextlib.nullcontext()
+    return writable.told_when_full(room.places, room.container.name, room.places.disk)
+
+
+def enter_again(places: Places, name: str, monitor: int) -> None:
+    """Move this process into the room of a running container, where its monitor is.
+
+    That is still outside of the container; the runtime takes the last step (CVE-2019-5736).
+    """
+    cgroups.enter(cgroup_of(places, name))
+    mounts.join_namespace(monitor)
+
+
+def leave(places: Places) -> None:
+    """See the host as it is again; the rest of this namespace stays for those who are in it."""
+    if hierarchies.layout() is hierarchies.Layout.LEGACY:
+        mounts.detach(hierarchies.ROOT)
+    mounts.detach(places.point)
+
+
+def _lower(places: Places) -> Path:
+    """Give a place for what is needed only while the room is made."""
+    return places.point / "lower"
+
+
+def _mount_root(room: Room) -> None:
+    places, first = room.places, room.container.first_id
+    area = folder_of(places, room.container.name)
+    image = writable.image_of(places, room.container.name)
+    if image is not None:
+        from builder.host.trees import images  # most containers have none
+
+        places.disk.mkdir()
+        images.mount(image, places.disk)
+        _prepare(places.disk)
+        area = places.disk
+    _show(rootfs_of(places, room.container), _lower(places), area, room)
+    between = (places.own / "layers" / layer for layer in room.container.layers)
+    layers = mounts.Overlay(
+        lowers=(*between, _lower(places)),
+        upper=places.own / "upper",
+        work=places.own / "work",
+        volatile=room.volatile,
+        of_user=first == 0,
+    )
+    try:
+        mounts.mount_overlay(layers, places.rootfs, first)
+    except OSError:
+        # Nothing may be left to make the working folder of, whatever errno that comes out as.
+        if image is None or not writable.spend(places.disk):
+            raise
+        mounts.mount_overlay(layers, places.rootfs, first)
+    mounts.detach(_lower(places))
+
+
+def _prepare(target: Path) -> None:
+    try:
+        writable.fill(target)
+    except OSError:
+        if not writable.spend(target):
+            raise
+        writable.fill(target)
+    writable.lay_by(target)
+
+
+def _show(rootfs: Path, lower: Path, area: Path, room: Room) -> None:
+    """Show the template and the container's own files with the owners that they have inside."""
+    if room.container.first_id == 0:
+        # Who has but one range of ids keeps files in it already.
+        mounts.bind(rootfs, lower)
+        mounts.bind(area, room.places.own)
+        return
+    with mounts.user_namespace(room.container.first_id, IDS) as namespace:
+        mounts.mount_idmapped(rootfs, lower, namespace)
+        mounts.mount_idmapped(area, room.places.own, namespace)
+
+
+def _mount_binds(room: Room, tree: TreeIO) -> None:
+    from builder.runtime.storage import volumes  # most containers have none
+
+    if room.container.first_id == 0:
+        # An ordinary user's: the user is root inside already, and whoever else owns a file nobody.
+        volumes.mount(room.places, room.container, tree, None)
+        return
+    with mounts.user_namespace(room.container.first_id, IDS) as namespace:
+        volumes.mount(room.places, room.container, tree, namespace)
+
+
+def _check(tree: TreeIO) -> None:
+    """Refuse a root whose mount points are not plain folders, seen through both layers."""
+    for name in _REAL_FOLDERS:
+        try:
+            mode = tree.lstat(name).st_mode
+        except FileNotFoundError:
+            raise HostError(
+                f"`/{name}` is missing in the container's root",
+                hint="a template needs the folders /proc, /sys, /dev, /run and /etc",
+            ) from None
+        if not stat.S_ISDIR(mode):
+            raise HostError(
+                f"`/{name}` is not a folder in the container's root",
+                hint="a link there would lead the runtime out of the container; "
+                "do not use this template",
+            )
+
+
+def _write_names(tree: TreeIO, room: Room) -> None:
+    """Give the container its name and name servers, unless it has its own."""
+    hostname = room.container.hostname
+    owner = (room.container.first_id, room.container.first_id)
+    if not _content(tree, "etc/hostname"):
+        tree.write_bytes("etc/hostname", f"{hostname}\n".encode(), owner=owner)
+    hosts = (
+        f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost ip6-localhost ip6-loopback\n"
+    ).encode()
+    resolv = "".join(f"nameserver {server}\n" for server in room.resolvers).encode()
+    for path, text in (("etc/hosts", hosts), ("etc/resolv.conf", resolv)):
+        old = _content(tree, path)
+        if not old or (_MARK in old and old != _MARK + text):
+            tree.write_bytes(path, _MARK + text, owner=owner)
+
+
+def _content(tree: TreeIO, path: str) -> bytes | None:
+    """Read what is there; None when there is nothing. A link or worse belongs to the container."""
+    try:
+        if not stat.S_ISREG(tree.lstat(path).st_mode):
+            return b"-"
+        return tree.read_bytes(path)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b"-"
+
+
+def plain_umask() -> None:
+    """Have what containers see and inherit not depend on the umask of who starts them."""
+    os.umask(0o022)
+
+
+def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
+    """List the name servers that a container is told of."""
+    if not container.interfaces:
+        return ()
+    from builder.runtime import network
+
+    return network.resolvers_for(places, container)
+
+
+def open_files() -> int:
+    """Give how many open files a container may have: its own usual limit, or ours if lower."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 524288 if hard == resource.RLIM_INFINITY else min(524288, hard)
+
+
+class _Made(msgspec.Struct):
+    """The one thing of a template's manifest that the kernel's filter depends on."""
+
+    arch: str = ""
+
+
+def needs_socketcall(places: Places, container: Container) -> bool:
+    """Tell whether a container's programs make sockets by a call that hides the family (i386).
+
+    The template says so, and not the tree, which root inside can change.
+    """
+    if machine() != "x86_64":
+        return False
+    manifest = places.data / "templates" / hex_of(container.template) / "manifest.json"
+    try:
+        return msgspec.json.decode(manifest.read_bytes(), type=_Made).arch == "i386"
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return False
+
+
+def machine() -> str:
+    """Give the kind of processor, as uname(2) names it."""
+    return os.uname().machine

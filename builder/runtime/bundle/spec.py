@@ -1,0 +1,203 @@
+"""The OCI configuration of a container: a value in, the content of `config.json` out."""
+
+import msgspec
+
+from builder.host.kernel.block_devices import Disk
+from builder.runtime.bundle.seccomp import CAPABILITIES, profile
+from builder.runtime.record import inits
+from builder.runtime.record.container import IDS, Container, Limits
+from builder.runtime.resources.limits import PERIOD
+
+# Every namespace is new. Mounts come in this order: `/run/host` lies in `/run`. Reasons for the
+# single options are in https://systemd.io/CONTAINER_INTERFACE.
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+JOURNALD = "journald.conf.d"
+"""The part of `/run/host` that a guest's journald reads."""
+_NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup", "user")
+_MASKED = (
+    "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+    "/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger", "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)  # fmt: skip
+_READ_ONLY = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq")
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A process inside: what it runs, as whom, where, and whether it has a terminal."""
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    """`NAME=value` words."""
+    terminal: bool = False
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    cwd: str = "/"
+
+
+class Host(msgspec.Struct, frozen=True):
+    """What a configuration takes from the host."""
+
+    rootfs: str
+    """Where the root is mounted."""
+    cgroup: str
+    """The path of the container's cgroup."""
+    unified: bool
+    """Whether the host itself uses version 2 cgroups."""
+    open_files: int
+    """The hard limit of open files that this process has and cannot raise."""
+    machine: str
+    """As uname(2) names it."""
+    shared: str = ""
+    """The folder that becomes `/run/host`; empty for none."""
+    hooks: dict[str, object] = {}
+    disks: tuple[Disk, ...] = ()
+    """Where disk traffic is limited; empty when it is not."""
+    socketcall: bool = False
+    """Whether its programs need that call to make sockets."""
+
+
+def configuration(container: Container, process: Process, host: Host) -> dict[str, object]:
+    """Make the whole configuration of a container that begins with `process`."""
+    ids = _id_map(container.first_id)
+    result: dict[str, object] = {
+        "ociVersion": "1.0.2",
+        "process": process_part(process, host.open_files),
+        "root": {"path": host.rootfs, "readonly": False},
+        "hostname": container.hostname,
+        "mounts": _mounts(host),
+        "linux": {
+            "namespaces": [{"type": kind} for kind in _NAMESPACES],
+            "uidMappings": ids,
+            "gidMappings": ids,
+            "cgroupsPath": host.cgroup,
+            "resources": _resources(container.limits, host),
+            "rootfsPropagation": "private",
+            "sysctl": {"net.ipv4.ping_group_range": "0 65535"},
+            "seccomp": profile(host.machine, socketcall=host.socketcall),
+            "maskedPaths": list(_MASKED),
+            "readonlyPaths": list(_READ_ONLY),
+        },
+    }
+    if host.hooks:
+        result["hooks"] = host.hooks
+    return result
+
+
+def _id_map(first: int) -> list[dict[str, int]]:
+    if first:
+        return [{"containerID": 0, "hostID": first, "size": IDS}]
+    # An ordinary user's: what is mapped in one piece must lie in one piece outside, and root there
+    # is the user, all others are subordinate ids (user_namespaces(7)).
+    return [
+        {"containerID": 0, "hostID": 0, "size": 1},
+        {"containerID": 1, "hostID": 1, "size": IDS - 1},
+    ]
+
+
+def process_part(process: Process, open_files: int) -> dict[str, object]:
+    """Make the configuration of one process, as `exec --process` reads it too."""
+    return {
+        "terminal": process.terminal,
+        "user": {
+            "uid": process.uid,
+            "gid": process.gid,
+            "additionalGids": list(process.groups),
+        },
+        "args": list(process.argv),
+        "env": _environment(process.env),
+        "cwd": process.cwd,
+        "noNewPrivileges": False,
+        # Inheritable and ambient ones stay empty: CVE-2022-24769, CVE-2022-29162.
+        "capabilities": {
+            kind: list(CAPABILITIES) for kind in ("bounding", "effective", "permitted")
+        },
+        # A small soft limit keeps programs quick that close every possible descriptor.
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": min(1024, open_files), "hard": open_files}],
+    }
+
+
+def init_environment(container: Container) -> tuple[str, ...]:
+    """Give what an init learns of where it runs."""
+    return (
+        "TERM=linux",
+        f"container={inits.manner(container.init).manager}",
+        f"container_uuid={container.uuid}",
+        "NOTIFY_SOCKET=/run/host/notify",
+        "CREDENTIALS_DIRECTORY=/run/host/credentials",
+    )
+
+
+def _environment(words: tuple[str, ...]) -> list[str]:
+    """Put the words of the caller over the usual ones; a name that comes twice is undefined."""
+    usual = {"PATH": PATH, "container": "oven"}
+    given = dict(word.partition("=")[::2] for word in words)
+    return [f"{name}={value}" for name, value in {**usual, **given}.items()]
+
+
+def _mounts(host: Host) -> list[dict[str, object]]:
+    quiet = ("nosuid", "noexec", "nodev")
+    # On a version 1 host the runtime would build version 1 mounts for `cgroup`; `cgroup2` it does
+    # not know and hands to the kernel, which lets the container's root mount its own subtree.
+    cgroup = "cgroup" if host.unified else "cgroup2"
+    result = [
+        _mount("/proc", "proc", *quiet),
+        # Read-only tells systemd that there is no udev here.
+        _mount("/sys", "sysfs", *quiet, "ro"),
+        _mount("/sys/fs/cgroup", cgroup, *quiet, "relatime", "rw"),
+        _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=4m"),
+        _mount(
+            "/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666",
+            "mode=0620", "gid=5",
+        ),
+        _mount("/dev/shm", "tmpfs", "nosuid", "nodev", "mode=1777", "size=64m"),
+        _mount("/dev/mqueue", "mqueue", *quiet),
+        _mount("/run", "tmpfs", "nosuid", "nodev", "mode=755", "size=20%"),
+    ]  # fmt: skip
+    if host.shared:
+        result.append(_shown(host.shared, "/run/host"))
+        result.append(_shown(f"{host.shared}/{JOURNALD}", f"/run/systemd/{JOURNALD}"))
+    return result
+
+
+def _shown(source: str, target: str) -> dict[str, object]:
+    options = ["bind", "ro", "nosuid", "noexec", "nodev"]
+    return {"destination": target, "type": "bind", "source": source, "options": options}
+
+
+def _mount(target: str, kind: str, *options: str) -> dict[str, object]:
+    return {"destination": target, "type": kind, "source": kind, "options": list(options)}
+
+
+def _resources(limits: Limits, host: Host) -> dict[str, object]:
+    """Say what it may use at most; `limits.py` has the weight, and changes any of this later."""
+    result: dict[str, object] = {}
+    if limits.memory is not None:
+        memory = {"limit": limits.memory}
+        if limits.swap is not None and not host.unified:
+            memory["swap"] = limits.memory + limits.swap  # OCI has the sum there
+        result["memory"] = memory
+    if limits.swap is not None and host.unified:
+        result["unified"] = {"memory.swap.max": str(limits.swap)}
+    if limits.pids is not None:
+        result["pids"] = {"limit": limits.pids}
+    if limits.cpus is not None:
+        result["cpu"] = {"quota": round(limits.cpus * PERIOD), "period": PERIOD}
+    if rates := _rates(limits, host.disks):
+        result["blockIO"] = rates
+    return result
+
+
+def _rates(limits: Limits, disks: tuple[Disk, ...]) -> dict[str, object]:
+    rates = {
+        "throttleReadBpsDevice": limits.read_bytes,
+        "throttleWriteBpsDevice": limits.write_bytes,
+        "throttleReadIOPSDevice": limits.read_operations,
+        "throttleWriteIOPSDevice": limits.write_operations,
+    }
+    return {
+        key: [{"major": disk.major, "minor": disk.minor, "rate": rate} for disk in disks]
+        for key, rate in rates.items()
+        if rate is not None
+    }

@@ -1,0 +1,1 @@
+"""What has changed in a container, and that as a recipe would say it."""

@@ -1,0 +1,1 @@
+"""What a container was: snapshots, clones, and containers as files."""

@@ -1,0 +1,171 @@
+"""Clones: a new container that begins with all that another one has, but is somebody else."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from builder.host.kernel import cgroups, mounts
+from builder.host.places import Places
+from builder.host.trees import durable, mounted
+from builder.host.trees.treeio import TreeIO
+from builder.model.errors import ConflictError
+from builder.model.network import PortMapping
+from builder.model.value import canonical
+from builder.runtime.bundle import first_boot
+from builder.runtime.history import snapshots
+from builder.runtime.lifecycle import create
+from builder.runtime.record import events, state
+from builder.runtime.record.container import (
+    CHANGE,
+    Container,
+    cgroup_of,
+    check_name,
+    encode,
+    folder_of,
+    rootfs_of,
+)
+from builder.runtime.recovery import repair
+from builder.runtime.storage import change, layers, writable
+from builder.runtime.storage.change import LAYERS, RECORD, UPPER, Change
+
+Forget = Callable[[TreeIO], None]
+"""Takes from a tree what two containers must not share."""
+
+
+def clone(
+    places: Places,
+    name: str,
+    fresh: Container,
+    forget: Forget,
+    *,
+    snapshot: str | None = None,
+) -> Container:
+    """Make a new container of one that is there, or of a snapshot of it; it is stopped.
+
+    `fresh` is what `describe` made. Frozen layers are linked, what has changed since is copied.
+    """
+    with repair.holding(places, name) as source:
+        if snapshot is None:
+            fresh = msgspec.structs.replace(fresh, layers=source.layers, template=source.template)
+        else:
+            wanted = snapshots.find(places, name, snapshot)
+            fresh = msgspec.structs.replace(
+                fresh, layers=wanted.layers, template=wanted.template,
+                template_name=wanted.template_name,
+            )  # fmt: skip
+
+        def fill(made: Container, area: Path) -> None:
+            _copy(places, source, made, area, now=snapshot is None)
+            first_boot.pass_on(places, name, made.name)
+            with merged(places, made, area) as tree:
+                forget(tree)
+                drop_name(tree, source.hostname)
+
+        made = create.make_filled(places, fresh, fill)
+    events.record(places, made.name, "created", template=made.template_name, source=name)
+    return made
+
+
+def describe(source: Container, name: str, ports: tuple[PortMapping, ...] = ()) -> Container:
+    """Make the record of a clone: what is one container's alone is chosen anew or left out."""
+    return msgspec.structs.replace(
+        source,
+        name=check_name(name),
+        uuid=os.urandom(16).hex(),
+        created=int(time.time()),
+        hostname=name,
+        interfaces=tuple(
+            msgspec.structs.replace(one, address=None, address6=None) for one in source.interfaces
+        ),
+        ports=ports,
+        autostart=None,
+        protected=False,
+        remove=False,
+        address_key="",
+    )
+
+
+def rename(places: Places, name: str, new: str) -> None:
+    """Call a stopped container something else; its host name follows if it was the old name."""
+    check_name(name)
+    check_name(new)
+    containers = places.data / "containers"
+    with repair.holding(places, name) as container, durable.disk_errors(containers):
+        if state.read(places, name) is not None:
+            word = state.status(places, name)
+            raise ConflictError(f"container `{name}` is {word}", hint=f"`oven stop {name}` first")
+        with durable.locked(containers / ".lock", what="the containers"):
+            target = folder_of(places, new)
+            if target.exists():
+                raise ConflictError(f"there is a container `{new}` already")
+            _rename(places, container, target)
+        events.record(places, new, "renamed", before=name)
+
+
+def merged(places: Places, container: Container, area: Path) -> mounted.Seen:
+    """See what a stopped container sees as its root, with on-disk owners; changes stay."""
+    lowers = (*(area / LAYERS / layer for layer in container.layers), rootfs_of(places, container))
+    every = mounts.Overlay(lowers, area / UPPER, area / "work", of_user=places.ordinary)
+    return mounted.overlaid(every, places.point)
+
+
+def drop_name(tree: TreeIO, hostname: str) -> None:
+    """Empty `/etc/hostname` where it has the old name; the next start writes the new one."""
+    try:
+        if tree.is_file("etc/hostname") and tree.read_bytes("etc/hostname").split() == [
+            hostname.encode()
+        ]:
+            tree.write_bytes("etc/hostname", b"")
+    except OSError:
+        return  # something else is there, which is the container's own affair
+
+
+def _rename(places: Places, container: Container, target: Path) -> None:
+    folder, disk = folder_of(places, container.name), durable.Disk()
+    follows = container.hostname == container.name
+    record = msgspec.structs.replace(
+        container,
+        name=target.name,
+        hostname=target.name if follows else container.hostname,
+        address_key=container.address_key or str(folder),
+    )
+    # The folder's name decides: until it has the new one, the next command undoes the rest.
+    durable.replace(folder / CHANGE, canonical(Change(rename=target.name, record=container)))
+    try:
+        if follows:
+            with (
+                writable.opened(places, container) as area,
+                merged(places, container, area) as tree,
+            ):
+                drop_name(tree, container.hostname)
+        durable.replace(folder / RECORD, encode(record))
+        disk.rename(folder, target)
+        disk.sync(target.parent)
+    finally:
+        change.settled(places, target.name if target.exists() else container.name)
+
+
+def _copy(places: Places, source: Container, made: Container, area: Path, *, now: bool) -> None:
+    """Fill a new container's folder with the layers of another one, and its current one."""
+    running = state.alive(state.read(places, source.name))
+    (area / LAYERS).mkdir(mode=0o700, exist_ok=True)
+    with writable.opened(places, source) as theirs:
+        for layer in made.layers:
+            layers.link_tree(theirs / LAYERS / layer, area / LAYERS / layer)
+        if not now:
+            if made.layers:
+                layers.copy_status(area / LAYERS / made.layers[0], area / UPPER)
+            return
+        (area / UPPER).rmdir()
+        if not running:
+            layers.copy_tree(theirs / UPPER, area / UPPER)
+            return
+    cgroup = cgroup_of(places, source.name)
+    halts = not cgroups.is_frozen(cgroup)
+    with change.prepared(places, source, frozen=halts) as draft:
+        if halts:
+            cgroups.freeze(cgroup, frozen=True)
+        layers.copy_tree(draft.area / UPPER, area / UPPER)

@@ -1,0 +1,278 @@
+"""The life of a container: created, started, stopped, frozen, destroyed."""
+
+import contextlib
+import os
+import time
+
+import msgspec
+
+from builder.host.kernel import cgroups, sysctl
+from builder.host.kernel.sd_notify import Listener
+from builder.host.places import Places
+from builder.host.process import pids
+from builder.model.errors import ConflictError, NotFoundError, StageError
+from builder.model.progress import Reporter
+from builder.runtime.bundle import rootfs
+from builder.runtime.lifecycle import boot, create, readiness, shutdown
+from builder.runtime.record import events, ids, pending, state
+from builder.runtime.record.container import Container, cgroup_of, check_name, load, save
+from builder.runtime.record.state import State
+from builder.runtime.recovery import repair, tasks
+from builder.runtime.resources import limits
+
+READY_TIMEOUT = 60.0
+STOP_TIMEOUT = 90.0
+
+
+def start(places: Places, name: str, report: Reporter, *, timeout: float = READY_TIMEOUT) -> State:
+    """Start a container and wait until its init says that all is up.
+
+    One that runs already stays as it is, and is waited for if it is not ready. One that ends before
+    it is ready is cleaned up; one that is only late goes on running, so that one can look inside.
+    Both are a StageError with the last of the console.
+    """
+    task = report.begin(f"starting {name}")
+    deadline = time.monotonic() + timeout
+    try:
+        while True:
+            with contextlib.ExitStack() as stack:
+                begun = _begin(places, name, stack)
+                if isinstance(begun, Started):
+                    return _see_it_up(places, begun, timeout)
+            if begun.ready or begun.frozen:
+                return begun
+            if not _wait_for_other(begun, deadline - time.monotonic()):
+                raise _late(places, name, timeout)
+    finally:
+        task.close()
+
+
+def start_again(places: Places, name: str, waiting: State) -> None:
+    """Start a container whose pause is over, if that is still what it waits for."""
+    with contextlib.ExitStack() as stack:
+        with repair.holding(places, name) as container:
+            if state.read(places, name) != waiting:
+                return
+            repair.clean(places, name, networked=bool(container.interfaces))
+            begun = _boot(places, container, stack, waiting)
+        _see_it_up(places, begun, READY_TIMEOUT)
+
+
+def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
+    """Ask the init to shut down, and kill what is left after the timeout; stopped is fine.
+
+    Gives whether nothing had to be killed.
+    """
+    if tasks.is_left(places, name):
+        from builder.runtime.recovery import resume
+
+        resume.resume(places, name, "stopped")
+    with repair.held(places, name) as container:
+        by_itself = _stop(places, container, timeout)
+        if container.remove:
+            create.remove(places, container)
+            events.record(places, name, "destroyed")
+    return by_itself
+
+
+def restart(places: Places, name: str, report: Reporter, *, timeout: float = STOP_TIMEOUT) -> State:
+    """Stop a container if it runs, and start it; one that was to be gone then stays."""
+    repair.resume(places, name)
+    with tasks.begun(places, name, runs=state.status(places, name) != "stopped"):
+        with repair.holding(places, name) as container:
+            _stop(places, container, timeout)
+        return start(places, name, report)
+
+
+def destroy(places: Places, name: str, *, force: bool = False) -> None:
+    """Remove a container and all that is in it; a running one only by `force`."""
+    check_name(name)
+    with repair.held(places, name) as container:
+        if container.protected:
+            raise ConflictError(
+                f"container `{name}` is protected",
+                hint=f"`oven set {name} --no-protect` first",
+            )
+        if state.read(places, name) is not None:
+            if not force:
+                raise ConflictError(
+                    f"container `{name}` is {state.status(places, name)}",
+                    hint=f"`oven stop {name}` first, or `oven destroy --force {name}`",
+                )
+            repair.clean(places, name, networked=bool(container.interfaces))
+        create.remove(places, container)
+        events.record(places, name, "destroyed")
+
+
+def freeze(places: Places, name: str) -> None:
+    """Halt every process of a running container where it is; frozen is fine."""
+    _set_frozen(places, name, frozen=True)
+
+
+def thaw(places: Places, name: str) -> None:
+    """Let a frozen container go on; one that was not frozen is fine."""
+    _set_frozen(places, name, frozen=False)
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A container whose init has begun, and what it will be heard through."""
+
+    container: Container
+    state: State
+    listener: Listener
+
+
+def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | State:
+    """Start a container under its lock; give the state of one that has been started already."""
+    with repair.holding(places, name) as container:
+        current = state.read(places, name)
+        if current is not None and current.phase in {"stopping", "waiting"}:
+            _stop(places, container, STOP_TIMEOUT)
+            current = None
+        if current is not None and current.phase == "booting" and current.starter == os.getpid():
+            # An earlier start by this very process was interrupted before it could be taken back.
+            repair.clean(places, name, networked=bool(container.interfaces))
+            current = None
+        if current is not None:
+            return current
+        return _boot(places, container, stack)
+
+
+def _boot(
+    places: Places,
+    container: Container,
+    stack: contextlib.ExitStack,
+    waiting: State | None = None,
+) -> Started:
+    limits.check(places, container)
+    sysctl.raise_all()
+    rootfs.plain_umask()
+    held = ids.hold(places, container)
+    if held != container:
+        save(places, held)
+        container = held
+    state.forget_end(places, container.name)
+    try:
+        listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))
+        current = boot.boot(places, container, waiting=waiting)
+        begun = Started(load(places, container.name), current, listener)
+    except BaseException as error:
+        repair.clean(places, container.name, networked=bool(container.interfaces))
+        events.record(places, container.name, "failed", reason=str(error) or type(error).__name__)
+        raise
+    events.record(places, container.name, "started", pid=begun.state.pid)
+    return begun
+
+
+def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
+    """Wait until a container is ready, without the lock, so that others can look at or stop it."""
+    name = begun.container.name
+    try:
+        verdict = readiness.wait(begun.listener, begun.container, begun.state, timeout)
+        with repair.holding(places, name):
+            current = state.read(places, name)
+            same = current is not None and current.pid == begun.state.pid
+            if current is not None and same:
+                current = _judged(places, begun.container, current, verdict)
+                state.write(places, name, current)
+                pending.forget(places, name)
+    except NotFoundError:
+        raise _ended_early(name, "") from None
+    except BaseException:
+        _undo(places, begun.state, name)
+        raise
+    if current is None or not same:
+        raise _ended_early(name, _console(places, name))
+    events.record(places, name, verdict)
+    if verdict == "late":
+        raise _late(places, name, timeout)
+    return current
+
+
+def _judged(places: Places, container: Container, current: State, verdict: str) -> State:
+    """Give the state of a container that was waited for; a late one goes on to be."""
+    if verdict == "late":
+        return readiness.followed(places, container, current)
+    return msgspec.structs.replace(
+        current, phase="running", ready=verdict == "ready", starter=0, starter_started=0
+    )
+
+
+def _late(places: Places, name: str, timeout: float) -> StageError:
+    return StageError(
+        f"container `{name}` is not ready after {timeout:g} seconds, and goes on running",
+        hint=f"`oven enter {name}` to look inside, `oven stop {name}` to stop it",
+        output=_console(places, name),
+    )
+
+
+def _ended_early(name: str, console: str) -> StageError:
+    hint = "the end of its console is shown" if console else None
+    return StageError(f"container `{name}` ended before it was ready", hint=hint, output=console)
+
+
+def _undo(places: Places, begun: State, name: str) -> None:
+    """Take back a start that is not wanted any more."""
+    with contextlib.suppress(NotFoundError), repair.holding(places, name) as container:
+        current = state.read(places, name)
+        if current is not None and current.pid == begun.pid:
+            repair.clean(places, name, networked=bool(container.interfaces))
+            events.record(places, name, "stopped", killed=True)
+
+
+def _wait_for_other(current: State, seconds: float) -> bool:
+    """Wait for whoever waits for the container to be ready; tell whether that has an end."""
+    pidfd = pids.hold(current.starter, current.starter_started)
+    if pidfd is None:
+        return True
+    try:
+        return pids.wait_end(pidfd, max(seconds, 0))
+    finally:
+        os.close(pidfd)
+
+
+def _stop(places: Places, container: Container, timeout: float) -> bool:
+    """Do the work of `stop` under the lock; tell whether nothing had to be killed."""
+    name, by_itself = container.name, True
+    current = state.read(places, name)
+    ran = current is not None and state.alive(current)
+    if current is not None and ran:
+        if current.phase != "stopping":
+            # Who is told of the end then knows that it was wanted.
+            state.write(places, name, msgspec.structs.replace(current, phase="stopping"))
+        if current.frozen:
+            cgroups.freeze(cgroup_of(places, name), frozen=False)
+        by_itself = shutdown.shut_down(places, container, current, timeout)
+    more = _kills(places, name) if ran else {}
+    repair.clean(places, name, networked=bool(container.interfaces))
+    state.forget_end(places, name)
+    if ran:
+        events.record(places, name, "stopped", killed=not by_itself, **more)
+    return by_itself
+
+
+def _kills(places: Places, name: str) -> dict[str, int]:
+    from builder.runtime.resources import usage
+
+    return usage.kills(places, name)
+
+
+def _set_frozen(places: Places, name: str, *, frozen: bool) -> None:
+    with repair.holding(places, name):
+        current = state.read(places, name)
+        if current is None or current.phase != "running":
+            raise ConflictError(
+                f"container `{name}` is not running", hint=f"`oven start {name}` first"
+            )
+        # Noted before it is done: who finds it frozen without a note would not know why.
+        noted = msgspec.structs.replace(current, frozen=True)
+        state.write(places, name, noted)
+        cgroups.freeze(cgroup_of(places, name), frozen=frozen)
+        state.write(places, name, msgspec.structs.replace(noted, frozen=frozen))
+    events.record(places, name, "frozen" if frozen else "thawed")
+
+
+def _console(places: Places, name: str) -> str:
+    from builder.runtime.access import logs
+
+    return logs.tail(places, name)

@@ -1,0 +1,70 @@
+"""Shutdown: having a container's init end in the way that it knows, or else those below it."""
+
+import contextlib
+import os
+import signal
+import time
+
+from builder.host import notices
+from builder.host.places import Places
+from builder.host.process import pids
+from builder.model.errors import OvenError
+from builder.runtime.record import inits
+from builder.runtime.record.container import Container
+from builder.runtime.record.state import State
+
+# The first process of a PID namespace gets no signal that it neither catches nor waits for, even
+# from outside, but SIGKILL and SIGSTOP (pid_namespaces(7)). So there is nothing to wait for then.
+
+
+def shut_down(places: Places, container: Container, current: State, timeout: float) -> bool:
+    """Have the init of a container that runs shut down; tell whether it has ended in that time.
+
+    What takes too long is left to be killed. Where the init takes no order, all other processes are
+    asked to end as any init would ask them, so that only it has to be killed.
+    """
+    pidfd = pids.hold(current.pid, current.pid_started)
+    if pidfd is None:
+        return True
+    deadline = time.monotonic() + timeout
+    try:
+        if _tell(places, container, current.pid, pidfd, timeout):
+            return pids.wait_end(pidfd, max(deadline - time.monotonic(), 0))
+        _end_others(current.pid, deadline)
+        over = pids.wait_end(pidfd, 0)
+    finally:
+        os.close(pidfd)
+    if not over:
+        notices.tell(
+            f"the init of container `{container.name}` takes no order to shut down: all others in"
+            " there were asked to end, and then it is killed"
+        )
+    return over
+
+
+def _tell(places: Places, container: Container, pid: int, pidfd: int, timeout: float) -> bool:
+    """Tell an init to shut down; False when it cannot be told."""
+    manner = inits.manner(container.init)
+    if manner.stop:
+        if pids.takes(pid, manner.stop):
+            pids.send(pidfd, manner.stop)
+            return True
+        return False
+    from builder.runtime.access.exec import capture
+
+    with contextlib.suppress(OvenError):
+        return capture(places, container.name, manner.halt, timeout=timeout)[0] == 0
+    return False
+
+
+def _end_others(init: int, deadline: float) -> None:
+    held = [pids.hold(pid, pids.start_time(pid)) for pid in pids.below(init)]
+    others = [pidfd for pidfd in held if pidfd is not None]
+    try:
+        for pidfd in others:
+            pids.send(pidfd, signal.SIGTERM)
+        for pidfd in others:
+            pids.wait_end(pidfd, max(deadline - time.monotonic(), 0))
+    finally:
+        for pidfd in others:
+            os.close(pidfd)

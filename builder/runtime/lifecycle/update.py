@@ -1,0 +1,189 @@
+"""Changing a container that exists: its record, and at once what of it the kernel holds."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from builder.host.places import Places
+from builder.host.trees import durable
+from builder.model.errors import OvenError
+from builder.runtime.lifecycle import allowed
+from builder.runtime.record import events, state
+from builder.runtime.record.container import (
+    Container,
+    check_name,
+    encode,
+    folder_of,
+    save,
+    volatile_of,
+)
+from builder.runtime.recovery import repair
+from builder.runtime.resources import limits
+from builder.runtime.storage import volumes, writable
+
+_AT_START = ("hostname", "interfaces", "ports", "binds", "init")
+"""Parts of a record that a running container takes no notice of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change comes to."""
+
+    container: Container
+    fields: tuple[str, ...]
+    """Parts of the record that are not as they were."""
+    writes: tuple[limits.Write, ...]
+    """What is written to the kernel, in this order; nothing for a stopped container."""
+    disk: bool
+    """Whether its disk gets another size."""
+    reached: bool
+    """Whether the rates of its networks, or what of the host it reaches, change at once."""
+    at_start: tuple[str, ...]
+    """Those that count from the next start on."""
+
+
+def change(
+    places: Places, name: str, described: Callable[[Container], Container], *, dry: bool = False
+) -> Changed:
+    """Change a container, running or not; all of it is done or nothing. `dry` only tells.
+
+    Checked, noted in `setting`, written to the kernel, kept: who dies in between leaves the note,
+    and the next command gives the kernel what the record says. Of a disk, the wish is noted.
+    """
+    check_name(name)
+    with repair.holding(places, name) as old:
+        new = described(old)
+        if new.limits != old.limits:
+            allowed.check(places, new)
+            limits.check(places, new)
+        if new.binds != old.binds and not dry:
+            volumes.check_binds(places, new)
+        if (new.interfaces, new.ports) != (old.interfaces, old.ports):
+            allowed.check_asked(places, new)
+        changed = _compare(places, old, new)
+        if changed.fields and not dry:
+            _do(places, old, changed)
+            events.record(places, name, "set", **_told(old, new))
+    return changed
+
+
+def settled(places: Places, container: Container) -> Container:
+    """Make record, disk and kernel agree after a change that was cut off; give the record.
+
+    A disk is brought to the size that was wanted, since it cannot always go back; what cannot be
+    done any more is given up. The kernel then gets what the record says.
+    """
+    wish = folder_of(places, container.name) / repair.WISH
+    if wish.exists():
+        with contextlib.suppress(OvenError, msgspec.MsgspecError):
+            wanted = msgspec.json.decode(wish.read_bytes(), type=Container)
+            _resize(places, container, wanted)
+            save(places, wanted)
+            container = wanted
+        wish.unlink()
+    if state.alive(state.read(places, container.name)):
+        _restore(places, container)
+    return container
+
+
+def _restore(places: Places, container: Container) -> None:
+    """Give the kernel what the record says.
+
+    What cannot be given now, as less memory than is in use, is left to the next command.
+    """
+    with contextlib.suppress(OvenError):
+        limits.apply(container, limits.changes(places, container))
+        _set_reach(places, container)
+        (volatile_of(places, container.name) / repair.SETTING).unlink(missing_ok=True)
+
+
+def _compare(places: Places, old: Container, new: Container) -> Changed:
+    running = state.alive(state.read(places, old.name))
+    fields = tuple(
+        field for field in Container.__struct_fields__ if getattr(old, field) != getattr(new, field)
+    )
+    reached = running and _differ_in_reach(old, new)
+    late = tuple(field for field in fields if field in _AT_START) if running else ()
+    return Changed(
+        container=new,
+        fields=fields,
+        writes=limits.changes(places, new, old.limits) if running else (),
+        disk=(old.limits.disk, old.limits.inodes) != (new.limits.disk, new.limits.inodes),
+        reached=reached,
+        at_start=tuple(field for field in late if not (reached and field == "interfaces")),
+    )
+
+
+def _do(places: Places, old: Container, changed: Changed) -> None:
+    new = changed.container
+    note = volatile_of(places, old.name) / repair.SETTING
+    noted = bool(changed.writes or changed.reached)
+    if noted:
+        note.write_bytes(b"")  # in memory, as what it is about is
+    try:
+        limits.apply(new, changed.writes)
+        if changed.reached:
+            _set_reach(places, new)
+        if changed.disk:
+            _change_disk(places, old, new)
+        else:
+            save(places, new)
+    except BaseException:
+        if noted:
+            _restore(places, old)
+        raise
+    if noted:
+        note.unlink()
+
+
+def _told(old: Container, new: Container) -> dict[str, events.Detail]:
+    """Give what is now different, by name; of what has many parts only that it is."""
+    found: dict[str, events.Detail] = {}
+    for one, other in ((old, new), (old.limits, new.limits)):
+        for field in one.__struct_fields__:
+            value = getattr(other, field)
+            if value != getattr(one, field) and field != "limits":
+                found[field] = value if isinstance(value, events.Detail) else "changed"
+    return found
+
+
+def _differ_in_reach(old: Container, new: Container) -> bool:
+    """Tell whether the interfaces are the same but for what a running container can be given."""
+    if old.interfaces == new.interfaces:
+        return False
+    without = [
+        [msgspec.structs.replace(interface, rate=None, host=None) for interface in one.interfaces]
+        for one in (old, new)
+    ]
+    return without[0] == without[1]
+
+
+def _set_reach(places: Places, container: Container) -> None:
+    if container.interfaces and not places.ordinary:
+        from builder.runtime import network  # slow to import
+
+        network.set_live(places, container)
+
+
+def _change_disk(places: Places, old: Container, new: Container) -> None:
+    """Resize the disk and keep the record; the wish is kept as long as it is not fulfilled."""
+    wish = folder_of(places, old.name) / repair.WISH
+    with durable.disk_errors(places.data):
+        durable.replace(wish, encode(new))
+    try:
+        _resize(places, old, new)
+    except OvenError:
+        wish.unlink()  # it is refused, and nothing was done
+        raise
+    save(places, new)
+    wish.unlink()
+
+
+def _resize(places: Places, old: Container, new: Container) -> None:
+    if old.limits.disk is None and writable.image_of(places, old.name) is not None:
+        return  # its files have moved in before, and only the record did not tell
+    from builder.runtime.storage import image  # most containers have none
+
+    image.resize(places, old, new.limits)

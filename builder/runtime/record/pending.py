@@ -1,0 +1,23 @@
+"""Whether first-boot data waits for a container; most have none, and load nothing that reads it."""
+
+from builder.host.places import Places
+from builder.runtime.record.container import folder_of
+
+PENDING = "first-boot.json"
+WRITTEN = "first-boot.written.json"
+
+
+def waits(places: Places, name: str) -> bool:
+    """Tell whether there is data that the container has not got yet, or not all of it."""
+    folder = folder_of(places, name)
+    return (folder / PENDING).exists() or (folder / WRITTEN).exists()
+
+
+def forget(places: Places, name: str) -> None:
+    """Remove all of it from the host, once the container has what it needs."""
+    file = folder_of(places, name) / WRITTEN
+    if file.exists():
+        from builder.runtime.bundle import first_boot
+
+        first_boot.hide(places, name)
+        file.unlink()

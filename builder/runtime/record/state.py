@@ -1,0 +1,148 @@
+"""State: what is true of a container now, as far as it ends with the boot."""
+
+from typing import Literal
+
+import msgspec
+
+from builder.host.places import Places
+from builder.host.process import pids
+from builder.host.trees import durable
+from builder.model.value import Value, canonical
+from builder.runtime.record.container import Status, folder_of, volatile_of
+
+
+class State(Value, frozen=True, kw_only=True):
+    """What is known of a container that was started; kept as `state.json` while it runs.
+
+    The phases, in order: `starting` is the intent that is written before anything is done, and
+    lasts no longer than the lock is held; `booting` is over when the init is ready, and its
+    `starter` waits for that; `running`, which a late one may be before it is ready, so that it too
+    has a `starter`; `stopping`. `waiting` is the pause before another try to
+    start one that has failed; its `starter` waits.
+    """
+
+    phase: Literal["starting", "booting", "running", "stopping", "waiting"]
+    boot: str
+    """The boot of the host that this was true in."""
+    pid: int = 0
+    """The container's first process, as the host numbers it."""
+    pid_started: int = 0
+    monitor: int = 0
+    """conmon, which keeps the console and waits for the end."""
+    monitor_started: int = 0
+    starter: int = 0
+    """The `oven` that waits, for the container to be ready or for its pause to end."""
+    starter_started: int = 0
+    since: int = 0
+    """Seconds since 1970 when it was started."""
+    ready: bool = False
+    """Whether its init has said that all is up."""
+    frozen: bool = False
+    address: str | None = None
+    """Where it is reached: the first of its addresses."""
+    addresses: tuple[str, ...] = ()
+    """What its networks gave it, in the order of its interfaces, IPv4 before IPv6."""
+    engine: str = ""
+    """The OCI runtime that it was started with: a program of the host."""
+    engine_copy: str = ""
+    """The name of a copy of that, for when the host has it no more."""
+    again: int = 0
+    """How often in a row it was started anew because it had failed."""
+    reboots: int = 0
+    """How often in a row it was started anew because it had rebooted soon after its start."""
+
+
+_READ = msgspec.json.Decoder(State).decode
+
+
+def read(places: Places, name: str) -> State | None:
+    """Give what was last written; None when there is nothing, or nothing of this boot."""
+    try:
+        # Quicker than Path: `oven list` asks of a thousand.
+        path = f"{places.runtime}/containers/{name}/state.json"
+        with open(path, "rb") as file:  # noqa: PTH123
+            state = _READ(file.read())
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    return state if state.boot == pids.boot_id() else None
+
+
+def write(places: Places, name: str, state: State) -> None:
+    """Replace what was written."""
+    durable.replace(volatile_of(places, name) / "state.json", canonical(state))
+
+
+def alive(state: State | None) -> bool:
+    """Tell whether the first process of a container runs."""
+    return state is not None and pids.is_alive(state.pid, state.pid_started)
+
+
+def waited_for(state: State) -> bool:
+    """Tell whether the command that waits for a container to be up, or to try again, lives."""
+    return pids.is_alive(state.starter, state.starter_started)
+
+
+def is_alone(state: State | None) -> bool:
+    """Tell whether a container has begun and is not ready, and nobody waits for that."""
+    if state is None or state.phase not in {"booting", "running"} or state.ready:
+        return False
+    return alive(state) and not waited_for(state)
+
+
+def status(places: Places, name: str) -> Status:
+    """Tell in one word what a container does, whatever has happened to it meanwhile."""
+    return status_of(read(places, name))
+
+
+def status_of(state: State | None) -> Status:
+    """Tell the same of a state that was read."""
+    if state is None:
+        return "stopped"
+    if state.phase == "waiting":
+        return "restarting" if waited_for(state) else "stopped"
+    if state.phase == "starting":
+        return "starting"
+    if not alive(state):
+        return "stopped"
+    if state.frozen:
+        return "frozen"
+    words: dict[str, Status] = {"booting": "starting", "stopping": "stopping"}
+    return words.get(state.phase, "running")
+
+
+class End(Value, frozen=True, kw_only=True):
+    """How a container's first process ended by itself; kept as `end.json` in its folder."""
+
+    code: int
+    """As a shell tells it; 129 is a reboot from inside and 130 a shutdown: the signals by which the
+    kernel ends the first process of a container then (reboot(2)), and 128."""
+    time: int
+    """Seconds since 1970."""
+
+
+def exit_code(places: Places, name: str) -> int | None:
+    """Give how the first process ended, when conmon has seen it end in this boot."""
+    try:
+        text = (volatile_of(places, name) / "exit" / name).read_bytes()
+    except FileNotFoundError:
+        return None
+    return int(text) if text.isdigit() and len(text) <= 3 else None  # bytes: ASCII alone
+
+
+def read_end(places: Places, name: str) -> End | None:
+    """Give how it last ended by itself; None when it has been started or stopped since."""
+    try:
+        data = (folder_of(places, name) / "end.json").read_bytes()
+        return msgspec.json.decode(data, type=End)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def write_end(places: Places, name: str, end: End) -> None:
+    """Keep how it ended."""
+    durable.replace(folder_of(places, name) / "end.json", canonical(end))
+
+
+def forget_end(places: Places, name: str) -> None:
+    """Let it go; whatever happens next is another matter."""
+    (folder_of(places, name) / "end.json").unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What commands left half done, finished or undone by whoever comes next."""

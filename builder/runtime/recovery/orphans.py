@@ -1,0 +1,70 @@
+"""Orphans: containers whose command died in the middle, seen to by whoever merely looks at them."""
+
+import contextlib
+import os
+
+from builder.host.places import Places
+from builder.model.errors import OvenError
+from builder.runtime.record import state
+from builder.runtime.record.container import CHANGE, cgroup_of, folder_of, load
+from builder.runtime.record.state import State
+
+# Who changes a container takes its lock, and repairs all that a dead command has left. Who only
+# looks waits for nobody: where the lock is free, the processes of the container are seen to, for
+# they cannot wait until somebody changes it. All else is left to the next one that does.
+
+
+def seen(places: Places, name: str) -> State | None:
+    """Read a container's state, after what a dead command has left of its processes is mended."""
+    current = state.read(places, name)
+    if current is None or not (_is_orphan(current) or _is_changed(places, name)):
+        return current
+    from builder.runtime.recovery import (
+        repair,  # nearly none needs it, and `oven list` asks of a thousand
+    )
+
+    lock = repair.try_lock(folder_of(places, name))
+    if lock is None:
+        return current  # somebody is at work on it
+    try:
+        # An ordinary user who only looks may not be able to; who changes it will.
+        with contextlib.suppress(OvenError, PermissionError):
+            _mend(places, name)
+    finally:
+        os.close(lock)
+    return state.read(places, name)
+
+
+def adopt(places: Places, name: str) -> None:
+    """See to it that a container that came up is waited for; the caller holds its lock."""
+    current = state.read(places, name)
+    if current is None or not state.is_alone(current):
+        return
+    from builder.runtime.lifecycle import readiness
+
+    state.write(places, name, readiness.followed(places, load(places, name), current))
+
+
+def _mend(places: Places, name: str) -> None:
+    from builder.host.kernel import cgroups
+    from builder.runtime.recovery import repair
+
+    if _is_changed(places, name):
+        from builder.runtime.storage import change
+
+        if change.halts(places, name):
+            cgroups.freeze(cgroup_of(places, name), frozen=False)
+    current = state.read(places, name)
+    if current is not None and current.phase == "starting":
+        repair.clean(places, name, networked=bool(load(places, name).interfaces))
+    else:
+        adopt(places, name)
+
+
+def _is_orphan(current: State) -> bool:
+    return current.phase == "starting" or state.is_alone(current)
+
+
+def _is_changed(places: Places, name: str) -> bool:
+    # Quicker than Path: `oven list` asks of a thousand.
+    return os.path.exists(f"{places.data}/containers/{name}/{CHANGE}")  # noqa: PTH110

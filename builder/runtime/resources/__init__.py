@@ -1,0 +1,1 @@
+"""What containers may take of the host, and what they do take."""

@@ -1,0 +1,1 @@
+"""Where a container's files lie: its layers, its own disk, volumes."""

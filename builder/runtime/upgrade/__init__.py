@@ -1,0 +1,1 @@
+"""A new template under a container that keeps its own changes."""

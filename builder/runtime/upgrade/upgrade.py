@@ -1,0 +1,265 @@
+"""Upgrades: a new template under a container that keeps its own changes, and the way back."""
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from builder.host.kernel import mounts
+from builder.host.places import Places
+from builder.host.trees import durable
+from builder.host.trees.layered import Found
+from builder.host.trees.mounted import overlaid
+from builder.host.trees.treeio import TreeIO
+from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
+from builder.model.progress import Reporter
+from builder.runtime.history import snapshots
+from builder.runtime.lifecycle import control
+from builder.runtime.record import events
+from builder.runtime.record.container import Container, check_name, folder_of, load, rootfs_of
+from builder.runtime.recovery import repair, tasks
+from builder.runtime.recovery.tasks import Task, Trial
+from builder.runtime.storage import change, layers, writable
+from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, Change, Draft
+from builder.runtime.upgrade import health, plan
+from builder.runtime.upgrade.plan import Plan, Take, Trees, Write
+from builder.templates.local import Template, Templates
+
+LARGEST = 1 << 30
+"""Bytes of a template's file that is put over a container's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted of an upgrade."""
+
+    template: Template
+    """Unpacked."""
+    reinstall: bool = False
+    """Whether packages that the container has of its own are installed again."""
+    start: bool = True
+    """Whether it is started to see that it works; else that is left to a person."""
+    timeout: float = control.READY_TIMEOUT
+    """Seconds that it may take until it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an upgrade did."""
+
+    plan: Plan
+    snapshot: str
+    """What it was before."""
+
+
+def foresee(places: Places, name: str, order: Order) -> Plan:
+    """Tell what an upgrade would do; changes nothing, and the container may run."""
+    check_name(name)
+    _refuse_stranger(places, name, order.template)
+    with repair.holding(places, name) as container, writable.opened(places, container) as area:
+        return _plan(places, container, area, order)
+
+
+def upgrade(places: Places, name: str, order: Order, report: Reporter) -> Outcome:
+    """Put a new template under a container, see that it starts, and go back if it does not.
+
+    Raises StageError once all is as before when the container is not healthy.
+    """
+    if load(places, check_name(name)).remove:
+        raise ConflictError(f"container `{name}` is gone once it is stopped (`run --rm`)")
+    foresee(places, name, order)  # what is refused is refused before anything is stopped
+    before = health.before(places, name)
+    with tasks.begun(places, name, runs=before.running):
+        control.stop(places, name)
+        with (
+            repair.holding(places, name) as container,
+            durable.disk_errors(folder_of(places, name)),
+        ):
+            snapshots.refuse_running(places, name)
+            # Nobody removes the template before the record names it.
+            with Templates(places.data).lock():
+                outcome, task = _swap(places, container, order, before)
+            events.record(places, name, "upgraded", template=order.template.name)
+            snapshots.compact(places, name)
+        if order.start:
+            judge(places, name, task, report)
+    return outcome
+
+
+def judge(places: Places, name: str, task: Task, report: Reporter) -> None:
+    """See that a container works on a new template, and go back if it does not."""
+    trial = task.trial
+    assert trial is not None  # or there is nothing to judge
+    try:
+        control.start(places, name, report, timeout=trial.timeout)
+        health.finish_inside(places, name, trial, report)
+        before = health.Before(running=task.runs, failed=frozenset(trial.failed))
+        health.check(places, name, before, timeout=trial.timeout)
+    except OvenError as error:
+        report.say(f"{name} is not healthy; going back to the old template")
+        go_back(places, name, task, trial, report)
+        raise StageError(
+            f"container `{name}` is not healthy on the new template, and is as it was before: "
+            f"{error.problem}",
+            hint=f"`oven snapshot list {name}` shows what it was on the new one",
+            output=error.output if isinstance(error, StageError) else "",
+        ) from error
+    if not task.runs:
+        control.stop(places, name)
+
+
+def go_back(places: Places, name: str, task: Task, trial: Trial, report: Reporter) -> None:
+    """Make a container what it was before it was put on a new template."""
+    back = msgspec.structs.replace(task, trial=msgspec.structs.replace(trial, back=True))
+    tasks.write(places, name, back)
+    # What it writes from now on is not wanted, so that it need not be waited for long.
+    control.stop(places, name, timeout=min(trial.timeout, control.STOP_TIMEOUT))
+    with repair.holding(places, name) as container, durable.disk_errors(folder_of(places, name)):
+        wanted = snapshots.find(places, name, trial.snapshot)
+        snapshots.go_back(places, container, wanted, "rollback")
+        tasks.write(places, name, msgspec.structs.replace(task, trial=None))
+    if task.runs:
+        control.start(places, name, report)
+
+
+def rollback(places: Places, name: str) -> str:
+    """Make a stopped container what it was before its last upgrade; give that snapshot's name."""
+    check_name(name)
+    with repair.holding(places, name) as container, durable.disk_errors(folder_of(places, name)):
+        known = change.snapshots_in(folder_of(places, name))
+        made = [key for key, one in known.items() if one.kind == "upgrade"]
+        if not made:
+            raise NotFoundError(
+                f"container `{name}` has not been upgraded",
+                hint=f"`oven snapshot list {name}` shows what else one can go back to",
+            )
+        snapshots.go_back(places, container, known[made[-1]], "rollback")
+        return made[-1]
+
+
+def _refuse_stranger(places: Places, name: str, template: Template) -> None:
+    """Raise ConflictError for a template of another distribution or machine."""
+    container = load(places, name)
+    known = Templates(places.data).known(container.template)
+    if known is None:
+        raise NotFoundError(f"the template `{container.template_name}` is not there")
+    old, new = known.manifest, template.manifest
+    if (old.distro, old.arch) != (new.distro, new.arch):
+        raise ConflictError(
+            f"`{template.name}` is {new.distro} for {new.arch}, and container `{name}` is "
+            f"{old.distro} for {old.arch}",
+            hint="make a new container of it, and take the data over",
+        )
+
+
+def _plan(places: Places, container: Container, area: Path, order: Order) -> Plan:
+    folders = (area / UPPER, *(area / LAYERS / layer for layer in container.layers))
+    with Trees(folders, rootfs_of(places, container), order.template.rootfs) as trees:
+        return plan.make(trees, reinstall=order.reinstall)
+
+
+def _swap(
+    places: Places, container: Container, order: Order, before: health.Before
+) -> tuple[Outcome, Task]:
+    """Change template and upper layer, in one step that is done whole or not at all."""
+    taken = change.snapshots_in(folder_of(places, container.name))
+    name = snapshots.free_name(taken, "before-upgrade")
+    with change.prepared(places, container) as draft:
+        made = _plan(places, container, draft.area, order)
+        if layers.is_unchanged(draft, container):
+            kept = container.layers
+            moves: layers.Moves = ((UPPER, f"{DRAFTS}/discarded"),)
+        else:
+            fresh = layers.new_name()
+            kept = (fresh, *container.layers)
+            moves = ((UPPER, f"{LAYERS}/{fresh}"),)
+        moves += layers.fresh_upper(draft, draft.area / UPPER)
+        _apply(places, draft, container, made, order.template.rootfs)
+        draft.sync()
+        record = msgspec.structs.replace(
+            container,
+            template=order.template.digest,
+            template_name=order.template.name,
+            layers=kept,
+        )
+        task = Task(runs=before.running, trial=_trial(name, made, order, before))
+        tasks.write(places, container.name, task)
+        put = {name: snapshots.describe(container, kept, "upgrade")}
+        draft.commit(Change(moves=moves, record=record, put=put))
+    return Outcome(made, name), task
+
+
+def _trial(snapshot: str, made: Plan, order: Order, before: health.Before) -> Trial:
+    return Trial(
+        snapshot=snapshot,
+        template=order.template.name,
+        start=order.start,
+        timeout=order.timeout,
+        failed=tuple(sorted(before.failed)),
+        install=made.install,
+        automatic=made.automatic,
+        remove=made.remove,
+        libraries=made.libraries,
+    )
+
+
+def _apply(places: Places, draft: Draft, container: Container, made: Plan, rootfs: Path) -> None:
+    """Do all steps in a new upper layer, through the very view that the container will have."""
+    work = draft.drafts / "work"
+    work.mkdir(mode=0o755)
+    below = (draft.area / LAYERS / layer for layer in container.layers)
+    lowers = (draft.area / UPPER, *below, rootfs)
+    seen = mounts.Overlay(lowers, draft.drafts / UPPER, work, of_user=places.ordinary)
+    with overlaid(seen, places.point) as tree:
+        for step in made.steps:
+            try:
+                if not isinstance(step, Take):
+                    _put(tree, step)
+                elif step.new is None:
+                    tree.remove(step.path)
+                else:
+                    _take(tree, step.path, rootfs)
+            except OSError as error:
+                if durable.disk_error(error) is not None:
+                    raise
+                raise HostError(
+                    f"`/{step.path}` cannot be brought up to date: {(error.strerror or '').lower()}"
+                ) from error
+
+
+def _take(tree: TreeIO, path: str, rootfs: Path) -> None:
+    """Make a path what the template has there."""
+    with TreeIO(rootfs) as template:
+        new = Found(template, path, template.lstat(path))
+        owner = (new.status.st_uid, new.status.st_gid)
+        mode = stat.S_IMODE(new.status.st_mode)
+        _make_room(tree, path, new)
+        if new.is_folder:
+            tree.mkdir(path, mode, owner)
+            tree.chown(path, owner)
+            tree.chmod(path, mode)
+        elif stat.S_ISLNK(new.status.st_mode):
+            tree.symlink(path, new.target())
+            tree.chown(path, owner)
+        elif new.is_file:
+            tree.write_bytes(path, new.read(LARGEST), mode, owner)
+        tree.set_xattrs(path, new.attributes())
+
+
+def _make_room(tree: TreeIO, path: str, new: Found) -> None:
+    """Remove what is of another kind; a folder is never taken away for a file."""
+    try:
+        mode = tree.lstat(path).st_mode
+    except OSError:
+        return
+    if stat.S_IFMT(mode) != stat.S_IFMT(new.status.st_mode) and not stat.S_ISDIR(mode):
+        tree.remove(path)
+
+
+def _put(tree: TreeIO, step: Write) -> None:
+    status = step.like.status
+    owner = (status.st_uid, status.st_gid)
+    if tree.is_dir(step.path.rpartition("/")[0]):
+        tree.write_bytes(step.path, step.data, stat.S_IMODE(status.st_mode), owner)
+        tree.set_xattrs(step.path, step.attributes)

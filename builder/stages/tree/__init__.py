@@ -1,0 +1,1 @@
+"""What a recipe says of the files of its tree besides packages."""
