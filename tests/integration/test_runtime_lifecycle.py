@@ -182,11 +182,11 @@ from builder.runtime.lifecycle import control
 control.start(places, "test", Silent())
 """
 CREATE = """
-from builder.runtime.lifecycle import control
+from builder.runtime.lifecycle import create
 from builder.runtime.record.container import new_container
 import msgspec
 fresh = new_container("test", "sha256:" + "ab" * 32, "tiny")
-control.create(places, msgspec.structs.replace(fresh, init="other"))
+create.create(places, msgspec.structs.replace(fresh, init="other"))
 """
 DESTROY = """
 from builder.runtime.lifecycle import control

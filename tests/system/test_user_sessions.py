@@ -62,7 +62,7 @@ systemd = systemd_of(places)
 if sys.argv[1] == "begin":
     container = new_container("one", "sha256:" + "ab" * 32, "none")
     container = msgspec.structs.replace(container, rootfs="/srv", autostart=Autostart())
-    control.create(places, container)
+    create.create(places, container)
     schedule.write(places, "one", schedule.Schedule(every=3600, keep=2))
     for _ in range(2):
         autostart.hold(places, systemd)
