@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.containers.commands import seen_places
+from builder.cli.session import seen_places
 
 if TYPE_CHECKING:
     from builder.host.checks.machine import Check

@@ -5,7 +5,6 @@ less time so. Whatever is not understood at once, mistakes and `--help` included
 way, and the same functions do the work in both. A test holds that both read the same.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 # Option to the parameter that it sets; a name that ends in `+` may come several times, one that
@@ -82,8 +81,3 @@ def _creation(words: Sequence[str]) -> Callable[[], None] | None:
     from builder.cli.containers import commands
 
     return lambda: commands.create_quickly(name, template, given)
-
-
-def wants_terminal(given: Mapping[str, object]) -> bool:
-    """Tell whether a command gets a terminal: where it was asked for, or we are on one."""
-    return bool(given.get("tty")) or (os.isatty(0) and os.isatty(1))

@@ -21,8 +21,8 @@ from builder.model.toml_text import recipe_text
 from builder.model.trial import Conditions, Failure, Made, Outcome, Trial
 from builder.proof.variations import Plan
 from builder.recipes.load import LoadedRecipe
+from builder.recipes.lock_files import write_lock
 from builder.recipes.request import Order, layers
-from builder.stages.resolve import write_lock
 from builder.stages.tools import Tools
 from builder.store import Store
 

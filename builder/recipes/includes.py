@@ -4,11 +4,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from builder.model.compose import Composite, Piece, Table, compose
+from builder.model.decode import decode_data, parse
 from builder.model.errors import RecipeError, Span
 from builder.model.matrix import Chosen, cells, check_matrix, decided, named
 from builder.model.names import IncludePath, PartOfRecipe, ProfileName
 from builder.model.recipe import Matrix, Recipe
-from builder.model.source import MOST_VALUES, Source, count_values, decode_data, parse
+from builder.model.source import MOST_VALUES, Source, count_values
 from builder.model.value import Value
 from builder.recipes.project import Project, project_of
 from builder.recipes.reading import read_authored

@@ -1,24 +1,14 @@
 """Orders: a recipe, for one architecture, with its lock: all that a build is told."""
 
-import platform
 from dataclasses import dataclass
 
 from builder.distros import MirrorSettings, UnknownPackageError
+from builder.host.sandbox import binfmt
 from builder.model.errors import RecipeError, Span
 from builder.model.lock import Asked, AskedLayer, Lock
 from builder.model.recipe import TARBALL, Arch, Base
 from builder.model.settings import Settings
 from builder.recipes.load import LoadedRecipe
-
-_MACHINES = {
-    "x86_64": Arch.AMD64,
-    "aarch64": Arch.ARM64,
-    "armv7l": Arch.ARMHF,
-    "i686": Arch.I386,
-    "ppc64le": Arch.PPC64EL,
-    "riscv64": Arch.RISCV64,
-    "s390x": Arch.S390X,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +46,10 @@ def base_of(loaded: LoadedRecipe) -> Base:
     )
 
 
-def host_arch() -> Arch:
-    """Give this machine's architecture; raises RecipeError for one that Debian does not have."""
-    machine = platform.machine()
-    try:
-        return _MACHINES[machine]
-    except KeyError as error:
-        raise RecipeError(
-            f"no architecture is known for this machine (`{machine}`)", hint="say --arch"
-        ) from error
-
-
 def choose_arch(loaded: LoadedRecipe, wanted: str | None) -> Arch:
     """Take the wanted architecture, else the host's; it must be one that the recipe names."""
     offered = base_of(loaded).arch
-    arch = wanted or host_arch()
+    arch = wanted or binfmt.host_arch()
     if arch not in offered:
         name = layers(loaded)[0].name
         raise RecipeError(

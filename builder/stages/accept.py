@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from builder.host.kernel.namespaces import current
 from builder.host.places import Places
 from builder.host.programs import program_version
+from builder.host.sandbox.binfmt import host_arch
 from builder.host.trees.treeio import TreeIO
-from builder.recipes.request import host_arch
+from builder.model.errors import StageError
+from builder.model.value import Digest, canonical
 from builder.stages.pack import Packed
 from builder.stages.probe import Probing, probe_stage
 from builder.stages.stage import make
 from builder.stages.tools import Tools
-from builder.templates.exchange import import_built, unpack_template
-from builder.templates.local import Template, Templates
+from builder.store import Store
+from builder.store.damage import checked_blob
+from builder.templates.exchange import link, unpack_template
+from builder.templates.local import ROOTFS, TARBALL, TREE, Tag, Template, Templates
 
 
 def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: bool) -> None:
@@ -65,3 +69,25 @@ def _obstacle(template: Template) -> str | None:
     if template.manifest.arch != host_arch():
         return f"since this machine is not {template.manifest.arch}"
     return None
+
+
+def import_built(packed: Packed, store: Store, templates: Templates) -> Template:
+    """Make a template out of what was packed; `tag` gives it its name once it is found good.
+
+    It is unpacked when it is first wanted: most of what is built is not run where it is built.
+    """
+    digest = Digest(f"sha256:{packed.sha256}")
+    if (known := templates.known(digest)) is not None:
+        return known
+    from builder.formats.tar.unpack import read_manifest, unpack
+
+    blob = checked_blob(store, packed.sha256)
+    if blob is None:
+        raise StageError("the packed template is not in the store", hint="build it again")
+    manifest = read_manifest(blob)
+    with templates.draft() as draft:
+        if link(blob, draft / TARBALL):
+            (draft / TREE).write_bytes(canonical(Tag(packed.tree)))
+        else:
+            unpack(blob, draft / ROOTFS)
+        return templates.add(draft, manifest, digest, None)

@@ -12,14 +12,12 @@ import msgspec
 from builder.host.trees.durable import disk_errors, draft_of
 from builder.host.trees.fold import link_tree
 from builder.host.trees.removal import remove_tree
-from builder.model.errors import HostError, RecipeError, StageError
+from builder.model.errors import HostError, RecipeError
 from builder.model.manifest import MANIFEST_PATH, Manifest
-from builder.model.value import Digest, canonical
-from builder.stages.pack import Packed
+from builder.model.value import canonical
 from builder.store import Store
-from builder.store.damage import checked_blob
 from builder.store.use import lease
-from builder.templates.local import ROOTFS, TARBALL, TREE, Tag, Template, Templates
+from builder.templates.local import ROOTFS, TREE, Tag, Template, Templates
 
 _NO_LINK = {errno.EXDEV, errno.EMLINK}
 
@@ -34,28 +32,6 @@ def import_template(source: Path, templates: Templates, *, name: str | None = No
         unpacked = unpack(source, draft / "rootfs")
         name = name or unpacked.manifest.name
         return templates.add(draft, unpacked.manifest, unpacked.digest, name)
-
-
-def import_built(packed: Packed, store: Store, templates: Templates) -> Template:
-    """Make a template out of what was packed; `tag` gives it its name once it is found good.
-
-    It is unpacked when it is first wanted: most of what is built is not run where it is built.
-    """
-    digest = Digest(f"sha256:{packed.sha256}")
-    if (known := templates.known(digest)) is not None:
-        return known
-    from builder.formats.tar.unpack import read_manifest, unpack
-
-    blob = checked_blob(store, packed.sha256)
-    if blob is None:
-        raise StageError("the packed template is not in the store", hint="build it again")
-    manifest = read_manifest(blob)
-    with templates.draft() as draft:
-        if _link(blob, draft / TARBALL):
-            (draft / TREE).write_bytes(canonical(Tag(packed.tree)))
-        else:
-            unpack(blob, draft / ROOTFS)
-        return templates.add(draft, manifest, digest, None)
 
 
 def unpack_template(template: Template, templates: Templates, store: Store) -> None:
@@ -134,7 +110,7 @@ def _tree_of(template: Template, store: Store) -> Path | None:
     return None
 
 
-def _link(source: Path, target: Path) -> bool:
+def link(source: Path, target: Path) -> bool:
     """Make a hard link; False where that is impossible."""
     try:
         os.link(source, target)

@@ -11,7 +11,8 @@ from builder.model.errors import StageError
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import events, show, state
-from builder.runtime.record.container import Limits, folder_of
+from builder.runtime.record.container import Limits
+from builder.runtime.record.layout import folder_of
 from tests.support.container import INIT, Rig, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 

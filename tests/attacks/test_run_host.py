@@ -13,7 +13,7 @@ from builder.runtime.access.exec import capture
 from builder.runtime.bundle import first_boot
 from builder.runtime.lifecycle import boot, control, create
 from builder.runtime.record import pending
-from builder.runtime.record.container import folder_of, volatile_of
+from builder.runtime.record.layout import folder_of, volatile_of
 from tests.support.container import INIT, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.namespace import folder_of as folder_of_user
 from tests.support.namespace import in_namespace

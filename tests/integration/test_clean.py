@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from builder.distros.debian.clean import FIRST_BOOT, RULES, FirstBoot, Rule
+from builder.distros.debian.clean import RULES
+from builder.distros.identity import matches
 from builder.distros.rpm.clean import RULES as RPM_RULES
+from builder.distros.traces import FIRST_BOOT, FirstBoot, Rule
 from builder.formats.tar import acl
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
-from builder.stages.tree.clean import clean, leaks, matches, refuse_leaks
+from builder.stages.tree.clean import clean, leaks, refuse_leaks
 from tests.support.needs import needs
 from tests.support.odd_trees import ACL
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.distros.identity import forget_identity
 from builder.host.kernel import cgroups
 from builder.model.errors import ConflictError, NotFoundError
 from builder.model.progress import Silent
@@ -16,8 +17,8 @@ from builder.runtime.history import clone, snapshots
 from builder.runtime.lifecycle import control, create
 from builder.runtime.network.addresses import mac_of
 from builder.runtime.record import ids
-from builder.runtime.record.container import Container, all_names, cgroup_of, load
-from builder.stages.tree.clean import forget_identity
+from builder.runtime.record.container import Container, all_names, load
+from builder.runtime.record.layout import cgroup_of
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs

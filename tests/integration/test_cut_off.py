@@ -19,7 +19,8 @@ from builder.model.errors import StageError
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
-from builder.runtime.record.container import Init, cgroup_of, volatile_of
+from builder.runtime.record.container import Init
+from builder.runtime.record.layout import cgroup_of, volatile_of
 from builder.runtime.record.state import State
 from tests.support.container import PREAMBLE, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.needs import needs

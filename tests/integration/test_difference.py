@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.distros.identity import forget_identity
 from builder.model.errors import ConflictError, StageError
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
@@ -17,7 +18,6 @@ from builder.runtime.diff.ignored import is_noise
 from builder.runtime.history import clone, snapshots
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import all_names, load
-from builder.stages.tree.clean import forget_identity
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven

@@ -12,7 +12,8 @@ from builder.model.errors import ConflictError, HostError
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record.container import Container, Limits, all_names, folder_of, load, save
+from builder.runtime.record.container import Container, Limits, all_names, load, save
+from builder.runtime.record.layout import folder_of
 from builder.runtime.storage import image, writable
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.distros.identity import forget_identity
 from builder.model.errors import ConflictError, OvenError
 from builder.model.first_boot import Account, File, FirstBoot, Root
 from builder.model.progress import Silent
@@ -17,7 +18,6 @@ from builder.runtime.history import clone
 from builder.runtime.history.transfer import Packing, export_container
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import load
-from builder.stages.tree.clean import forget_identity
 from tests.integration.test_runtime_lifecycle import START, at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.sandbox.binfmt import program, require_programs_of
+from builder.host.sandbox.binfmt import host_arch, program, require_programs_of
 from builder.model.errors import HostError
 from builder.model.recipe import Arch
-from builder.recipes.request import host_arch
 from tests.support.needs import needs
 from tests.support.oven import Oven
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.distros.identity import forget_identity
 from builder.model.errors import HostError
 from builder.model.progress import Silent
 from builder.model.value import canonical, hex_of
@@ -13,7 +14,6 @@ from builder.runtime.history import clone, schedule, snapshots
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import all_names, load
 from builder.runtime.upgrade import upgrade
-from builder.stages.tree.clean import forget_identity
 from tests.integration.test_upgrade import NEW, order
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs

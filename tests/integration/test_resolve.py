@@ -21,7 +21,8 @@ from builder.model.lock import Asked, AskedLayer, Lock
 from builder.model.progress import Silent
 from builder.model.recipe import Arch
 from builder.model.value import digest_of
-from builder.stages.resolve import LockFiles, lock_for, resolve
+from builder.recipes.lock_files import LockFiles, lock_for
+from builder.stages.resolve import resolve
 from builder.stages.tools import Tools
 from builder.store import Store
 from tests.support.archive import EPOCH, Archive, Fault, Mirror, dead_url, serve

@@ -17,7 +17,8 @@ from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create
 from builder.runtime.lifecycle.on_exit import pause_before
 from builder.runtime.record import events, show, state
-from builder.runtime.record.container import Container, Limits, Restart, folder_of
+from builder.runtime.record.container import Container, Limits, Restart
+from builder.runtime.record.layout import folder_of
 from builder.runtime.record.state import State
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -226,7 +227,7 @@ def test_frozen_processes_do_not_run(rig: Rig) -> None:
 def spent(rig: Rig) -> int:
     """Give the processor time of all processes inside, in ticks, a while from now."""
     from builder.host.kernel import cgroups
-    from builder.runtime.record.container import cgroup_of
+    from builder.runtime.record.layout import cgroup_of
 
     time.sleep(0.2)
     total = 0

@@ -20,7 +20,8 @@ from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create, update
 from builder.runtime.record import show, state
-from builder.runtime.record.container import Limits, all_names, load, volatile_of
+from builder.runtime.record.container import Limits, all_names, load
+from builder.runtime.record.layout import volatile_of
 from tests.integration.test_full_disk import Filler
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree

@@ -19,8 +19,9 @@ from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create, update
 from builder.runtime.lifecycle.run import Order, run_command
-from builder.runtime.record import show
-from builder.runtime.record.container import Container, Limits, cgroup_of, load, volatile_of
+from builder.runtime.record import layout, show
+from builder.runtime.record.container import Container, Limits, load
+from builder.runtime.record.layout import cgroup_of, volatile_of
 from builder.runtime.recovery import repair
 from builder.runtime.resources import usage
 from tests.integration.test_runtime_lifecycle import at_each_step
@@ -134,7 +135,7 @@ def test_what_the_kernel_refuses_changes_nothing(rig: Rig) -> None:
         change(rig, memory=80 * MIB, pids=1 << 60)
     assert caught.value.at is not None
     assert held(rig) == of_record(rig) == before
-    assert not (volatile_of(rig.places, "test") / repair.SETTING).exists()
+    assert not (volatile_of(rig.places, "test") / layout.SETTING).exists()
 
 
 def test_less_memory_than_is_in_use_is_refused(rig: Rig) -> None:
@@ -169,7 +170,7 @@ def test_kill_9_at_any_step_leaves_record_and_kernel_agreeing(rig: Rig) -> None:
         with repair.holding(rig.places, "test"):
             pass  # any command that changes something begins with this
         assert held(rig) == of_record(rig), f"died at step {step}"
-        assert not (volatile_of(rig.places, "test") / repair.SETTING).exists()
+        assert not (volatile_of(rig.places, "test") / layout.SETTING).exists()
         seen.add(of_record(rig))
         if came_through := b"came through" in out:
             break

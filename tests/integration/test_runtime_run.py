@@ -14,7 +14,8 @@ import pytest
 from builder.model.errors import HostError
 from builder.runtime.bundle import lookup
 from builder.runtime.lifecycle.run import Order, run_command
-from builder.runtime.record.container import Limits, cgroup_of
+from builder.runtime.record.container import Limits
+from builder.runtime.record.layout import cgroup_of
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 

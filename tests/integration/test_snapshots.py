@@ -16,7 +16,8 @@ from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.history import schedule, snapshots
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record.container import all_names, cgroup_of, load
+from builder.runtime.record.container import all_names, load
+from builder.runtime.record.layout import cgroup_of
 from builder.runtime.storage import change, layers
 from builder.templates.local import Templates
 from tests.integration.test_runtime_lifecycle import at_each_step

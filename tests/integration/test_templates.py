@@ -28,17 +28,13 @@ from builder.model.errors import (
 from builder.model.manifest import MANIFEST_PATH
 from builder.model.progress import Silent
 from builder.model.value import Digest, canonical, digest_of
+from builder.stages.accept import import_built
 from builder.stages.pack import PACK, Packed, pack_inputs
 from builder.stages.stage import make
 from builder.stages.tools import Tools
 from builder.store import Store
 from builder.store.manifest import read_tree
-from builder.templates.exchange import (
-    export_template,
-    import_built,
-    import_template,
-    unpack_template,
-)
+from builder.templates.exchange import export_template, import_template, unpack_template
 from builder.templates.local import Template, Templates
 from tests.support.needs import needs
 from tests.support.odd_trees import EPOCH, make_odd_tree, manifest

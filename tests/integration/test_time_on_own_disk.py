@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.distros.identity import forget_identity
 from builder.model.errors import HostError
 from builder.model.progress import Silent
 from builder.model.value import canonical, hex_of
@@ -16,7 +17,6 @@ from builder.runtime.history.transfer import Packing, export_container, import_c
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Limits, load
 from builder.runtime.upgrade import upgrade
-from builder.stages.tree.clean import forget_identity
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.integration.test_upgrade import NEW, WORK, order
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree

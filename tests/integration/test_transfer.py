@@ -23,15 +23,8 @@ from builder.runtime.access.exec import capture
 from builder.runtime.history import snapshots
 from builder.runtime.history.transfer import Packing, Parcel, export_container, import_container
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record.container import (
-    Bind,
-    Container,
-    Interface,
-    all_names,
-    cgroup_of,
-    load,
-    save,
-)
+from builder.runtime.record.container import Bind, Container, Interface, all_names, load, save
+from builder.runtime.record.layout import cgroup_of
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs

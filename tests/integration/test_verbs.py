@@ -17,7 +17,7 @@ from builder.model.value import Digest, canonical, hex_of
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
-from builder.runtime.record.container import volatile_of
+from builder.runtime.record.layout import volatile_of
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs

@@ -17,15 +17,8 @@ from builder.host.places import Places
 from builder.host.process import pids
 from builder.model.value import Digest
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record.container import (
-    Container,
-    Init,
-    Limits,
-    all_names,
-    cgroup_of,
-    folder_of,
-    new_container,
-)
+from builder.runtime.record.container import Container, Init, Limits, all_names, new_container
+from builder.runtime.record.layout import cgroup_of, folder_of
 
 PROGRAMS = (
     "cat", "chown", "dash", "dd", "df", "env", "head", "id", "ln", "logger", "ls",

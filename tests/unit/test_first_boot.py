@@ -8,7 +8,8 @@ import pytest
 from builder.cli.containers.options.first_boot import data_of
 from builder.cli.terminal.report import render
 from builder.model.errors import OvenError, RecipeError
-from builder.model.first_boot import check_hash, check_key, read
+from builder.model.first_boot import check_hash, check_key
+from builder.recipes.first_boot import read
 
 BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIDHS0V+eR7OyGqhx8dN9sTUs4dw6PgPIx6ewtRl0Jriu"
 KEY = f"ssh-ed25519 {BLOB} ann@example"

@@ -12,7 +12,7 @@ from builder.model.lock import Asked, AskedLayer, Lock, Package, Release
 from builder.model.progress import Silent
 from builder.model.recipe import Arch
 from builder.model.value import digest_of
-from builder.stages.resolve import (
+from builder.recipes.lock_files import (
     FRESH,
     LockFiles,
     committed_lock,

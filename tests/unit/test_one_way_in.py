@@ -40,6 +40,11 @@ VOLUMES = "volumes as folders that are moved whole, and folders that the person 
 HELD = "a descriptor that was opened by the audited module, by the caller or for a lock"
 
 OTHERWISE: dict[str, tuple[str, str]] = {
+    "stages/accept.py": (".write_bytes", STORE),
+    "runtime/record/locks.py": (".stat os.open", RECORDS),
+    "runtime/reconcile.py": (".exists .read_bytes .unlink", RECORDS),
+    "recipes/lock_files.py": (".exists .read_bytes .stat .unlink os.utime", NAMED),
+    "recipes/first_boot.py": (".read_bytes", NAMED),
     "runtime/bundle/accounts.py": (".lstat .write_bytes", "its `_tree`, which is a TreeIO"),
     "runtime/diff/as_overlay.py": (
         ".chmod .exists .hardlink_to .mkdir .open .symlink_to .write_bytes",
@@ -75,10 +80,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         ".exists .read_bytes .read_text .stat .unlink .write_text os.listdir",
         RECORDS,
     ),
-    "runtime/recovery/repair.py": (
-        ".exists .is_dir .stat os.listdir os.open os.path.exists",
-        RECORDS,
-    ),
+    "runtime/recovery/repair.py": (".exists .is_dir os.listdir os.path.exists", RECORDS),
     "runtime/storage/layers.py": (
         (
             ".chmod .lstat .mkdir os.chown os.getxattr os.link os.listdir os.listxattr "
@@ -104,7 +106,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/bundle/rootfs.py": (".mkdir .read_bytes", f"{RUNS}; {RECORDS}"),
     "runtime/lifecycle/run.py": (".exists .mkdir .open .write_bytes os.mkfifo os.open", RUNS),
     "runtime/history/schedule.py": (".exists .read_bytes .unlink", RECORDS),
-    "runtime/lifecycle/update.py": (".exists .read_bytes .unlink .write_bytes", RECORDS),
+    "runtime/lifecycle/update.py": (".unlink .write_bytes", RECORDS),
     "runtime/record/show.py": (".is_dir open os.listdir", RECORDS),
     "runtime/history/snapshots.py": (".is_dir", LAYERS),
     "runtime/record/state.py": (".read_bytes .unlink open", RECORDS),
@@ -133,7 +135,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "recipes/outdated.py": (".exists", NAMED),
     "recipes/includes.py": (".resolve", NAMED),
     "recipes/reading.py": (".exists .is_dir .is_file .open open", NAMED),
-    "stages/resolve.py": (".exists .read_bytes .resolve .stat .unlink os.utime", NAMED),
+    "stages/resolve.py": (".resolve", NAMED),
     "stages/tree/scripts.py": (".chmod .mkdir shutil.copyfile", MADE),
     "templates/exchange.py": (
         (

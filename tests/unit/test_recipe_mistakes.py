@@ -8,9 +8,10 @@ import pytest
 from builder.cli.terminal.report import render
 from builder.distros import SUITES
 from builder.model import rules
+from builder.model.decode import decode, decode_source
 from builder.model.errors import RecipeError
 from builder.model.recipe import Arch, Recipe
-from builder.model.source import decode, decode_source, source_of
+from builder.model.source import source_of
 
 GOOD = """\
 [template]

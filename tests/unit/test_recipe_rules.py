@@ -6,9 +6,10 @@ import pytest
 
 from builder.distros import SUITES
 from builder.model import rules
+from builder.model.decode import decode_source
 from builder.model.errors import RecipeError
 from builder.model.recipe import Recipe
-from builder.model.source import decode_source, source_of
+from builder.model.source import source_of
 from tests.unit.test_recipe_mistakes import GOOD, cases, complaint, read
 
 BROKEN = cases(

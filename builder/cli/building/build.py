@@ -231,7 +231,7 @@ def _moved_on(
 
     The mirror that was asked first comes last from now on: if it still has that index, it is stale.
     """
-    from builder.stages.resolve import forget
+    from builder.recipes.lock_files import forget
 
     if options.locked or not forget(order.lock, planned.files):
         raise error
@@ -241,7 +241,7 @@ def _moved_on(
 
 def _check_machine(arch: "Arch") -> None:
     """Refuse an architecture whose programs cannot run here: now, not after all is downloaded."""
-    from builder.recipes.request import host_arch
+    from builder.host.sandbox.binfmt import host_arch
 
     if arch is not host_arch():
         from builder.host.sandbox.binfmt import require_programs_of
@@ -265,8 +265,8 @@ def _trim(work: "Workplace") -> None:
 
 def _order(planned: "Planned", options: Options) -> "Order":
     """Add the lock to what was asked for."""
+    from builder.recipes.lock_files import committed_lock, lock_for
     from builder.recipes.request import Order
-    from builder.stages.resolve import committed_lock, lock_for
 
     asked, files = planned.asked, planned.files
     if options.locked:

@@ -66,7 +66,7 @@ def lock(
 
 
 def _check(planned: "Planned", path: Path) -> dict[str, object]:
-    from builder.stages.resolve import committed_lock
+    from builder.recipes.lock_files import committed_lock
 
     committed_lock(planned.asked, dataclasses.replace(planned.files, committed=path))
     planned.tools.report.say(f"{path}: fits the recipe")
@@ -89,7 +89,7 @@ def _lock(planned: "Planned", path: Path, *, update: bool) -> "tuple[bool, Chang
     from builder.cli.building.changes import summary, table
     from builder.distros.versions import order_of
     from builder.model.changes import changes as compare
-    from builder.stages.resolve import read_lock, stale_keys, write_lock
+    from builder.recipes.lock_files import read_lock, stale_keys, write_lock
 
     if not path.parent.is_dir():
         raise RecipeError(f"there is no folder `{path.parent}`")

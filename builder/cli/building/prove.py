@@ -49,9 +49,9 @@ def prove(
     from builder.proof.prove import compare
     from builder.proof.trial import both
     from builder.proof.variations import plan_conditions
+    from builder.recipes.lock_files import lock_for
     from builder.recipes.request import Order
     from builder.stages.fetch import fetch
-    from builder.stages.resolve import lock_for
 
     cells = chosen_cells(name, profiles, only)
     if len(cells) > 1:

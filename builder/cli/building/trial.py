@@ -16,8 +16,8 @@ from builder.model.progress import Silent
 from builder.model.trial import Failure, Made, Outcome, Trial
 from builder.model.value import Value
 from builder.recipes.load import load_file
+from builder.recipes.lock_files import read_lock
 from builder.recipes.request import Order, asked_for
-from builder.stages.resolve import read_lock
 from builder.stages.tarball import tarball_sources
 from builder.stages.tools import Tools
 from builder.store import Store

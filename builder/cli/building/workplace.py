@@ -14,6 +14,7 @@ from builder.host.programs import on_host
 from builder.model.lock import Asked, Lock
 from builder.model.settings import Settings
 from builder.recipes.load import LoadedRecipe, load, load_settings
+from builder.recipes.lock_files import LockFiles, lock_path
 from builder.recipes.request import (
     asked_for,
     base_of,
@@ -22,7 +23,7 @@ from builder.recipes.request import (
     located,
     mirror_settings,
 )
-from builder.stages.resolve import LockFiles, lock_path, resolve
+from builder.stages.resolve import resolve
 from builder.stages.tarball import lock_tarball, tarball_sources
 from builder.stages.tools import Tools
 from builder.store import Store

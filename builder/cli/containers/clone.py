@@ -2,7 +2,7 @@
 
 import click
 
-from builder.cli.containers.commands import places_of
+from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 
 
@@ -23,10 +23,10 @@ def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -
 
     It has a machine-id, an address, ssh host keys and a name of its own.
     """
+    from builder.distros.identity import forget_identity
     from builder.model.network import parse_ports
     from builder.runtime.history import clone as cloning
     from builder.runtime.record.container import load
-    from builder.stages.tree.clean import forget_identity
 
     places = places_of(name)
     ports = tuple(port for text in publish for port in parse_ports(text))

@@ -1,10 +1,11 @@
 """What scripts call in loops, for both ways in: the usual one and the quick one."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
-from builder.cli.quick import wants_terminal
+from builder.cli import session
 from builder.host.places import Places
 from builder.model.errors import OvenError
 from builder.runtime.record.container import all_names
@@ -22,7 +23,7 @@ def run_one(template: str, command: tuple[str, ...], given: Mapping[str, object]
     def work() -> int:
         from builder.runtime.lifecycle.run import Order, run_command
 
-        places = places_of()
+        places = session.places_of()
         unpack(places, template)
         container = described(places, template, "", given)
         code = run_command(places, container, Order(argv=command, **_manner(given)))
@@ -41,14 +42,14 @@ def exec_one(name: str, command: tuple[str, ...], given: Mapping[str, object]) -
     def work() -> int:
         from builder.runtime.access.exec import Call, exec_command
 
-        return exec_command(places_of(name), name, Call(argv=command, **_manner(given)))
+        return exec_command(session.places_of(name), name, Call(argv=command, **_manner(given)))
 
     return passing_status(work)
 
 
 def create_quickly(name: str, template: str, given: Mapping[str, object]) -> None:
     """Make a container and print its name."""
-    create_one(places_of(name), template, name, given)
+    create_one(session.places_of(name), template, name, given)
     sys.stdout.write(f"{name}\n")
 
 
@@ -80,30 +81,10 @@ def create_one(
         container = msgspec.structs.replace(container, remove=remove)
         made = create(places, container, extras)
     if made.autostart is not None:
-        from builder.cli.containers.lifecycle import settle_autostart
+        from builder.cli.containers.autostart import settle_autostart
 
         settle_autostart(places)
     return made
-
-
-def places_of(name: str = "") -> Places:
-    """Find where the user's containers are, able to work on them, above all on that one."""
-    places = seen_places()
-    if places.ordinary:
-        from builder.runtime.record import rootless
-
-        rootless.enter(places, name)
-    return places
-
-
-def seen_places() -> Places:
-    """Find where the user's containers are, able to see what they use."""
-    places = Places.of_user()
-    if places.ordinary:
-        from builder.host.kernel import sessions
-
-        sessions.enter()
-    return places
 
 
 def passing_status(work: Callable[[], int]) -> int:
@@ -194,3 +175,8 @@ def _free_name(places: Places, wanted: str) -> str:
     if plain not in taken:
         return plain
     return next(name for number in range(2, 1 << 20) if (name := f"{plain}-{number}") not in taken)
+
+
+def wants_terminal(given: Mapping[str, object]) -> bool:
+    """Tell whether a command gets a terminal: where it was asked for, or we are on one."""
+    return bool(given.get("tty")) or (os.isatty(0) and os.isatty(1))

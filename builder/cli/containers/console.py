@@ -4,7 +4,7 @@ import os
 
 import click
 
-from builder.cli.containers.commands import places_of
+from builder.cli.session import places_of
 
 
 @click.command()

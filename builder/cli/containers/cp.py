@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.containers.commands import places_of
+from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.containers.commands import places_of
+from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
 from builder.model.errors import NotFoundError

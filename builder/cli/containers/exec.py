@@ -2,7 +2,8 @@
 
 import click
 
-from builder.cli.containers.commands import exec_one, passing_status, places_of
+from builder.cli.containers.commands import exec_one, passing_status
+from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.containers.commands import places_of
+from builder.cli.containers import autostart
+from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
 from builder.model.errors import RecipeError
@@ -119,7 +120,7 @@ def destroy(names: tuple[str, ...], force: bool) -> int:  # noqa: FBT001  # clic
         control.destroy(places, name, force=force)
         click.echo(name)
         if with_host:
-            settle_autostart(places)
+            autostart.settle_autostart(places)
         if with_schedule:
             settle_schedule(places)
 
@@ -184,15 +185,6 @@ def _begin_and_tell(places: Places, name: str, begin: "Callable[[Reporter], Stat
         from builder.runtime.record.container import load
 
         tell_notices(places, load(places, name))
-
-
-def settle_autostart(places: Places) -> None:
-    """Write or remove the unit that starts containers with the host, and tell of it."""
-    from builder.host.units import systemd_of
-    from builder.runtime.lifecycle import autostart
-
-    if told := autostart.settle(places, systemd_of(places)):
-        click.echo(told, err=True)
 
 
 def settle_schedule(places: Places) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from builder.cli.containers.commands import places_of
+from builder.cli.session import places_of
 from builder.cli.terminal.moments import SINCE
 from builder.cli.terminal.verbose import verbose
 

@@ -2,8 +2,9 @@
 
 import click
 
-from builder.cli.containers.commands import create_one, places_of, run_one
+from builder.cli.containers.commands import create_one, run_one
 from builder.cli.containers.options import container_options, first_boot, with_options
+from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 from builder.model.errors import StageError
 

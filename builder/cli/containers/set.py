@@ -2,8 +2,8 @@
 
 import click
 
-from builder.cli.containers.commands import places_of
 from builder.cli.containers.options import container_options, describe
+from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 from builder.model.errors import RecipeError
 
@@ -21,7 +21,7 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
     if all(value in (None, ()) for value in options.values()):
         raise RecipeError("nothing to change", hint="`oven set --help` lists what can be")
     from builder.runtime.lifecycle.update import change
-    from builder.runtime.record.container import folder_of
+    from builder.runtime.record.layout import RECORD, folder_of
 
     places = places_of(name)
     changed = change(places, name, lambda container: describe(container, options), dry=dry_run)
@@ -33,11 +33,11 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
         if changed.disk:
             click.echo(f"{folder_of(places, name) / 'disk.img'}\t{changed.container.limits.disk}")
         if changed.fields:
-            record = folder_of(places, name) / "container.json"
+            record = folder_of(places, name) / RECORD
             click.echo(f"{record}\t{', '.join(changed.fields)}")
         return
     if "autostart" in changed.fields:
-        from builder.cli.containers.lifecycle import settle_autostart
+        from builder.cli.containers.autostart import settle_autostart
 
         settle_autostart(places)
     if changed.at_start:

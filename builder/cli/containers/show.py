@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.containers.commands import seen_places
+from builder.cli.session import seen_places
 from builder.host.places import Places
 from builder.model.errors import RecipeError
 
@@ -55,7 +55,7 @@ def list_(as_json: bool, quiet: bool, running: bool, pattern: str | None) -> Non
 def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     """Show one container: what it is, and what it uses of what it may."""
     from builder.runtime.record import show as containers
-    from builder.runtime.record.container import folder_of
+    from builder.runtime.record.layout import RECORD, folder_of
 
     places = seen_places()
     row = containers.row(places, name)
@@ -64,7 +64,7 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     elif as_json:
         _print_json(_fields(row))
     else:
-        record = folder_of(places, name) / "container.json"
+        record = folder_of(places, name) / RECORD
         problem = f"{record} cannot be read: {row.problem}"
         _print_lines([("name", name), ("status", "damaged"), ("problem", problem)])
 

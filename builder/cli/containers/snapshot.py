@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.containers.commands import places_of
 from builder.cli.containers.lifecycle import settle_schedule
+from builder.cli.session import places_of
 from builder.cli.terminal.durations import read_duration
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.containers.commands import seen_places
+from builder.cli.session import seen_places
 from builder.cli.terminal.sizes import binary
 from builder.host.kernel.namespaces import require_root
 from builder.host.places import Places

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli.containers.commands import places_of
+from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 
 

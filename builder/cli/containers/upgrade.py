@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.containers.commands import places_of
 from builder.cli.containers.diff import printable
 from builder.cli.containers.snapshot import stopped
+from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
 

@@ -5,8 +5,8 @@ import json
 import click
 import msgspec
 
-from builder.cli.containers.commands import places_of
 from builder.cli.containers.show import AS_JSON
+from builder.cli.session import places_of
 from builder.host.places import Places
 
 

@@ -1,6 +1,6 @@
 """What an RPM tree must not carry into a template beyond what Debian's must not."""
 
-from builder.distros.debian.clean import Rule
+from builder.distros.traces import Rule
 
 RULES: tuple[Rule, ...] = (
     # Two containers must not share them.

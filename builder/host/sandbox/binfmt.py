@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.host.programs import CLEAN_ENVIRONMENT, Command, announce
-from builder.model.errors import HostError
+from builder.model.errors import HostError, RecipeError
 from builder.model.recipe import Arch
 
 # Which program runs a foreign file is told to the kernel through binfmt_misc. Since Linux 6.7 every
@@ -199,3 +199,25 @@ def _entry(arch: Arch) -> str:
     raise HostError(
         f"this machine cannot run the programs of `{arch}`", hint=f"apt-get install {PACKAGE}"
     )
+
+
+_BY_MACHINE = {
+    "x86_64": Arch.AMD64,
+    "aarch64": Arch.ARM64,
+    "armv7l": Arch.ARMHF,
+    "i686": Arch.I386,
+    "ppc64le": Arch.PPC64EL,
+    "riscv64": Arch.RISCV64,
+    "s390x": Arch.S390X,
+}
+
+
+def host_arch() -> Arch:
+    """Give this machine's architecture; raises RecipeError for one that Debian does not have."""
+    machine = platform.machine()
+    try:
+        return _BY_MACHINE[machine]
+    except KeyError as error:
+        raise RecipeError(
+            f"no architecture is known for this machine (`{machine}`)", hint="say --arch"
+        ) from error

@@ -4,7 +4,8 @@ from builder.host.places import Places
 from builder.host.process import console
 from builder.model.errors import ConflictError, HostError
 from builder.runtime.record import state
-from builder.runtime.record.container import check_name, load, volatile_of
+from builder.runtime.record.container import check_name, load
+from builder.runtime.record.layout import volatile_of
 from builder.runtime.recovery import orphans
 
 

@@ -13,7 +13,8 @@ from builder.host.process.guard import Guard, Settings
 from builder.model.errors import ConflictError, HostError, OvenError
 from builder.runtime.bundle import lookup, oci_runtime, rootfs, spec
 from builder.runtime.record import state
-from builder.runtime.record.container import check_name, load, volatile_of
+from builder.runtime.record.container import check_name, load
+from builder.runtime.record.layout import volatile_of
 from builder.runtime.record.state import State
 from builder.runtime.recovery import orphans, repair
 

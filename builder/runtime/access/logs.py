@@ -8,7 +8,8 @@ import msgspec
 
 from builder.host.kernel import inotify
 from builder.host.places import Places
-from builder.runtime.record.container import folder_of, load
+from builder.runtime.record.container import load
+from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import orphans
 
 

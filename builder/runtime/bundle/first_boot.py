@@ -16,7 +16,8 @@ from builder.model.errors import HostError, RecipeError
 from builder.model.first_boot import FirstBoot, Root
 from builder.model.value import canonical
 from builder.runtime.bundle.accounts import Accounts
-from builder.runtime.record.container import Container, folder_of, volatile_of
+from builder.runtime.record.container import Container
+from builder.runtime.record.layout import folder_of, volatile_of
 from builder.runtime.record.pending import PENDING, WRITTEN
 
 # It waits in the container's folder as `first-boot.json`, which only root can read. Just before the

@@ -13,7 +13,8 @@ from builder.host.programs import PROMPT, Command, find_program, missing_program
 from builder.host.trees import durable
 from builder.model.errors import HostError
 from builder.runtime.record import state
-from builder.runtime.record.container import all_names, volatile_of
+from builder.runtime.record.container import all_names
+from builder.runtime.record.layout import volatile_of
 from builder.runtime.record.state import State
 
 _CRUN_FLOOR = (1, 25)

@@ -14,7 +14,8 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.model.value import hex_of
 from builder.runtime.bundle import lookup
-from builder.runtime.record.container import IDS, Container, cgroup_of, folder_of, rootfs_of
+from builder.runtime.record.container import IDS, Container, rootfs_of
+from builder.runtime.record.layout import cgroup_of, folder_of
 from builder.runtime.storage import writable
 
 # All of this happens in a process that is about to become conmon or the OCI runtime. Every room

@@ -18,18 +18,11 @@ from builder.runtime.bundle import first_boot
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
-from builder.runtime.record.container import (
-    CHANGE,
-    Container,
-    cgroup_of,
-    check_name,
-    encode,
-    folder_of,
-    rootfs_of,
-)
+from builder.runtime.record.container import Container, check_name, encode, rootfs_of
+from builder.runtime.record.layout import CHANGE, RECORD, cgroup_of, folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.storage import change, layers, writable
-from builder.runtime.storage.change import LAYERS, RECORD, UPPER, Change
+from builder.runtime.storage.change import LAYERS, UPPER, Change
 
 Forget = Callable[[TreeIO], None]
 """Takes from a tree what two containers must not share."""

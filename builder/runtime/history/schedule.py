@@ -13,7 +13,9 @@ from builder.host.units import Systemd
 from builder.model.errors import HostError, NotFoundError, OvenError
 from builder.model.value import Value, canonical
 from builder.runtime.history import snapshots
-from builder.runtime.record.container import all_names, check_name, folder_of, load
+from builder.runtime.record import layout
+from builder.runtime.record.container import all_names, check_name, load
+from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair
 
 SHORTEST = 300
@@ -43,7 +45,6 @@ Unit={name}.service
 WantedBy=timers.target
 """
 
-_FILE = "schedule.json"
 _BEGIN = "auto"
 
 
@@ -59,7 +60,7 @@ class Schedule(Value, frozen=True, kw_only=True):
 
 def read(places: Places, name: str) -> Schedule | None:
     """Give a container's schedule; None when it has none."""
-    path = folder_of(places, name) / _FILE
+    path = folder_of(places, name) / layout.SCHEDULE
     try:
         return msgspec.json.decode(path.read_bytes(), type=Schedule)
     except FileNotFoundError:
@@ -72,13 +73,13 @@ def read(places: Places, name: str) -> Schedule | None:
 
 def is_set(places: Places, name: str) -> bool:
     """Tell whether a container has a schedule, readable or not."""
-    return (folder_of(places, name) / _FILE).exists()
+    return (folder_of(places, name) / layout.SCHEDULE).exists()
 
 
 def write(places: Places, name: str, schedule: Schedule | None) -> None:
     """Give a container a schedule, or take it away."""
     check_name(name)
-    path = folder_of(places, name) / _FILE
+    path = folder_of(places, name) / layout.SCHEDULE
     with repair.holding(places, name), durable.disk_errors(path):
         if schedule is None:
             path.unlink(missing_ok=True)

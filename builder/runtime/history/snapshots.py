@@ -10,14 +10,8 @@ from builder.host.places import Places
 from builder.host.trees import durable
 from builder.model.errors import ConflictError, NotFoundError
 from builder.runtime.record import events, state
-from builder.runtime.record.container import (
-    Container,
-    cgroup_of,
-    check_name,
-    folder_of,
-    load,
-    rootfs_of,
-)
+from builder.runtime.record.container import Container, check_name, load, rootfs_of
+from builder.runtime.record.layout import cgroup_of, folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.storage import change, layers
 from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, Change, Draft, Kind, Snapshot

@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from builder import __version__
+from builder.distros.identity import forget_identity
 from builder.formats.container import Reader, writing
 from builder.formats.tar.unpack import unpack
 from builder.host.kernel import cgroups
@@ -23,20 +24,12 @@ from builder.model.value import Digest, Value, canonical
 from builder.runtime.history.clone import drop_name, merged
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
-from builder.runtime.record.container import (
-    NAME,
-    Container,
-    all_names,
-    cgroup_of,
-    check_name,
-    folder_of,
-    load,
-)
+from builder.runtime.record.container import NAME, Container, all_names, check_name, load
+from builder.runtime.record.layout import SNAPSHOTS, cgroup_of, folder_of
 from builder.runtime.record.pending import PENDING
 from builder.runtime.recovery import repair
 from builder.runtime.storage import change, layers
-from builder.runtime.storage.change import DRAFTS, LAYERS, SNAPSHOTS, UPPER, Snapshot
-from builder.stages.tree.clean import forget_identity
+from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, Snapshot
 from builder.store import Store
 from builder.templates.exchange import export_template, unpack_template
 from builder.templates.local import ROOTFS, Templates

@@ -17,7 +17,8 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.runtime.bundle import oci_runtime, rootfs, spec
 from builder.runtime.record import inits, pending, state
-from builder.runtime.record.container import Container, cgroup_of, folder_of, save, volatile_of
+from builder.runtime.record.container import Container, save
+from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
 from builder.runtime.record.state import State
 from builder.runtime.resources import limits
 

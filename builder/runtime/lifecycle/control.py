@@ -15,7 +15,8 @@ from builder.model.progress import Reporter
 from builder.runtime.bundle import rootfs
 from builder.runtime.lifecycle import boot, create, readiness, shutdown
 from builder.runtime.record import events, ids, pending, state
-from builder.runtime.record.container import Container, cgroup_of, check_name, load, save
+from builder.runtime.record.container import Container, check_name, load, save
+from builder.runtime.record.layout import cgroup_of
 from builder.runtime.record.state import State
 from builder.runtime.recovery import repair, tasks
 from builder.runtime.resources import limits

@@ -13,8 +13,9 @@ from builder.host.trees import durable
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import ConflictError, HostError, NotFoundError
 from builder.runtime.lifecycle import allowed
-from builder.runtime.record import events, ids
-from builder.runtime.record.container import Container, check_name, encode, folder_of, rootfs_of
+from builder.runtime.record import events, ids, layout, locks
+from builder.runtime.record.container import Container, check_name, encode, rootfs_of
+from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.resources import limits
 from builder.runtime.storage import volumes, writable
@@ -55,7 +56,7 @@ def make(
             _fill(draft, container)
             for name, data in extras.items():
                 durable.replace(draft / name, data)
-            durable.replace(draft / "container.json", encode(container))
+            durable.replace(draft / layout.RECORD, encode(container))
             draft.rename(target)
         durable.Disk().sync(containers)
     return container
@@ -82,9 +83,9 @@ def make_filled(
             )
             draft = containers / f"new.{container.name}.{os.urandom(4).hex()}"
             _fill(draft, container)
-            durable.replace(draft / "container.json", encode(container))
+            durable.replace(draft / layout.RECORD, encode(container))
             # Filling may take long, and nobody else has to wait meanwhile.
-            lock = repair.try_lock(draft)
+            lock = locks.try_lock(draft)
         try:
             drafted = msgspec.structs.replace(container, name=draft.name)
             with writable.opened(places, drafted) as area:
@@ -120,8 +121,8 @@ def make_ephemeral(places: Places, container: Container) -> tuple[Container, int
         with _whole(folder):
             _fill(folder, container)
             # Not synced: after a crash of the host it is swept anyway.
-            (folder / "container.json").write_bytes(encode(container))
-        lock = repair.try_lock(folder)
+            (folder / layout.RECORD).write_bytes(encode(container))
+        lock = locks.try_lock(folder)
     if lock is None:
         raise HostError(f"`{folder}` is locked by another program")
     return container, lock

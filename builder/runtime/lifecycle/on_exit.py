@@ -12,8 +12,9 @@ from builder.host.process import pids
 from builder.model.errors import NotFoundError, OvenError
 from builder.runtime.bundle import rootfs
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record import events, state
-from builder.runtime.record.container import Container, folder_of, load, volatile_of
+from builder.runtime.record import events, locks, state
+from builder.runtime.record.container import Container, load
+from builder.runtime.record.layout import folder_of, volatile_of
 from builder.runtime.record.state import End, State
 from builder.runtime.recovery import repair
 from builder.runtime.resources import usage
@@ -47,7 +48,7 @@ def main() -> None:
         return
     try:
         rootfs.leave(places)  # first: what it covers shows which cgroups are a user's
-        with repair.locked(places, name):
+        with locks.locked(places, name):
             waiting = handle(places, name)
             if waiting is None:
                 os._exit(0)

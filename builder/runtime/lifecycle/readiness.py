@@ -13,7 +13,8 @@ from builder.host.programs import aside
 from builder.model.errors import OvenError
 from builder.runtime.lifecycle import arrival
 from builder.runtime.record import events, pending, state
-from builder.runtime.record.container import Container, volatile_of
+from builder.runtime.record.container import Container
+from builder.runtime.record.layout import volatile_of
 from builder.runtime.record.state import State
 from builder.runtime.recovery import repair
 

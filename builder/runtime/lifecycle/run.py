@@ -18,7 +18,8 @@ from builder.model.errors import HostError
 from builder.runtime.bundle import lookup, oci_runtime, rootfs, spec
 from builder.runtime.lifecycle import allowed, create
 from builder.runtime.record import ids
-from builder.runtime.record.container import Container, cgroup_of, folder_of, volatile_of
+from builder.runtime.record.container import Container
+from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
 from builder.runtime.recovery import repair
 from builder.runtime.resources import limits
 

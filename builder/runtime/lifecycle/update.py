@@ -1,6 +1,5 @@
 """Changing a container that exists: its record, and at once what of it the kernel holds."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,19 +8,14 @@ import msgspec
 from builder.host.places import Places
 from builder.host.trees import durable
 from builder.model.errors import OvenError
+from builder.runtime import reconcile
 from builder.runtime.lifecycle import allowed
-from builder.runtime.record import events, state
-from builder.runtime.record.container import (
-    Container,
-    check_name,
-    encode,
-    folder_of,
-    save,
-    volatile_of,
-)
+from builder.runtime.record import events, layout, state
+from builder.runtime.record.container import Container, check_name, encode, save
+from builder.runtime.record.layout import folder_of, volatile_of
 from builder.runtime.recovery import repair
 from builder.runtime.resources import limits
-from builder.runtime.storage import volumes, writable
+from builder.runtime.storage import volumes
 
 _AT_START = ("hostname", "interfaces", "ports", "binds", "init")
 """Parts of a record that a running container takes no notice of."""
@@ -69,36 +63,6 @@ def change(
     return changed
 
 
-def settled(places: Places, container: Container) -> Container:
-    """Make record, disk and kernel agree after a change that was cut off; give the record.
-
-    A disk is brought to the size that was wanted, since it cannot always go back; what cannot be
-    done any more is given up. The kernel then gets what the record says.
-    """
-    wish = folder_of(places, container.name) / repair.WISH
-    if wish.exists():
-        with contextlib.suppress(OvenError, msgspec.MsgspecError):
-            wanted = msgspec.json.decode(wish.read_bytes(), type=Container)
-            _resize(places, container, wanted)
-            save(places, wanted)
-            container = wanted
-        wish.unlink()
-    if state.alive(state.read(places, container.name)):
-        _restore(places, container)
-    return container
-
-
-def _restore(places: Places, container: Container) -> None:
-    """Give the kernel what the record says.
-
-    What cannot be given now, as less memory than is in use, is left to the next command.
-    """
-    with contextlib.suppress(OvenError):
-        limits.apply(container, limits.changes(places, container))
-        _set_reach(places, container)
-        (volatile_of(places, container.name) / repair.SETTING).unlink(missing_ok=True)
-
-
 def _compare(places: Places, old: Container, new: Container) -> Changed:
     running = state.alive(state.read(places, old.name))
     fields = tuple(
@@ -118,21 +82,21 @@ def _compare(places: Places, old: Container, new: Container) -> Changed:
 
 def _do(places: Places, old: Container, changed: Changed) -> None:
     new = changed.container
-    note = volatile_of(places, old.name) / repair.SETTING
+    note = volatile_of(places, old.name) / layout.SETTING
     noted = bool(changed.writes or changed.reached)
     if noted:
         note.write_bytes(b"")  # in memory, as what it is about is
     try:
         limits.apply(new, changed.writes)
         if changed.reached:
-            _set_reach(places, new)
+            reconcile.set_reach(places, new)
         if changed.disk:
             _change_disk(places, old, new)
         else:
             save(places, new)
     except BaseException:
         if noted:
-            _restore(places, old)
+            reconcile.restore(places, old)
         raise
     if noted:
         note.unlink()
@@ -160,30 +124,15 @@ def _differ_in_reach(old: Container, new: Container) -> bool:
     return without[0] == without[1]
 
 
-def _set_reach(places: Places, container: Container) -> None:
-    if container.interfaces and not places.ordinary:
-        from builder.runtime import network  # slow to import
-
-        network.set_live(places, container)
-
-
 def _change_disk(places: Places, old: Container, new: Container) -> None:
     """Resize the disk and keep the record; the wish is kept as long as it is not fulfilled."""
-    wish = folder_of(places, old.name) / repair.WISH
+    wish = folder_of(places, old.name) / layout.WISH
     with durable.disk_errors(places.data):
         durable.replace(wish, encode(new))
     try:
-        _resize(places, old, new)
+        reconcile.resize(places, old, new)
     except OvenError:
         wish.unlink()  # it is refused, and nothing was done
         raise
     save(places, new)
     wish.unlink()
-
-
-def _resize(places: Places, old: Container, new: Container) -> None:
-    if old.limits.disk is None and writable.image_of(places, old.name) is not None:
-        return  # its files have moved in before, and only the record did not tell
-    from builder.runtime.storage import image  # most containers have none
-
-    image.resize(places, old, new.limits)

@@ -6,7 +6,8 @@ from builder.model.network import Lease, Network
 from builder.runtime.network import definitions
 from builder.runtime.network.bridges import Member, Switch, Wish, begin
 from builder.runtime.network.resolv_conf import resolvers
-from builder.runtime.record.container import Container, Interface, folder_of
+from builder.runtime.record.container import Container, Interface
+from builder.runtime.record.layout import folder_of
 
 __all__ = ["admit", "attach", "detach", "let_go", "resolvers", "resolvers_for", "set_live"]
 

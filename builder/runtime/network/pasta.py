@@ -22,7 +22,8 @@ from builder.host.programs import (
 )
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.network import DEFAULT, PortMapping
-from builder.runtime.record.container import Container, volatile_of
+from builder.runtime.record.container import Container
+from builder.runtime.record.layout import volatile_of
 
 # Nobody but root can lay a cable to the host. So the guest has one interface, which looks like the
 # host's own, with the same address; what it sends, pasta sends in the user's name. The process ends

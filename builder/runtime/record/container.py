@@ -14,6 +14,7 @@ from builder.model.errors import NotFoundError, RecipeError
 from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
 from builder.model.value import Digest, Value, canonical, hex_of
+from builder.runtime.record import layout
 
 IDS = 65536
 """How many user and group ids each container has for itself."""
@@ -153,32 +154,6 @@ def check_name(name: str) -> str:
     return name
 
 
-CHANGE = "change.json"
-"""In a container's folder while its layers are moved: what is to be done, or undone."""
-
-
-def folder_of(places: Places, name: str) -> Path:
-    """Give the folder where all of a container is kept."""
-    return places.data / "containers" / name
-
-
-def volatile_of(places: Places, name: str) -> Path:
-    """Give the folder that exists only while a container runs."""
-    return places.runtime / "containers" / name
-
-
-def cgroup_of(places: Places, name: str) -> str:
-    """Give the name of a container's cgroup, which all homes of Oven on this host share."""
-    return f"{name}.{places.mark}"
-
-
-def rootfs_of(places: Places, container: Container) -> Path:
-    """Give the tree that is the container's lower layer."""
-    if container.rootfs:
-        return Path(container.rootfs)
-    return places.data / "templates" / hex_of(container.template) / "rootfs"
-
-
 def all_names(places: Places) -> list[str]:
     """List the containers by name; drafts and graves hold a dot and are none."""
     try:
@@ -190,7 +165,7 @@ def all_names(places: Places) -> list[str]:
 
 def load(places: Places, name: str) -> Container:
     """Read a container; NotFoundError when there is none of that name."""
-    path = folder_of(places, name) / "container.json"
+    path = layout.folder_of(places, name) / layout.RECORD
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Container)
     except (FileNotFoundError, NotADirectoryError):
@@ -213,4 +188,11 @@ def encode(container: Container) -> bytes:
 def save(places: Places, container: Container) -> None:
     """Keep another record of a container; the caller holds its lock."""
     with durable.disk_errors(places.data):
-        durable.replace(folder_of(places, container.name) / "container.json", encode(container))
+        durable.replace(layout.folder_of(places, container.name) / layout.RECORD, encode(container))
+
+
+def rootfs_of(places: Places, container: Container) -> Path:
+    """Give the tree that is the container's lower layer."""
+    if container.rootfs:
+        return Path(container.rootfs)
+    return places.data / "templates" / hex_of(container.template) / "rootfs"

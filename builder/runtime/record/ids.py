@@ -10,7 +10,9 @@ import msgspec
 from builder.host.places import Places
 from builder.host.trees import durable
 from builder.model.errors import HostError
-from builder.runtime.record.container import IDS, Container, folder_of
+from builder.runtime.record import layout
+from builder.runtime.record.container import IDS, Container
+from builder.runtime.record.layout import folder_of
 
 # Records tell which ranges the containers of one home have. What those of other homes have is told
 # by claims: files named after the first id, with the folder of the container. They are gone after
@@ -115,7 +117,7 @@ def _is_free(places: Places, name: str, first: int) -> bool:
     if holder in ("", str(folder_of(places, name))):
         return True
     try:
-        record = (Path(holder) / "container.json").read_bytes()
+        record = (Path(holder) / layout.RECORD).read_bytes()
         return msgspec.json.decode(record, type=_OwnIds).first_id != first
     except (FileNotFoundError, NotADirectoryError):
         return time.time() - path.stat().st_mtime > _YOUNG
@@ -141,7 +143,7 @@ def _of_containers(containers: Path) -> Iterator[tuple[int, int]]:
     except FileNotFoundError:
         return
     for name in names:
-        record = containers / name / "container.json"
+        record = containers / name / layout.RECORD
         try:
             data = record.read_bytes()
         except (FileNotFoundError, NotADirectoryError):

@@ -1,7 +1,7 @@
 """Whether first-boot data waits for a container; most have none, and load nothing that reads it."""
 
 from builder.host.places import Places
-from builder.runtime.record.container import folder_of
+from builder.runtime.record.layout import folder_of
 
 PENDING = "first-boot.json"
 WRITTEN = "first-boot.written.json"

@@ -11,7 +11,7 @@ from builder.model.errors import NotFoundError
 from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
 from builder.model.value import Value
-from builder.runtime.record import state
+from builder.runtime.record import layout, state
 from builder.runtime.record.container import (
     Autostart,
     Container,
@@ -19,9 +19,9 @@ from builder.runtime.record.container import (
     Restart,
     Status,
     check_name,
-    folder_of,
     load,
 )
+from builder.runtime.record.layout import folder_of
 from builder.runtime.record.state import State
 from builder.runtime.recovery import orphans
 
@@ -165,7 +165,7 @@ def _entries(folder: "os.PathLike[str]") -> list[str]:
 def _row(places: Places, name: str, current: State | None) -> Row | None:
     status = state.status_of(current)
     try:
-        with open(f"{places.data}/containers/{name}/container.json", "rb") as file:  # noqa: PTH123  # quicker than Path
+        with open(f"{places.data}/containers/{name}/{layout.RECORD}", "rb") as file:  # noqa: PTH123  # quicker than Path
             record = _RECORD(file.read())
     except (OSError, msgspec.MsgspecError) as error:
         if not folder_of(places, name).is_dir():

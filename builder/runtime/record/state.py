@@ -8,7 +8,9 @@ from builder.host.places import Places
 from builder.host.process import pids
 from builder.host.trees import durable
 from builder.model.value import Value, canonical
-from builder.runtime.record.container import Status, folder_of, volatile_of
+from builder.runtime.record import layout
+from builder.runtime.record.container import Status
+from builder.runtime.record.layout import folder_of, volatile_of
 
 
 class State(Value, frozen=True, kw_only=True):
@@ -59,7 +61,7 @@ def read(places: Places, name: str) -> State | None:
     """Give what was last written; None when there is nothing, or nothing of this boot."""
     try:
         # Quicker than Path: `oven list` asks of a thousand.
-        path = f"{places.runtime}/containers/{name}/state.json"
+        path = f"{places.runtime}/containers/{name}/{layout.STATE}"
         with open(path, "rb") as file:  # noqa: PTH123
             state = _READ(file.read())
     except (FileNotFoundError, msgspec.MsgspecError):
@@ -69,7 +71,7 @@ def read(places: Places, name: str) -> State | None:
 
 def write(places: Places, name: str, state: State) -> None:
     """Replace what was written."""
-    durable.replace(volatile_of(places, name) / "state.json", canonical(state))
+    durable.replace(volatile_of(places, name) / layout.STATE, canonical(state))
 
 
 def alive(state: State | None) -> bool:
@@ -132,7 +134,7 @@ def exit_code(places: Places, name: str) -> int | None:
 def read_end(places: Places, name: str) -> End | None:
     """Give how it last ended by itself; None when it has been started or stopped since."""
     try:
-        data = (folder_of(places, name) / "end.json").read_bytes()
+        data = (folder_of(places, name) / layout.END).read_bytes()
         return msgspec.json.decode(data, type=End)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
@@ -140,9 +142,9 @@ def read_end(places: Places, name: str) -> End | None:
 
 def write_end(places: Places, name: str, end: End) -> None:
     """Keep how it ended."""
-    durable.replace(folder_of(places, name) / "end.json", canonical(end))
+    durable.replace(folder_of(places, name) / layout.END, canonical(end))
 
 
 def forget_end(places: Places, name: str) -> None:
     """Let it go; whatever happens next is another matter."""
-    (folder_of(places, name) / "end.json").unlink(missing_ok=True)
+    (folder_of(places, name) / layout.END).unlink(missing_ok=True)

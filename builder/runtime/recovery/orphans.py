@@ -5,8 +5,9 @@ import os
 
 from builder.host.places import Places
 from builder.model.errors import OvenError
-from builder.runtime.record import state
-from builder.runtime.record.container import CHANGE, cgroup_of, folder_of, load
+from builder.runtime.record import locks, state
+from builder.runtime.record.container import load
+from builder.runtime.record.layout import CHANGE, cgroup_of, folder_of
 from builder.runtime.record.state import State
 
 # Who changes a container takes its lock, and repairs all that a dead command has left. Who only
@@ -19,11 +20,8 @@ def seen(places: Places, name: str) -> State | None:
     current = state.read(places, name)
     if current is None or not (_is_orphan(current) or _is_changed(places, name)):
         return current
-    from builder.runtime.recovery import (
-        repair,  # nearly none needs it, and `oven list` asks of a thousand
-    )
 
-    lock = repair.try_lock(folder_of(places, name))
+    lock = locks.try_lock(folder_of(places, name))
     if lock is None:
         return current  # somebody is at work on it
     try:

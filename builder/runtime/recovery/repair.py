@@ -1,30 +1,22 @@
 """Locks, and what is done for a command that died: undone or finished, then forgotten."""
 
 import contextlib
-import fcntl
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
-from builder.host import locks
 from builder.host.kernel import cgroups, hierarchies
 from builder.host.places import Places
 from builder.host.process import pids
 from builder.host.trees import durable
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError, NotFoundError
-from builder.runtime.record import state
-from builder.runtime.record.container import (
-    CHANGE,
-    Container,
-    cgroup_of,
-    folder_of,
-    load,
-    volatile_of,
-)
+from builder.runtime import reconcile
+from builder.runtime.record import layout, locks, state
+from builder.runtime.record.container import Container, load
+from builder.runtime.record.layout import CHANGE, cgroup_of, folder_of, volatile_of
 
 # Whoever changes a container holds the lock of its folder, which the kernel frees when the process
 # dies. So under the lock everything half done belongs to a dead command:
@@ -40,8 +32,6 @@ from builder.runtime.record.container import (
 #   all that moves layers (snapshot, restore, upgrade, rename ...)   `change.json`
 # Names of containers hold no dot, so these four never meet one.
 
-DEAD_WITHOUT_LOCK = ("new.", "old.", "run.")
-SETTING, WISH, TASK = "setting", "wish.json", "task.json"
 
 HANDLED = 30.0
 """Seconds that what follows the end of a container's first process is waited for."""
@@ -58,7 +48,7 @@ def holding(places: Places, name: str) -> Iterator[Container]:
 def resume(places: Places, name: str) -> None:
     """End what a dead command had stopped a container for."""
     # Quicker than Path: `oven exec` asks too.
-    if os.path.exists(f"{places.data}/containers/{name}/{TASK}"):  # noqa: PTH110
+    if os.path.exists(f"{places.data}/containers/{name}/{layout.TASK}"):  # noqa: PTH110
         from builder.runtime.recovery import resume
 
         resume.resume(places, name)
@@ -77,7 +67,7 @@ def held(places: Places, name: str) -> Iterator[Container]:
                 sweep(places)
     patience = HANDLED
     while True:
-        with locked(places, name):
+        with locks.locked(places, name):
             container = _loaded(places, name)
             handler = _handler(state.read(places, name)) if patience else None
             if handler is None:
@@ -113,13 +103,6 @@ def _record_unseen(places: Places, name: str) -> None:
     events.record(places, name, "ended", how="unseen")
 
 
-@contextlib.contextmanager
-def locked(places: Places, name: str) -> Iterator[None]:
-    """Hold a container's lock and repair nothing."""
-    with _locked_folder(folder_of(places, name), name):
-        yield
-
-
 def _loaded(places: Places, name: str) -> Container:
     """Give a container's record, once what moves layers is finished or undone."""
     folder = folder_of(places, name)
@@ -148,20 +131,6 @@ def _is_over(current: state.State | None) -> bool:
     return not state.alive(current)
 
 
-def try_lock(folder: Path) -> int | None:
-    """Lock a folder without waiting; give the descriptor to close, None when it is taken."""
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
-
-
 def clean(places: Places, name: str, *, networked: bool) -> None:
     """Take away all that a container has outside its folder; nothing to do is fine too."""
     if volatile_of(places, name).exists():
@@ -173,9 +142,9 @@ def sweep(places: Places) -> None:
     """Remove the folders of commands that died; the caller holds the lock of all containers."""
     with contextlib.suppress(FileNotFoundError):
         for entry in os.listdir(places.data / "containers"):
-            if entry.startswith(DEAD_WITHOUT_LOCK):
+            if entry.startswith(locks.DEAD_WITHOUT_LOCK):
                 folder = places.data / "containers" / entry
-                lock = try_lock(folder)
+                lock = locks.try_lock(folder)
                 if lock is not None:
                     # The record may be missing, so the network is asked whether or not it knows.
                     clean(places, entry, networked=_is_networked(places, entry))
@@ -239,42 +208,15 @@ def _dismiss(waiting: state.State) -> None:
 def _settled(places: Places, container: Container) -> Container:
     """Finish or undo what `set` was about."""
     name = container.name
-    notes = (folder_of(places, name) / WISH, volatile_of(places, name) / SETTING)
+    notes = (folder_of(places, name) / layout.WISH, volatile_of(places, name) / layout.SETTING)
     if not any(note.exists() for note in notes):
         return container
-    from builder.runtime.lifecycle import update
 
-    return update.settled(places, container)
+    return reconcile.settled(places, container)
 
 
 def _is_networked(places: Places, name: str) -> bool:
     try:
         return bool(load(places, name).interfaces)
     except NotFoundError:
-        return False
-
-
-@contextlib.contextmanager
-def _locked_folder(folder: Path, name: str) -> Iterator[None]:
-    while True:
-        try:
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise NotFoundError(
-                f"there is no container `{name}`", hint="`oven list` shows those that exist"
-            ) from None
-        try:
-            locks.lock(fd, f"container `{name}`")
-            if _same(fd, folder):
-                yield
-                return
-        finally:
-            os.close(fd)
-
-
-def _same(fd: int, folder: Path) -> bool:
-    """Tell whether the name still leads to what we locked; it may have been destroyed meanwhile."""
-    try:
-        return os.path.samestat(os.fstat(fd), folder.stat())
-    except FileNotFoundError:
         return False

@@ -8,8 +8,8 @@ from builder.host.places import Places
 from builder.model.errors import HostError, NotFoundError, OvenError, StageError
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control
-from builder.runtime.record import state
-from builder.runtime.record.container import folder_of
+from builder.runtime.record import locks, state
+from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair, tasks
 from builder.runtime.recovery.tasks import Task, Trial
 from builder.runtime.storage import change
@@ -54,7 +54,7 @@ def undo(places: Places, name: str) -> None:
 
 def _taken_over(places: Places, name: str) -> Task | None:
     """Make a dead command's task our own; None where there is none, or somebody else was first."""
-    with contextlib.suppress(NotFoundError), repair.locked(places, name):
+    with contextlib.suppress(NotFoundError), locks.locked(places, name):
         if tasks.is_left(places, name) and (task := tasks.read(places, name)) is not None:
             tasks.write(places, name, task)
             return task

@@ -12,7 +12,8 @@ from builder.host.process import pids
 from builder.host.trees import durable
 from builder.model.errors import StageError
 from builder.model.value import Value, canonical
-from builder.runtime.record.container import folder_of
+from builder.runtime.record import layout
+from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair
 
 # A restart, and all that changes the layers of a container that runs, stops it first and starts it
@@ -96,7 +97,7 @@ def _begin(places: Places, name: str, *, runs: bool) -> None:
 
 def is_left(places: Places, name: str) -> bool:
     """Tell whether the command that had a task has died; quick, since each command asks."""
-    if not os.path.exists(f"{places.data}/containers/{name}/{repair.TASK}"):  # noqa: PTH110
+    if not os.path.exists(f"{places.data}/containers/{name}/{layout.TASK}"):  # noqa: PTH110
         return False
     task = read(places, name)
     return task is not None and not _lives(task)
@@ -105,7 +106,7 @@ def is_left(places: Places, name: str) -> bool:
 def read(places: Places, name: str) -> Task | None:
     """Give what was written down; None when there is nothing that can be read."""
     try:
-        return _READ((folder_of(places, name) / repair.TASK).read_bytes())
+        return _READ((folder_of(places, name) / layout.TASK).read_bytes())
     except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return None
 
@@ -114,14 +115,14 @@ def write(places: Places, name: str, task: Task) -> None:
     """Write down a task as our own."""
     pid = os.getpid()
     ours = msgspec.structs.replace(task, boot=pids.boot_id(), pid=pid, started=pids.start_time(pid))
-    durable.replace(folder_of(places, name) / repair.TASK, canonical(ours))
+    durable.replace(folder_of(places, name) / layout.TASK, canonical(ours))
 
 
 def forget(places: Places, name: str) -> None:
     """Say that all is done; the container may be gone too."""
     folder = folder_of(places, name)
     with contextlib.suppress(FileNotFoundError):
-        (folder / repair.TASK).unlink()
+        (folder / layout.TASK).unlink()
         durable.Disk().sync(folder)
 
 

@@ -12,7 +12,8 @@ from builder.host.kernel.block_devices import Disk
 from builder.host.kernel.cgroups import Accounts
 from builder.host.places import Places
 from builder.model.errors import ConflictError, HostError
-from builder.runtime.record.container import Container, Limits, cgroup_of, rootfs_of
+from builder.runtime.record.container import Container, Limits, rootfs_of
+from builder.runtime.record.layout import cgroup_of
 
 # At a start the OCI runtime sets them, before the first process runs (`spec.py`); a running
 # container's are written here. Its `update` would carry only some, and tells of no file that the

@@ -11,7 +11,7 @@ from builder.host.kernel import block_devices, cgroups
 from builder.host.kernel.cgroups import Accounts
 from builder.host.places import Places
 from builder.model.value import Value
-from builder.runtime.record.container import cgroup_of
+from builder.runtime.record.layout import cgroup_of
 from builder.runtime.storage import writable
 
 # Limits are those that the kernel holds, which is what counts. A number that this host does not

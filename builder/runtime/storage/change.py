@@ -20,19 +20,11 @@ from builder.host.trees import durable
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.model.value import Digest, Value, canonical
-from builder.runtime.record import ids
-from builder.runtime.record.container import (
-    CHANGE,
-    Container,
-    Limits,
-    cgroup_of,
-    encode,
-    folder_of,
-    load,
-)
+from builder.runtime.record import ids, layout
+from builder.runtime.record.container import Container, Limits, encode, load
+from builder.runtime.record.layout import CHANGE, cgroup_of, folder_of
 from builder.runtime.storage import writable
 
-RECORD, SNAPSHOTS = "container.json", "snapshots"
 UPPER, LAYERS, DRAFTS = "upper", "layers", "drafts"
 
 Kind = Literal["asked", "scheduled", "restore", "upgrade", "rollback"]
@@ -168,9 +160,9 @@ def snapshots_in(folder: Path) -> dict[str, Snapshot]:
     """Read all snapshots of the container of a folder, the oldest first."""
     found: dict[str, Snapshot] = {}
     with contextlib.suppress(FileNotFoundError):
-        for entry in os.listdir(folder / SNAPSHOTS):
+        for entry in os.listdir(folder / layout.SNAPSHOTS):
             if entry.endswith(".json") and not entry.startswith("."):
-                path = folder / SNAPSHOTS / entry
+                path = folder / layout.SNAPSHOTS / entry
                 try:
                     data = path.read_bytes()
                     found[path.stem] = msgspec.json.decode(data, type=Snapshot)
@@ -194,7 +186,7 @@ def sweep(folder: Path, area: Path) -> None:
 
 
 def _layers_of(folder: Path) -> tuple[str, ...]:
-    record = msgspec.json.decode((folder / RECORD).read_bytes(), type=Container)
+    record = msgspec.json.decode((folder / layout.RECORD).read_bytes(), type=Container)
     return record.layers
 
 
@@ -216,11 +208,11 @@ def _is_taken(area: Path, target: str) -> bool:
 
 def _note(folder: Path, change: Change) -> None:
     for name, snapshot in change.put.items():
-        durable.replace(folder / SNAPSHOTS / f"{name}.json", canonical(snapshot))
+        durable.replace(folder / layout.SNAPSHOTS / f"{name}.json", canonical(snapshot))
     for name in change.drop:
-        (folder / SNAPSHOTS / f"{name}.json").unlink(missing_ok=True)
+        (folder / layout.SNAPSHOTS / f"{name}.json").unlink(missing_ok=True)
     if change.record is not None:
-        durable.replace(folder / RECORD, encode(change.record))
+        durable.replace(folder / layout.RECORD, encode(change.record))
 
 
 def _settle_rename(places: Places, folder: Path, change: Change) -> None:
@@ -228,7 +220,7 @@ def _settle_rename(places: Places, folder: Path, change: Change) -> None:
     if change.record is None:
         return
     if folder.name != change.rename:
-        durable.replace(folder / RECORD, encode(change.record))
+        durable.replace(folder / layout.RECORD, encode(change.record))
     else:
         before = folder.with_name(change.record.name)
         ids.pass_on(places, change.record.first_id, before, folder)

@@ -8,7 +8,8 @@ from builder.host.programs import SLOW, Command, on_host
 from builder.host.trees import durable, images
 from builder.model.errors import ConflictError, HostError
 from builder.runtime.record import state
-from builder.runtime.record.container import Container, Limits, folder_of
+from builder.runtime.record.container import Container, Limits
+from builder.runtime.record.layout import folder_of
 from builder.runtime.storage import writable
 
 # The image replaces the folders `upper`, `work` and `layers`: once it has its name, those are not

@@ -11,7 +11,8 @@ from builder.host.places import Places
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.runtime.record import state
-from builder.runtime.record.container import Container, folder_of
+from builder.runtime.record.container import Container
+from builder.runtime.record.layout import folder_of
 
 FOLDERS = ("upper", "work", "layers")
 IMAGE = "disk.img"

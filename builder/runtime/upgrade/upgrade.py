@@ -14,10 +14,12 @@ from builder.host.trees.mounted import overlaid
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
+from builder.runtime.access import exec as inside
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control
 from builder.runtime.record import events
-from builder.runtime.record.container import Container, check_name, folder_of, load, rootfs_of
+from builder.runtime.record.container import Container, check_name, load, rootfs_of
+from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair, tasks
 from builder.runtime.recovery.tasks import Task, Trial
 from builder.runtime.storage import change, layers, writable
@@ -93,7 +95,7 @@ def judge(places: Places, name: str, task: Task, report: Reporter) -> None:
     assert trial is not None  # or there is nothing to judge
     try:
         control.start(places, name, report, timeout=trial.timeout)
-        health.finish_inside(places, name, trial, report)
+        finish_inside(places, name, trial, report)
         before = health.Before(running=task.runs, failed=frozenset(trial.failed))
         health.check(places, name, before, timeout=trial.timeout)
     except OvenError as error:
@@ -263,3 +265,42 @@ def _put(tree: TreeIO, step: Write) -> None:
     if tree.is_dir(step.path.rpartition("/")[0]):
         tree.write_bytes(step.path, step.data, stat.S_IMODE(status.st_mode), owner)
         tree.set_xattrs(step.path, step.attributes)
+
+
+_APT = (
+    "apt-get", "-qq", "--yes", "-o", "Dpkg::Options::=--force-confdef",
+    "-o", "Dpkg::Options::=--force-confold",
+)  # fmt: skip
+
+
+_ENVIRONMENT = ("env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
+
+
+_APT_TIMEOUT = 1800.0
+
+
+def finish_inside(places: Places, name: str, made: Trial, report: Reporter) -> None:
+    """Do inside what an upgrade has left to do there; it may be done again."""
+    if made.libraries:
+        inside.capture(places, name, ("ldconfig",))
+    if not (made.install or made.remove):
+        return
+    task = report.begin(f"installing packages in {name}")
+    try:
+        _run(places, name, *_APT, "update")
+        if made.install:
+            _run(places, name, *_APT, "--no-install-recommends", "install", "--", *made.install)
+        if made.automatic:
+            _run(places, name, "apt-mark", "-qq", "auto", "--", *made.automatic)
+        if made.remove:
+            _run(places, name, *_APT, "remove", "--", *made.remove)
+    finally:
+        task.close()
+
+
+def _run(places: Places, name: str, *argv: str) -> None:
+    code, output = inside.capture(places, name, (*_ENVIRONMENT, *argv), timeout=_APT_TIMEOUT)
+    if code != 0:
+        raise StageError(
+            f"`{argv[0]}` inside ended with status {code}", command=" ".join(argv), output=output
+        )

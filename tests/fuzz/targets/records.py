@@ -6,6 +6,7 @@ from builder.host.places import Places
 from builder.host.process import pids
 from builder.model.network import Network, NetworkState
 from builder.model.value import canonical
+from builder.recipes.lock_files import read_lock
 from builder.runtime.history import schedule
 from builder.runtime.history.schedule import Schedule
 from builder.runtime.network import definitions
@@ -17,7 +18,6 @@ from builder.runtime.recovery import tasks
 from builder.runtime.recovery.tasks import Task
 from builder.runtime.storage import change
 from builder.runtime.storage.change import Change
-from builder.stages.resolve import read_lock
 from builder.templates.local import Templates
 from tests.fuzz.scratch import scratch
 from tests.fuzz.targets.parcel import container, snapshot

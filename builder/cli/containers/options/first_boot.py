@@ -62,7 +62,8 @@ def data_of(given: Mapping[str, object]) -> "FirstBoot | None":
         return None
     import msgspec
 
-    from builder.model.first_boot import FirstBoot, check_hash, read
+    from builder.model.first_boot import FirstBoot, check_hash
+    from builder.recipes.first_boot import read
 
     named = given.get("first_boot")
     data = read(Path(str(named))) if named else FirstBoot()
@@ -191,7 +192,7 @@ def _account(**fields: object) -> "Account":
 
 
 def _file(word: str) -> "File":
-    from builder.model.first_boot import file_of
+    from builder.recipes.first_boot import file_of
 
     source, *rest = word.split(":")
     path, mode = (rest[0] if rest else ""), (rest[1] if len(rest) == 2 else "0644")

@@ -1,0 +1,107 @@
+"""What building leaves in any tree, and containers must not share: rules and first-boot units."""
+
+from typing import Literal
+
+from builder.model.value import Value
+
+Action = Literal["remove", "empty", "unlist"]
+"""`empty` keeps a file with its mode and owner, for programs that want it to be there; `unlist`
+takes away a folder's access control lists (acl(5))."""
+
+
+class Rule(Value, frozen=True):
+    """Paths to clean; `*` stands for anything within one name, `**` for all below a folder.
+
+    `**` matches files and links, not folders: packages own the folders, with their modes.
+    """
+
+    path: str
+    action: Action
+    reason: str
+
+
+IDENTITY: tuple[Rule, ...] = (
+    Rule("etc/hostname", "remove", "the build's; a container gets its own from the runtime"),
+    Rule("etc/resolv.conf", "remove", "the build host's name servers; the runtime writes it"),
+    Rule("var/lib/dbus/machine-id", "remove", "tmpfiles.d/dbus.conf links it to /etc/machine-id"),
+    Rule("etc/ssh/ssh_host_*_key", "remove", "a shared host key lets one guest pose as another"),
+    Rule("etc/ssh/ssh_host_*_key.pub", "remove", "the public halves of the above"),
+    Rule("etc/ssl/private/ssl-cert-snakeoil.key", "remove", "made by ssl-cert's postinst"),
+    Rule("etc/ssl/certs/ssl-cert-snakeoil.pem", "remove", "belongs to the key above"),
+    Rule("etc/bind/rndc.key", "remove", "made by bind9's postinst: it controls the name server"),
+    Rule("var/lib/rabbitmq/.erlang.cookie", "remove", "whoever knows it owns the whole cluster"),
+    Rule("var/lib/systemd/random-seed", "remove", "systemd:docs/BUILDING_IMAGES.md"),
+    Rule("var/lib/systemd/credential.secret", "remove", "systemd:docs/BUILDING_IMAGES.md"),
+    Rule("var/lib/urandom/random-seed", "remove", "the same, of sysvinit"),
+    Rule("var/cache/debconf/passwords.dat", "empty", "answers that maintainer scripts hold secret"),
+)
+"""What two containers of one template must never share."""
+
+
+class FirstBoot(Value, frozen=True):
+    """A secret that a maintainer script made once, and that each container must make for itself."""
+
+    name: str
+    """Of the unit, `oven-NAME.service`."""
+    needs: str
+    """The program that makes it; without it in the tree there is no unit."""
+    missing: tuple[str, ...]
+    """The unit runs when one of these is not there."""
+    command: str
+    before: tuple[str, ...]
+    """Units that want the secret."""
+
+
+FIRST_BOOT: tuple[FirstBoot, ...] = (
+    FirstBoot(
+        "ssh-host-keys",
+        "usr/bin/ssh-keygen",
+        ("/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_rsa_key"),
+        "/usr/bin/ssh-keygen -A",
+        # Not ssh.socket: sockets come before every ordinary service, which would be a cycle.
+        ("ssh.service", "sshd.service"),
+    ),
+    FirstBoot(
+        "snakeoil-certificate",
+        "usr/sbin/make-ssl-cert",
+        ("/etc/ssl/private/ssl-cert-snakeoil.key",),
+        "/usr/sbin/make-ssl-cert generate-default-snakeoil",
+        (
+            "nginx.service",
+            "apache2.service",
+            "postfix.service",
+            "dovecot.service",
+            "postgresql@.service",
+            "freeradius.service",
+        ),
+    ),
+    FirstBoot(
+        "rndc-key",
+        "usr/sbin/rndc-confgen",
+        ("/etc/bind/rndc.key",),
+        "/usr/sbin/rndc-confgen -a -u bind",
+        ("named.service",),
+    ),
+    FirstBoot(
+        "mail-aliases",
+        "usr/bin/newaliases",
+        ("/etc/aliases.db",),
+        "/usr/bin/newaliases",
+        ("postfix.service",),
+    ),
+)
+
+
+def first_boot_unit(row: FirstBoot) -> str:
+    """Write the systemd unit that makes a secret at the first boot."""
+    conditions = "".join(f"ConditionPathExists=|!{path}\n" for path in row.missing)
+    return f"""\
+[Unit]
+Description=Make this machine's own {row.name.replace("-", " ")}
+Documentation=man:systemd.unit(5)
+{conditions}Before={" ".join(row.before)}
+
+[Service]
+Type=oneshot
+ExecStart={row.command}
+"""

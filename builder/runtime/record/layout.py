@@ -1,0 +1,40 @@
+"""Where all of a container lies: each name on disk, and beside it while it runs, once."""
+
+from pathlib import Path
+
+from builder.host.places import Places
+
+RECORD = "container.json"
+"""In a container's folder: what it is, and shall be from its next start on."""
+END = "end.json"
+"""How its first process last ended by itself."""
+SCHEDULE = "schedule.json"
+"""How often it gets a snapshot."""
+SNAPSHOTS = "snapshots"
+"""A folder of one file for each snapshot."""
+TASK = "task.json"
+"""What it was stopped for, by a command that lives or has left it to the next one."""
+CHANGE = "change.json"
+"""In a container's folder while its layers are moved: what is to be done, or undone."""
+WISH = "wish.json"
+"""The record that it gets once its disk has the size which that tells."""
+
+STATE = "state.json"
+"""In the folder that ends with the boot: what is known of a container that was started."""
+SETTING = "setting"
+"""There while the kernel may not hold what the record says."""
+
+
+def folder_of(places: Places, name: str) -> Path:
+    """Give the folder where all of a container is kept."""
+    return places.data / "containers" / name
+
+
+def volatile_of(places: Places, name: str) -> Path:
+    """Give the folder that exists only while a container runs."""
+    return places.runtime / "containers" / name
+
+
+def cgroup_of(places: Places, name: str) -> str:
+    """Give the name of a container's cgroup, which all homes of Oven on this host share."""
+    return f"{name}.{places.mark}"
