@@ -4,6 +4,7 @@ Each attack is played with our rules, and without them, where it has to work: el
 that the test sees it.
 """
 
+import json
 import socket
 import struct
 import sys
@@ -170,6 +171,21 @@ def test_nobody_takes_what_is_sent_to_a_neighbor(rig: Rig, guarded: bool) -> Non
         unguarded()
     send(guest, *(frame(group, victims.mac, LLDP) for group in LINK_LOCAL))
     assert learned(rig)[victims.mac] == (victims if guarded else own).interface
+
+
+def snoops(rig: Rig) -> int:
+    (shown,) = json.loads(rig.host.run("ip", "-d", "-j", "link", "show", bridge()))
+    return int(shown["linkinfo"]["info_data"]["mcast_snooping"])
+
+
+def test_nobody_becomes_a_member_of_groups_in_the_place_of_others(rig: Rig) -> None:
+    """No bridge listens to who asks for members: what is sent to groups reaches everybody."""
+    rig.attach("guest")
+    assert snoops(rig) == 0
+    link.configure([f"link set dev {bridge()} type bridge mcast_snooping 1"])
+    assert snoops(rig) == 1
+    rig.switch.settle()
+    assert snoops(rig) == 0
 
 
 def test_bridges_of_before_are_made_deaf_by_a_reload(rig: Rig) -> None:

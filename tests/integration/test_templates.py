@@ -379,6 +379,22 @@ def test_a_day_with_templates(oven: Oven, tmp_path: Path) -> None:
 
 
 @needs("root")
+def test_a_name_that_moves_to_another_template_is_told(oven: Oven, tmp_path: Path) -> None:
+    """A stranger's template that is called like one of ours does not take its place unseen."""
+    tree = make_odd_tree(tmp_path / "tree")
+    pack(tree, manifest(), tmp_path / "one.tar.zst")
+    (tree / "etc/changed").write_text("by a stranger")
+    pack(tree, manifest(), tmp_path / "two.tar.zst")
+    assert oven("import", tmp_path / "one.tar.zst").stderr == ""
+    assert oven("import", tmp_path / "one.tar.zst").stderr == "", "the same one takes nothing"
+    (before,) = json.loads(oven("list", "--json").stdout)
+    done = oven("import", tmp_path / "two.tar.zst")
+    assert done.stdout == "odd\n"
+    assert f"`odd` was {before['digest'].removeprefix('sha256:')[:12]}" in done.stderr
+    assert " before, and is now " in done.stderr
+
+
+@needs("root")
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
