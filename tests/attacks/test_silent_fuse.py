@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from builder.model.progress import Silent
-from builder.runtime import lifecycle, state
+from builder.runtime.lifecycle import control, create
+from builder.runtime.record import state
 from tests.attacks.test_reading_inside import ends, inside
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
@@ -19,8 +20,8 @@ pytestmark = needs("root", "userns", "program:runc", "program:conmon")
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tiny_tree(tmp_path / "rootfs")) as rig:
-        lifecycle.create(rig.places, rig.container())
-        lifecycle.start(rig.places, "test", Silent())
+        create.create(rig.places, rig.container())
+        control.start(rig.places, "test", Silent())
         yield rig
     assert rig.leftovers() == []
 
