@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.cli.reference.__main__ import attribute_docs, files, schema_of, structs_of
+from builder.cli.reference.__main__ import files
+from builder.cli.reference.schema import attribute_docs, schema_of, structs_of
 from builder.host.places import shipped
 from builder.model.recipe import Recipe, User
 from builder.model.settings import Settings

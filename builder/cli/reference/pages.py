@@ -20,7 +20,7 @@ from msgspec.inspect import (
     UnionType,
 )
 
-from builder.cli.reference.__main__ import attribute_docs, structs_of
+from builder.cli.reference.schema import attribute_docs, structs_of
 from builder.cli.terminal.report import render
 from builder.distros import SUITES
 from builder.model import errors
