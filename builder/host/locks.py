@@ -5,8 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from builder.host import notices
-from builder.host.process import pids
+from builder.host import notices, pids
 
 PATIENCE = 1.0
 """Seconds of waiting that are not worth a word."""

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import msgspec
 
-from builder.host.process.pids import FOREVER, UNDISTURBED, disturbed, wait_end
+from builder.host.pids import FOREVER, UNDISTURBED, disturbed, wait_end
 from builder.model.errors import HostError, StageError
 
 if TYPE_CHECKING:

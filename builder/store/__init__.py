@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host.process.pids import undisturbed
+from builder.host.pids import undisturbed
 from builder.host.trees.durable import Disk, disk_errors, locked, private, replace
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError

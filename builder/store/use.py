@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host.process.pids import undisturbed
+from builder.host.pids import undisturbed
 from builder.host.trees.durable import disk_errors, gate, locked
 
 MARGIN = 60

@@ -9,8 +9,9 @@ import pytest
 
 from builder.model.errors import StageError
 from builder.model.progress import Silent
+from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record import events, show, state
+from builder.runtime.record import events, state
 from builder.runtime.record.container import Limits
 from builder.runtime.record.layout import folder_of
 from tests.support.container import INIT, Rig, put_init, rig_in, tiny_tree

@@ -6,13 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host.kernel.sd_notify import Listener
+from builder.host.process.sd_notify import Listener
 from builder.model.first_boot import FirstBoot, Root
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
-from builder.runtime.bundle import first_boot
+from builder.runtime.bundle import first_boot, pending
 from builder.runtime.lifecycle import boot, control, create
-from builder.runtime.record import pending
 from builder.runtime.record.layout import folder_of, volatile_of
 from tests.support.container import INIT, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.namespace import folder_of as folder_of_user
@@ -120,7 +119,7 @@ def test_no_credentials_are_forgotten_elsewhere(rig: Rig, tmp_path: Path, kind: 
     else:
         (shared / "credentials" / name / "deep").mkdir(parents=True)
         (shared / "credentials" / "odd").mkdir()
-    pending.forget(rig.places, "test")
+    first_boot.forget(rig.places, "test")
     assert (victim / name).read_text() == "of the host"
     assert not pending.waits(rig.places, "test")
     if kind == "folder":

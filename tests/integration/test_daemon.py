@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.host import pids
 from builder.host.kernel import cgroups
-from builder.host.process import daemon, pids
+from builder.host.process import daemon
 from tests.support.needs import needs
 
 pytestmark = needs("root")

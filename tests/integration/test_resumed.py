@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.host import pids
 from builder.host.kernel import inotify, mounts
-from builder.host.process import pids
 from builder.model.errors import OvenError
 from builder.model.progress import Silent
 from builder.model.value import Digest, canonical, hex_of

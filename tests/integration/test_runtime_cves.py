@@ -21,9 +21,9 @@ from builder.model.errors import HostError, OvenError
 from builder.model.progress import Silent
 from builder.runtime.access import copying, logs
 from builder.runtime.access.exec import Call, capture, exec_command
+from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
 from builder.runtime.lifecycle.run import Order, run_command
-from builder.runtime.record import show
 from builder.runtime.record.container import load
 from builder.runtime.storage import volumes
 from builder.store import Store

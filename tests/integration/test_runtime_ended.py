@@ -10,13 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host.process import pids
+from builder.host import pids
 from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
+from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
 from builder.runtime.lifecycle.on_exit import pause_before
-from builder.runtime.record import events, show, state
+from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, Limits, Restart
 from builder.runtime.record.layout import folder_of
 from builder.runtime.record.state import State

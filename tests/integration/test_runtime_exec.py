@@ -169,7 +169,7 @@ def begun(rig: Rig, word: str) -> int:
 
 def ended(pids: list[int]) -> None:
     """Wait until processes are gone."""
-    from builder.host.process.pids import wait_end
+    from builder.host.pids import wait_end
 
     for pid in pids:
         try:

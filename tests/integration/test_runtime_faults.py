@@ -14,12 +14,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.host.process import pids
+from builder.host import pids
 from builder.model.errors import HostError, OvenError
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
+from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create, update
-from builder.runtime.record import show, state
+from builder.runtime.record import state
 from builder.runtime.record.container import Limits, all_names, load
 from builder.runtime.record.layout import volatile_of
 from tests.integration.test_full_disk import Filler

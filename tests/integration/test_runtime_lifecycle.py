@@ -18,8 +18,9 @@ from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime.access import logs
 from builder.runtime.access.exec import Call, capture, exec_command
+from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record import show, state
+from builder.runtime.record import state
 from builder.runtime.record.container import all_names, load
 from tests.support import container as support
 from tests.support.container import Rig, rig_in, tiny_tree
@@ -126,7 +127,7 @@ def test_death_by_itself_is_seen_and_cleaned(running: Rig) -> None:
     monitor = os.pidfd_open(current.monitor)
     os.kill(current.pid, signal.SIGKILL)
     for fd in (pidfd, monitor):
-        from builder.host.process.pids import wait_end
+        from builder.host.pids import wait_end
 
         assert wait_end(fd, 20)
         os.close(fd)

@@ -17,9 +17,10 @@ from builder.host.kernel import cgroups, hierarchies
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
+from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create, update
 from builder.runtime.lifecycle.run import Order, run_command
-from builder.runtime.record import layout, show
+from builder.runtime.record import layout
 from builder.runtime.record.container import Container, Limits, load
 from builder.runtime.record.layout import cgroup_of, volatile_of
 from builder.runtime.recovery import repair

@@ -17,10 +17,10 @@ from builder.model.errors import HostError
 from builder.model.network import PortMapping
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
+from builder.runtime.inspect import samples, shared_memory, show
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record import show, state
+from builder.runtime.record import state
 from builder.runtime.record.container import Limits
-from builder.runtime.resources import samples, shared_memory
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -214,7 +214,7 @@ LIST = """
 import sys
 opened = []
 sys.addaudithook(lambda event, words: opened.append(words[0]) if event == "open" else None)
-from builder.runtime.record.show import list_containers
+from builder.runtime.inspect.show import list_containers
 del opened[:]
 rows = list_containers(places)
 print(len(rows), len([path for path in opened if str(path).startswith(str(home))]))
@@ -252,7 +252,7 @@ def test_a_damaged_record_is_told_and_hides_no_other(rig: Rig) -> None:
 
 
 def test_a_process_that_has_ended_is_not_alive(rig: Rig) -> None:
-    from builder.host.process import pids
+    from builder.host import pids
 
     pid = os.fork()
     if pid == 0:

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builder.host import pids
 from builder.host.kernel import inotify
-from builder.host.process import pids
 from builder.model.progress import Silent
 from builder.model.value import Digest, canonical, hex_of
 from builder.runtime.history import snapshots

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host import pids
 from builder.host.places import Places
-from builder.host.process import pids
 from builder.model.value import Digest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Container, Init, Limits, all_names, new_container

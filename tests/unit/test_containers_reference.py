@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from builder.cli.containers.facts import facts
+from builder.runtime.inspect import samples, shared_memory
+from builder.runtime.inspect.show import Row, Summary
 from builder.runtime.record.container import Autostart, Bind, Interface, Limits
-from builder.runtime.record.show import Row, Summary
-from builder.runtime.resources import samples, shared_memory, usage
+from builder.runtime.resources import usage
 from tests.unit.test_spec import CONTAINER
 
 TEXT = (Path(__file__).parents[2] / "docs/reference/containers.md").read_text(encoding="utf-8")

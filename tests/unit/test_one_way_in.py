@@ -40,6 +40,7 @@ VOLUMES = "volumes as folders that are moved whole, and folders that the person 
 HELD = "a descriptor that was opened by the audited module, by the caller or for a lock"
 
 OTHERWISE: dict[str, tuple[str, str]] = {
+    "runtime/recovery/cleaning.py": (".exists", RUNS),
     "stages/accept.py": (".write_bytes", STORE),
     "runtime/record/locks.py": (".stat os.open", RECORDS),
     "runtime/reconcile.py": (".exists .read_bytes .unlink", RECORDS),
@@ -75,7 +76,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         RECORDS,
     ),
     "runtime/access/exec.py": (".unlink .write_bytes open os.open", RUNS),
-    "runtime/bundle/first_boot.py": (".read_bytes .rename open os.open", RECORDS),
+    "runtime/bundle/first_boot.py": (".read_bytes .rename .unlink open os.open", RECORDS),
     "runtime/record/ids.py": (
         ".exists .read_bytes .read_text .stat .unlink .write_text os.listdir",
         RECORDS,
@@ -90,7 +91,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     ),
     "runtime/resources/limits.py": (".exists .iterdir .read_text .write_text", HOST),
     "runtime/access/logs.py": (".exists .open .read_bytes", RUNS),
-    "runtime/resources/shared_memory.py": (".is_dir .iterdir .stat", LAYERS),
+    "runtime/inspect/shared_memory.py": (".is_dir .iterdir .stat", LAYERS),
     "runtime/network/veth.py": (".glob .read_text", HOST),
     "runtime/network/definitions.py": (".glob .read_bytes .unlink", RECORDS),
     "runtime/network/leases.py": (".mkdir .read_bytes .unlink os.open", RECORDS),
@@ -102,12 +103,12 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/network/inspect.py": (".mkdir .open .read_text", HOST),
     "runtime/recovery/orphans.py": ("os.path.exists", RECORDS),
     "runtime/storage/writable.py": (".chmod .exists .mkdir .open .rmdir .touch os.statvfs", LAYERS),
-    "runtime/record/pending.py": (".exists .unlink", RECORDS),
+    "runtime/bundle/pending.py": (".exists", RECORDS),
     "runtime/bundle/rootfs.py": (".mkdir .read_bytes", f"{RUNS}; {RECORDS}"),
     "runtime/lifecycle/run.py": (".exists .mkdir .open .write_bytes os.mkfifo os.open", RUNS),
     "runtime/history/schedule.py": (".exists .read_bytes .unlink", RECORDS),
     "runtime/lifecycle/update.py": (".unlink .write_bytes", RECORDS),
-    "runtime/record/show.py": (".is_dir open os.listdir", RECORDS),
+    "runtime/inspect/show.py": (".is_dir open os.listdir", RECORDS),
     "runtime/history/snapshots.py": (".is_dir", LAYERS),
     "runtime/record/state.py": (".read_bytes .unlink open", RECORDS),
     "runtime/lifecycle/create.py": (".exists .is_dir .mkdir .rename .write_bytes", RECORDS),

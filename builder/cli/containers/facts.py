@@ -12,8 +12,8 @@ from builder.model.value import hex_of
 from builder.runtime.record.openings import openings
 
 if TYPE_CHECKING:
+    from builder.runtime.inspect.show import Summary
     from builder.runtime.record.container import Container, Limits
-    from builder.runtime.record.show import Summary
     from builder.runtime.resources.usage import Rates, Usage
 
 Line = tuple[str, str]

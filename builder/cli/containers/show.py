@@ -11,7 +11,7 @@ from builder.host.places import Places
 from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
-    from builder.runtime.record.show import Row, Summary
+    from builder.runtime.inspect.show import Row, Summary
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _GLANCE = 0.1
@@ -27,7 +27,7 @@ _GLANCE = 0.1
 )
 def list_(as_json: bool, quiet: bool, running: bool, pattern: str | None) -> None:  # noqa: FBT001
     """List the containers."""
-    from builder.runtime.record.show import list_containers
+    from builder.runtime.inspect.show import list_containers
 
     rows = list_containers(seen_places())
     if running:
@@ -54,7 +54,7 @@ def list_(as_json: bool, quiet: bool, running: bool, pattern: str | None) -> Non
 @AS_JSON
 def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     """Show one container: what it is, and what it uses of what it may."""
-    from builder.runtime.record import show as containers
+    from builder.runtime.inspect import show as containers
     from builder.runtime.record.layout import RECORD, folder_of
 
     places = seen_places()

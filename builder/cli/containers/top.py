@@ -14,8 +14,8 @@ from builder.host.kernel.namespaces import require_root
 from builder.host.places import Places
 
 if TYPE_CHECKING:
-    from builder.runtime.resources.samples import Sample
-    from builder.runtime.resources.shared_memory import Report
+    from builder.runtime.inspect.samples import Sample
+    from builder.runtime.inspect.shared_memory import Report
 
 Rows = list[tuple[str, ...]]
 
@@ -55,7 +55,7 @@ def top(
     """Show what running containers use beside what they may use, or those that are named."""
     if memory:
         require_root("oven top --memory")
-    from builder.runtime.record import show
+    from builder.runtime.inspect import show
 
     places = seen_places()
     for name in names:
@@ -77,7 +77,7 @@ def top(
 def _usage_texts(
     places: Places, names: Sequence[str], delay: float, sort: str, *, as_json: bool
 ) -> Iterator[str]:
-    from builder.runtime.resources.samples import samples
+    from builder.runtime.inspect.samples import samples
 
     for seen in samples(places, names, delay):
         ordered = sorted(seen, key=_SORTS[sort], reverse=True)
@@ -90,7 +90,7 @@ def _usage_texts(
 def _memory_texts(
     places: Places, names: Sequence[str], delay: float, *, as_json: bool
 ) -> Iterator[str]:
-    from builder.runtime.resources.shared_memory import measure
+    from builder.runtime.inspect.shared_memory import measure
 
     while True:
         report = measure(places, names)

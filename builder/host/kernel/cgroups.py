@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host import pids
 from builder.host.kernel import mounts
 from builder.host.kernel.hierarchies import (
     ROOT,
@@ -21,7 +22,6 @@ from builder.host.kernel.hierarchies import (
     limiting,
     whole,
 )
-from builder.host.process import pids
 from builder.model.errors import HostError
 
 # Every kernel has the version 2 hierarchy, also where the host uses version 1 and does not mount

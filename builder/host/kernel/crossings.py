@@ -5,7 +5,7 @@ import os
 import stat
 
 from builder.host.kernel.mountinfo import mount_table
-from builder.host.trees.openat2 import NO_CROSSING, NO_MAGICLINKS, openat2
+from builder.host.kernel.openat2 import NO_CROSSING, NO_MAGICLINKS, openat2
 
 # Root inside mounts what it likes where it likes. Reading /proc/kmsg drains the host's log and
 # never ends; FUSE need never answer, and who waits for it cannot be killed: the kernel keeps others

@@ -6,9 +6,8 @@ import signal
 from collections.abc import Sequence
 from typing import IO
 
-from builder.host import programs
+from builder.host import pids, programs
 from builder.host.kernel import cgroups, mounts
-from builder.host.process import pids
 from builder.host.programs import (
     CLEAN_ENVIRONMENT,
     Command,

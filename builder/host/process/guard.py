@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from builder.host import pids
 from builder.host.kernel import mounts
-from builder.host.process import pids
 
 # An OCI runtime starts a command among the processes of a container, and that one lives on when the
 # runtime is killed: nothing that the kernel does for children of a killed process reaches it. So a

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host import programs
+from builder.host import pids, programs
 from builder.host.kernel import mounts
-from builder.host.process import pids
 from builder.host.process.guard import end_command
 from builder.host.programs import CLEAN_ENVIRONMENT, Command, missing_program
 from builder.model.errors import HostError, OvenError

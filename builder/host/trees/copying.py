@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from builder.host.trees.openat2 import NO_CROSSING, openat2
+from builder.host.kernel.openat2 import NO_CROSSING, openat2
 from builder.host.trees.treeio import names, open_file
 from builder.model.errors import HostError, RecipeError
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from builder.host.kernel.crossings import Crossings
-from builder.host.trees.openat2 import BENEATH, IN_ROOT, NO_CROSSING, NO_MAGICLINKS, openat2
+from builder.host.kernel.openat2 import BENEATH, IN_ROOT, NO_CROSSING, NO_MAGICLINKS, openat2
 from builder.host.trees.removal import remove_below
 
 # Every path is resolved by openat2(2) as chroot(2) would do it: absolute links and `..` end at the

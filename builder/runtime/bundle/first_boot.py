@@ -16,9 +16,9 @@ from builder.model.errors import HostError, RecipeError
 from builder.model.first_boot import FirstBoot, Root
 from builder.model.value import canonical
 from builder.runtime.bundle.accounts import Accounts
+from builder.runtime.bundle.pending import PENDING, WRITTEN
 from builder.runtime.record.container import Container
 from builder.runtime.record.layout import folder_of, volatile_of
-from builder.runtime.record.pending import PENDING, WRITTEN
 
 # It waits in the container's folder as `first-boot.json`, which only root can read. Just before the
 # first start it is written into the root, synced, and the file renamed: a start that dies before
@@ -91,6 +91,12 @@ def hide(places: Places, name: str) -> None:
     with TreeIO(volatile_of(places, name) / "host") as tree:
         for credential in _credentials(data) if tree.is_dir("credentials") else ():
             tree.remove(f"credentials/{credential}")
+
+
+def forget(places: Places, name: str) -> None:
+    """Remove all of it from the host, once the container has what it needs."""
+    hide(places, name)
+    (folder_of(places, name) / WRITTEN).unlink(missing_ok=True)
 
 
 def write(tree: TreeIO, data: FirstBoot, first: int) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host import pids
 from builder.host.kernel import hierarchies
 from builder.host.places import Places
-from builder.host.process import pids
 from builder.host.programs import PROMPT, Command, find_program, missing_program, on_host
 from builder.host.trees import durable
 from builder.model.errors import HostError

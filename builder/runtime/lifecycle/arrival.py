@@ -3,8 +3,8 @@
 import contextlib
 from pathlib import Path
 
+from builder.host import pids
 from builder.host.kernel.crossings import CrossingError
-from builder.host.process import pids
 from builder.host.trees.treeio import TreeIO
 
 # Nothing of the container runs for this. All that is read is the container's own, and whoever is

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host import pids
 from builder.host.kernel import cgroups, hierarchies, inotify
 from builder.host.places import PACKAGE, Places
-from builder.host.process import launch, pids
+from builder.host.process import launch
 from builder.host.programs import PROMPT, Command, find_program, missing_program, on_host
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime.bundle import oci_runtime, rootfs, spec
-from builder.runtime.record import inits, pending, state
+from builder.runtime.bundle import oci_runtime, pending, rootfs, spec
+from builder.runtime.record import inits, state
 from builder.runtime.record.container import Container, save
 from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
 from builder.runtime.record.state import State

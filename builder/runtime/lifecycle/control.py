@@ -6,19 +6,20 @@ import time
 
 import msgspec
 
+from builder.host import pids
 from builder.host.kernel import cgroups, sysctl
-from builder.host.kernel.sd_notify import Listener
 from builder.host.places import Places
-from builder.host.process import pids
+from builder.host.process.sd_notify import Listener
 from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Reporter
-from builder.runtime.bundle import rootfs
+from builder.runtime.bundle import pending, rootfs
 from builder.runtime.lifecycle import boot, create, readiness, shutdown
-from builder.runtime.record import events, ids, pending, state
+from builder.runtime.record import events, ids, state
 from builder.runtime.record.container import Container, check_name, load, save
 from builder.runtime.record.layout import cgroup_of
 from builder.runtime.record.state import State
-from builder.runtime.recovery import repair, tasks
+from builder.runtime.recovery import cleaning, repair, tasks
+from builder.runtime.recovery.finishing import finisher
 from builder.runtime.resources import limits
 
 READY_TIMEOUT = 60.0
@@ -54,7 +55,7 @@ def start_again(places: Places, name: str, waiting: State) -> None:
         with repair.holding(places, name) as container:
             if state.read(places, name) != waiting:
                 return
-            repair.clean(places, name, networked=bool(container.interfaces))
+            cleaning.clean(places, name, networked=bool(container.interfaces))
             begun = _boot(places, container, stack, waiting)
         _see_it_up(places, begun, READY_TIMEOUT)
 
@@ -65,9 +66,7 @@ def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
     Gives whether nothing had to be killed.
     """
     if tasks.is_left(places, name):
-        from builder.runtime.recovery import resume
-
-        resume.resume(places, name, "stopped")
+        finisher().resume(places, name, "stopped")
     with repair.held(places, name) as container:
         by_itself = _stop(places, container, timeout)
         if container.remove:
@@ -100,7 +99,7 @@ def destroy(places: Places, name: str, *, force: bool = False) -> None:
                     f"container `{name}` is {state.status(places, name)}",
                     hint=f"`oven stop {name}` first, or `oven destroy --force {name}`",
                 )
-            repair.clean(places, name, networked=bool(container.interfaces))
+            cleaning.clean(places, name, networked=bool(container.interfaces))
         create.remove(places, container)
         events.record(places, name, "destroyed")
 
@@ -132,7 +131,7 @@ def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | 
             current = None
         if current is not None and current.phase == "booting" and current.starter == os.getpid():
             # An earlier start by this very process was interrupted before it could be taken back.
-            repair.clean(places, name, networked=bool(container.interfaces))
+            cleaning.clean(places, name, networked=bool(container.interfaces))
             current = None
         if current is not None:
             return current
@@ -158,7 +157,7 @@ def _boot(
         current = boot.boot(places, container, waiting=waiting)
         begun = Started(load(places, container.name), current, listener)
     except BaseException as error:
-        repair.clean(places, container.name, networked=bool(container.interfaces))
+        cleaning.clean(places, container.name, networked=bool(container.interfaces))
         events.record(places, container.name, "failed", reason=str(error) or type(error).__name__)
         raise
     events.record(places, container.name, "started", pid=begun.state.pid)
@@ -176,7 +175,8 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
             if current is not None and same:
                 current = _judged(places, begun.container, current, verdict)
                 state.write(places, name, current)
-                pending.forget(places, name)
+                if pending.is_written(places, name):
+                    _forget_first_boot(places, name)
     except NotFoundError:
         raise _ended_early(name, "") from None
     except BaseException:
@@ -217,7 +217,7 @@ def _undo(places: Places, begun: State, name: str) -> None:
     with contextlib.suppress(NotFoundError), repair.holding(places, name) as container:
         current = state.read(places, name)
         if current is not None and current.pid == begun.pid:
-            repair.clean(places, name, networked=bool(container.interfaces))
+            cleaning.clean(places, name, networked=bool(container.interfaces))
             events.record(places, name, "stopped", killed=True)
 
 
@@ -245,7 +245,7 @@ def _stop(places: Places, container: Container, timeout: float) -> bool:
             cgroups.freeze(cgroup_of(places, name), frozen=False)
         by_itself = shutdown.shut_down(places, container, current, timeout)
     more = _kills(places, name) if ran else {}
-    repair.clean(places, name, networked=bool(container.interfaces))
+    cleaning.clean(places, name, networked=bool(container.interfaces))
     state.forget_end(places, name)
     if ran:
         events.record(places, name, "stopped", killed=not by_itself, **more)
@@ -277,3 +277,9 @@ def _console(places: Places, name: str) -> str:
     from builder.runtime.access import logs
 
     return logs.tail(places, name)
+
+
+def _forget_first_boot(places: Places, name: str) -> None:
+    from builder.runtime.bundle import first_boot  # most containers have none
+
+    first_boot.forget(places, name)

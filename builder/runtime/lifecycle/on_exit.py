@@ -6,9 +6,9 @@ import sys
 import time
 import traceback
 
+from builder.host import pids
 from builder.host.kernel import cgroups
 from builder.host.places import Places
-from builder.host.process import pids
 from builder.model.errors import NotFoundError, OvenError
 from builder.runtime.bundle import rootfs
 from builder.runtime.lifecycle import control, create
@@ -16,7 +16,7 @@ from builder.runtime.record import events, locks, state
 from builder.runtime.record.container import Container, load
 from builder.runtime.record.layout import folder_of, volatile_of
 from builder.runtime.record.state import End, State
-from builder.runtime.recovery import repair
+from builder.runtime.recovery import cleaning
 from builder.runtime.resources import usage
 
 # It runs in the monitor's namespaces and cgroups, and leaves both; then the monitor, which waits
@@ -76,7 +76,7 @@ def handle(places: Places, name: str) -> State | None:
         state.write_end(places, name, End(code=code, time=int(time.time())))
         more = usage.kills(places, name)
         events.record(places, name, "ended", code=code, how=_HOW.get(code, "failure"), **more)
-    repair.clean(places, name, networked=bool(container.interfaces))
+    cleaning.clean(places, name, networked=bool(container.interfaces))
     if current.phase == "stopping" or not _wanted(container, code):
         if container.remove and code != _REBOOT:
             create.remove(places, container)

@@ -6,13 +6,14 @@ import time
 
 import msgspec
 
-from builder.host.kernel.sd_notify import Listener
+from builder.host import pids
 from builder.host.places import Places
-from builder.host.process import pids
+from builder.host.process.sd_notify import Listener
 from builder.host.programs import aside
 from builder.model.errors import OvenError
+from builder.runtime.bundle import pending
 from builder.runtime.lifecycle import arrival
-from builder.runtime.record import events, pending, state
+from builder.runtime.record import events, state
 from builder.runtime.record.container import Container
 from builder.runtime.record.layout import volatile_of
 from builder.runtime.record.state import State
@@ -108,5 +109,12 @@ class _Follower(msgspec.Struct, frozen=True):
             if current is not None and current.pid == self.begun.pid and not current.ready:
                 ready = msgspec.structs.replace(current, ready=True, starter=0, starter_started=0)
                 state.write(self.places, name, ready)
-                pending.forget(self.places, name)
+                if pending.is_written(self.places, name):
+                    _forget_first_boot(self.places, name)
                 events.record(self.places, name, "ready")
+
+
+def _forget_first_boot(places: Places, name: str) -> None:
+    from builder.runtime.bundle import first_boot  # most containers have none
+
+    first_boot.forget(places, name)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host import pids
 from builder.host.kernel import cgroups, hierarchies
 from builder.host.places import Places
-from builder.host.process import launch, pids, terminal
+from builder.host.process import launch, terminal
 from builder.host.programs import PROMPT
 from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import TreeIO
@@ -20,7 +21,7 @@ from builder.runtime.lifecycle import allowed, create
 from builder.runtime.record import ids
 from builder.runtime.record.container import Container
 from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
-from builder.runtime.recovery import repair
+from builder.runtime.recovery import cleaning
 from builder.runtime.resources import limits
 
 # One call of the runtime, no monitor: our stdin, stdout and stderr are those of the command. The
@@ -56,7 +57,7 @@ def run_command(places: Places, container: Container, order: Order) -> int:
         try:
             _disconnect(places, container)
         finally:
-            repair.clean(places, container.name, networked=False)
+            cleaning.clean(places, container.name, networked=False)
             remove_tree(folder_of(places, container.name))
             ids.release(places, container)
             os.close(lock)

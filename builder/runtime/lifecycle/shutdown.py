@@ -5,9 +5,8 @@ import os
 import signal
 import time
 
-from builder.host import notices
+from builder.host import notices, pids
 from builder.host.places import Places
-from builder.host.process import pids
 from builder.model.errors import OvenError
 from builder.runtime.record import inits
 from builder.runtime.record.container import Container

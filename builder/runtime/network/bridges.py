@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from builder.host.network import link
-from builder.host.process.pids import boot_id, start_time
+from builder.host.pids import boot_id, start_time
 from builder.host.programs import aside
 from builder.model.errors import ConflictError, HostError
 from builder.model.host_access import HostAccess

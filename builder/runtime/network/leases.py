@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from builder.host import locks
-from builder.host.process.pids import boot_id, is_alive
+from builder.host.pids import boot_id, is_alive
 from builder.host.trees.durable import replace
 from builder.model.errors import HostError
 from builder.model.network import NetworkState

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host import pids
 from builder.host.kernel import inotify
 from builder.host.network import ports
 from builder.host.places import Places
-from builder.host.process import pids
 from builder.host.programs import (
     PROMPT,
     Command,

@@ -4,8 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from builder.host import pids
 from builder.host.places import Places
-from builder.host.process import pids
 from builder.host.trees import durable
 from builder.model.value import Value, canonical
 from builder.runtime.record import layout

@@ -9,6 +9,7 @@ from builder.runtime.record import locks, state
 from builder.runtime.record.container import load
 from builder.runtime.record.layout import CHANGE, cgroup_of, folder_of
 from builder.runtime.record.state import State
+from builder.runtime.recovery.finishing import finisher
 
 # Who changes a container takes its lock, and repairs all that a dead command has left. Who only
 # looks waits for nobody: where the lock is free, the processes of the container are seen to, for
@@ -20,7 +21,6 @@ def seen(places: Places, name: str) -> State | None:
     current = state.read(places, name)
     if current is None or not (_is_orphan(current) or _is_changed(places, name)):
         return current
-
     lock = locks.try_lock(folder_of(places, name))
     if lock is None:
         return current  # somebody is at work on it
@@ -38,14 +38,14 @@ def adopt(places: Places, name: str) -> None:
     current = state.read(places, name)
     if current is None or not state.is_alone(current):
         return
-    from builder.runtime.lifecycle import readiness
-
-    state.write(places, name, readiness.followed(places, load(places, name), current))
+    state.write(places, name, finisher().follow(places, load(places, name), current))
 
 
 def _mend(places: Places, name: str) -> None:
-    from builder.host.kernel import cgroups
-    from builder.runtime.recovery import repair
+    from builder.host.kernel import (
+        cgroups,
+    )  # nearly none needs these, and `oven list` asks of a thousand
+    from builder.runtime.recovery import cleaning
 
     if _is_changed(places, name):
         from builder.runtime.storage import change
@@ -54,7 +54,7 @@ def _mend(places: Places, name: str) -> None:
             cgroups.freeze(cgroup_of(places, name), frozen=False)
     current = state.read(places, name)
     if current is not None and current.phase == "starting":
-        repair.clean(places, name, networked=bool(load(places, name).interfaces))
+        cleaning.clean(places, name, networked=bool(load(places, name).interfaces))
     else:
         adopt(places, name)
 

@@ -2,21 +2,19 @@
 
 import contextlib
 import os
-import signal
 from collections.abc import Iterator
 
-import msgspec
-
-from builder.host.kernel import cgroups, hierarchies
+from builder.host import pids
 from builder.host.places import Places
-from builder.host.process import pids
 from builder.host.trees import durable
 from builder.host.trees.removal import remove_tree
-from builder.model.errors import HostError, NotFoundError
+from builder.model.errors import NotFoundError
 from builder.runtime import reconcile
 from builder.runtime.record import layout, locks, state
 from builder.runtime.record.container import Container, load
-from builder.runtime.record.layout import CHANGE, cgroup_of, folder_of, volatile_of
+from builder.runtime.record.layout import CHANGE, folder_of, volatile_of
+from builder.runtime.recovery import cleaning, orphans
+from builder.runtime.recovery.finishing import finisher
 
 # Whoever changes a container holds the lock of its folder, which the kernel frees when the process
 # dies. So under the lock everything half done belongs to a dead command:
@@ -33,10 +31,6 @@ from builder.runtime.record.layout import CHANGE, cgroup_of, folder_of, volatile
 # Names of containers hold no dot, so these four never meet one.
 
 
-HANDLED = 30.0
-"""Seconds that what follows the end of a container's first process is waited for."""
-
-
 @contextlib.contextmanager
 def holding(places: Places, name: str) -> Iterator[Container]:
     """Lock a container, end or undo what a dead command was about, and give its record."""
@@ -49,9 +43,7 @@ def resume(places: Places, name: str) -> None:
     """End what a dead command had stopped a container for."""
     # Quicker than Path: `oven exec` asks too.
     if os.path.exists(f"{places.data}/containers/{name}/{layout.TASK}"):  # noqa: PTH110
-        from builder.runtime.recovery import resume
-
-        resume.resume(places, name)
+        finisher().resume(places, name, "running")
 
 
 @contextlib.contextmanager
@@ -65,7 +57,7 @@ def held(places: Places, name: str) -> Iterator[Container]:
         with durable.locked(containers / ".lock", wait=False) as got:
             if got:
                 sweep(places)
-    patience = HANDLED
+    patience = cleaning.HANDLED
     while True:
         with locks.locked(places, name):
             container = _loaded(places, name)
@@ -82,19 +74,11 @@ def held(places: Places, name: str) -> Iterator[Container]:
 def _see_to_processes(places: Places, container: Container) -> None:
     name, current = container.name, state.read(places, container.name)
     if _is_over(current):
-        clean(places, name, networked=bool(container.interfaces))
+        cleaning.clean(places, name, networked=bool(container.interfaces))
         if current is not None and current.pid:
             _record_unseen(places, name)
     elif state.is_alone(current):
-        _adopt(places, name)
-
-
-def _adopt(places: Places, name: str) -> None:
-    from builder.runtime.recovery import (
-        orphans,  # nearly all have somebody who waits for them, or are ready
-    )
-
-    orphans.adopt(places, name)
+        orphans.adopt(places, name)
 
 
 def _record_unseen(places: Places, name: str) -> None:
@@ -131,13 +115,6 @@ def _is_over(current: state.State | None) -> bool:
     return not state.alive(current)
 
 
-def clean(places: Places, name: str, *, networked: bool) -> None:
-    """Take away all that a container has outside its folder; nothing to do is fine too."""
-    if volatile_of(places, name).exists():
-        with pids.undisturbed():
-            _clean(places, name, networked=networked)
-
-
 def sweep(places: Places) -> None:
     """Remove the folders of commands that died; the caller holds the lock of all containers."""
     with contextlib.suppress(FileNotFoundError):
@@ -147,62 +124,9 @@ def sweep(places: Places) -> None:
                 lock = locks.try_lock(folder)
                 if lock is not None:
                     # The record may be missing, so the network is asked whether or not it knows.
-                    clean(places, entry, networked=_is_networked(places, entry))
+                    cleaning.clean(places, entry, networked=_is_networked(places, entry))
                     remove_tree(folder)
                     os.close(lock)
-
-
-def _clean(places: Places, name: str, *, networked: bool) -> None:
-    current = state.read(places, name)
-    monitor = None
-    if current is not None and current.monitor != os.getppid():
-        monitor = pids.hold(current.monitor, current.monitor_started)
-    if current is not None and monitor is not None:
-        # A monitor whose container has ended still writes the last of the console, then goes.
-        if not state.alive(current):
-            pids.wait_end(monitor, 2)
-        os.close(monitor)
-    if current is not None and current.phase == "waiting":
-        _dismiss(current)
-    if current is not None and state.alive(current) and current.phase != "stopping":
-        # Or whoever comes after our death takes what is about to end for one that runs.
-        with contextlib.suppress(HostError):
-            state.write(places, name, msgspec.structs.replace(current, phase="stopping"))
-    cgroups.kill(cgroup_of(places, name))
-    if current is not None and not hierarchies.available():
-        _kill(current)
-    # Its record may have lost the networks that it was started with.
-    if networked or (current and current.addresses):
-        from builder.runtime import network
-
-        network.detach(places, name)
-    cgroups.remove(cgroup_of(places, name))
-    remove_tree(volatile_of(places, name))
-
-
-def _kill(current: state.State) -> None:
-    """Kill a container that has no cgroup: all in it dies with its first process."""
-    for pid, started in (
-        (current.pid, current.pid_started),
-        (current.monitor, current.monitor_started),
-    ):
-        pidfd = pids.hold(pid, started) if pid != os.getppid() else None
-        if pidfd is not None:
-            pids.send(pidfd, signal.SIGKILL)
-            pids.wait_end(pidfd, HANDLED)
-            os.close(pidfd)
-
-
-def _dismiss(waiting: state.State) -> None:
-    """End the pause of somebody else's before another try to start a container."""
-    if waiting.starter == os.getpid():
-        return
-    pidfd = pids.hold(waiting.starter, waiting.starter_started)
-    if pidfd is not None:
-        # It holds no lock, and there is nothing that it would leave.
-        pids.send(pidfd, signal.SIGKILL)
-        pids.wait_end(pidfd, HANDLED)
-        os.close(pidfd)
 
 
 def _settled(places: Places, container: Container) -> Container:

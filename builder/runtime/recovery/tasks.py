@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from builder.host import notices
+from builder.host import notices, pids
 from builder.host.places import Places
-from builder.host.process import pids
 from builder.host.trees import durable
 from builder.model.errors import StageError
 from builder.model.value import Value, canonical
 from builder.runtime.record import layout
 from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair
+from builder.runtime.recovery.finishing import finisher
 
 # A restart, and all that changes the layers of a container that runs, stops it first and starts it
 # afterwards. Each of these steps is whole or not at all, and repaired under the lock. What they add
@@ -72,9 +72,7 @@ def begun(places: Places, name: str, *, runs: bool) -> Iterator[None]:
         forget(places, name)  # it has been started, and that is what went wrong
         raise
     except BaseException:
-        from builder.runtime.recovery import resume
-
-        resume.undo(places, name)
+        finisher().undo(places, name)
         raise
     forget(places, name)
 

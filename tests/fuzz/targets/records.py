@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 
+from builder.host import pids
 from builder.host.places import Places
-from builder.host.process import pids
 from builder.model.network import Network, NetworkState
 from builder.model.value import canonical
 from builder.recipes.lock_files import read_lock
 from builder.runtime.history import schedule
 from builder.runtime.history.schedule import Schedule
+from builder.runtime.inspect import show
 from builder.runtime.network import definitions
 from builder.runtime.network.leases import Ledger
-from builder.runtime.record import events, ids, show, state
+from builder.runtime.record import events, ids, state
 from builder.runtime.record.container import load
 from builder.runtime.record.state import End, State
 from builder.runtime.recovery import tasks

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builder.host import pids
 from builder.host.network import link
-from builder.host.process import pids
 from builder.model.errors import HostError
 from builder.model.network import Network
 from builder.runtime.network import dns

@@ -1,9 +1,10 @@
 """The options that describe a container, in groups that `run`, `create` and `set` share."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from builder.cli.containers.options import life, limits, network, storage
+from builder.cli.containers.options.groups import Decorator, Group
 
 if TYPE_CHECKING:
     from builder.runtime.record.container import Container
@@ -12,16 +13,7 @@ if TYPE_CHECKING:
 # was given over a container's record; what is missing or None was not given. None of them imports
 # click before it is asked for options: the quick way does without.
 
-Decorator = Callable[[Callable[..., object]], Callable[..., object]]
-
 _GROUPS = (network, limits, storage, life)
-
-
-class Group(Protocol):
-    """A module with options."""
-
-    def options(self) -> tuple[Decorator, ...]:
-        """Give what click needs to know of them."""
 
 
 def with_options(*groups: Group) -> Decorator:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from builder.cli.containers.options import Decorator
+    from builder.cli.containers.options.groups import Decorator
     from builder.runtime.record.container import Autostart, Container
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
-    from builder.cli.containers.options import Decorator
+    from builder.cli.containers.options.groups import Decorator
     from builder.runtime.record.container import Container
 
 NONE = "none"

@@ -9,7 +9,7 @@ from builder.model.host_access import parse_host_access
 from builder.model.network import DEFAULT, NONE, PortMapping, parse_ports
 
 if TYPE_CHECKING:
-    from builder.cli.containers.options import Decorator
+    from builder.cli.containers.options.groups import Decorator
     from builder.runtime.record.container import Container, Interface
 
 

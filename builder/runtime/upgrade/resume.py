@@ -1,7 +1,6 @@
 """Resuming: what is left of a task whose command was cut off, brought to an end."""
 
 import contextlib
-from typing import Literal
 
 from builder.host import notices
 from builder.host.places import Places
@@ -11,13 +10,12 @@ from builder.runtime.lifecycle import control
 from builder.runtime.record import locks, state
 from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair, tasks
+from builder.runtime.recovery.finishing import End
 from builder.runtime.recovery.tasks import Task, Trial
 from builder.runtime.storage import change
 
-End = Literal["running", "stopped"]
 
-
-def resume(places: Places, name: str, end: End = "running") -> None:
+def resume(places: Places, name: str, end: End) -> None:
     """End what a dead command has left of a task; never fails, since the next one has its own.
 
     A trial that was cut off is gone on with. Where the container is about to be stopped, nothing is

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from builder.host.places import Places
 from builder.model.errors import NotFoundError
 from builder.model.value import Value
-from builder.runtime.record import show
+from builder.runtime.inspect import show
 from builder.runtime.record.container import Limits, load
 from builder.runtime.resources import usage
 from builder.runtime.resources.usage import Rates, Usage

@@ -13,11 +13,6 @@ def waits(places: Places, name: str) -> bool:
     return (folder / PENDING).exists() or (folder / WRITTEN).exists()
 
 
-def forget(places: Places, name: str) -> None:
-    """Remove all of it from the host, once the container has what it needs."""
-    file = folder_of(places, name) / WRITTEN
-    if file.exists():
-        from builder.runtime.bundle import first_boot
-
-        first_boot.hide(places, name)
-        file.unlink()
+def is_written(places: Places, name: str) -> bool:
+    """Tell whether the container has all of it, and it is still there."""
+    return (folder_of(places, name) / WRITTEN).exists()

@@ -12,7 +12,7 @@ from builder.host.places import Places
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import NotFoundError
 from builder.model.value import Digest, Value
-from builder.runtime.record import show
+from builder.runtime.inspect import show
 from builder.runtime.record.container import Container, load, rootfs_of
 from builder.runtime.record.layout import cgroup_of
 from builder.runtime.resources import usage

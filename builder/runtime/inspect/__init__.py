@@ -1,0 +1,1 @@
+"""Looking at containers: what each is, does, takes and shares."""
