@@ -15,7 +15,7 @@ from builder.model.network import DEFAULT, NONE, Network
 from builder.model.value import canonical
 from builder.runtime.network import addresses
 from builder.runtime.network.resolv_conf import resolvers
-from builder.runtime.record.container import NAME, all_names
+from builder.runtime.record.container import NAME
 
 _LONGEST = 32
 """A network's name is a DNS label, since `CONTAINER.NETWORK` is a name on it, and a short one."""
@@ -160,7 +160,7 @@ def _check_place(places: Places, network: Network) -> None:
     wanted = [one for one in (network.subnet, network.subnet6) if one]
     if not wanted:
         raise RecipeError("a network needs IPv4 or IPv6 addresses")
-    for name in all_names(places):
+    for name in names(places):
         other = _read(places, name)
         taken = [one for one in (other.subnet, other.subnet6) if one] if other else []
         for subnet in wanted:
@@ -179,7 +179,7 @@ def _free(places: Places, name: str) -> str:
     """Choose a subnet that neither the host nor another network has."""
     own = addresses.bridge_of(key_of(places, name))
     taken = [r.network for r in link.routes() if r.interface != own and r.network != "default"]
-    for other in all_names(places):
+    for other in names(places):
         network = _read(places, other) if other != name else None
         if network and network.subnet:
             taken.append(network.subnet)
