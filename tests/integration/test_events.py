@@ -14,7 +14,6 @@ import pytest
 
 from builder.host.places import Places
 from builder.runtime.record import events
-from builder.runtime.record.container import all_names
 from tests.support.needs import needs
 from tests.support.oven import Oven
 
@@ -64,9 +63,9 @@ def test_the_file_is_put_aside_at_its_limit(
     monkeypatch.setattr(events, "LIMIT", 200)
     for number in range(10, 40):
         events.record(places, f"n{number}", "happened")
-    assert all_names(places)[-1] == "n39"
-    assert all_names(places) == sorted(all_names(places))
-    assert 3 <= len(all_names(places)) <= 9
+    assert names(places)[-1] == "n39"
+    assert names(places) == sorted(names(places))
+    assert 3 <= len(names(places)) <= 9
 
 
 def test_room_is_shared_out_among_containers() -> None:
@@ -103,8 +102,8 @@ def test_a_full_disk_loses_the_event_and_not_the_next(small: Path) -> None:
         events.record(places, "lost", "happened", reason="x" * 1000)
     (small / "fill").unlink()
     events.record(places, "after", "happened")
-    assert (all_names(places)[0], all_names(places)[-1]) == ("before", "after")
-    assert all_names(places).count("lost") < 10
+    assert (names(places)[0], names(places)[-1]) == ("before", "after")
+    assert names(places).count("lost") < 10
 
 
 @pytest.mark.parametrize("bad", ["folder", "link", "none"])
@@ -126,7 +125,7 @@ def test_damaged_lines_are_skipped(places: Places) -> None:
     with (places.data / "events.jsonl").open("ab") as file:
         file.write(b'\xff\xfe\n{"time": 5}\n[]\n\n{"cut sho')
     events.record(places, "two", "happened")
-    assert all_names(places) == ["one", "two"]
+    assert names(places) == ["one", "two"]
 
 
 @pytest.mark.parametrize("read", [events.read, events.follow], ids=["read", "follow"])

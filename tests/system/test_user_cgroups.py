@@ -61,7 +61,7 @@ def test_commands_lie_in_the_cgroup_of_their_container(unified: Oven) -> None:
         return next(line for line in said.splitlines() if line.startswith("0::"))
 
     unified("run", "--name", "own", "--network", "none", "debian-bookworm")
-    assert place() == "0::/"
+    assert place() == "0::/.oven"
     assert text(unified("exec", "own", "--", "sh", "-ec", GIVE).stdout).split()
     for words in ((), ("setsid", "--wait")):
-        assert place(*words) == "0::/init.scope"
+        assert place(*words) == "0::/.oven"
