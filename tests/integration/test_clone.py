@@ -163,7 +163,7 @@ def test_death_at_any_step_leaves_old_or_new(rig: Rig, verb: str) -> None:
     code = f"""
 from builder.runtime.history import clone
 from builder.runtime.record.container import load
-from builder.stages.tree.clean import forget_identity
+from builder.distros.identity import forget_identity
 {at_each_step(work, 0, signal.SIGKILL)}"""
     came, died = False, 0
     for step in range(1, 90, 2):

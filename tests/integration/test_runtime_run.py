@@ -129,7 +129,8 @@ def test_processor_limit_reaches_the_kernel(rig: Rig) -> None:
     process = rig.call(
         """
         import msgspec, sys
-        from builder.runtime.record.container import Limits, cgroup_of, new_container
+        from builder.runtime.record.container import Limits, new_container
+        from builder.runtime.record.layout import cgroup_of
         from builder.runtime.lifecycle.run import Order, run_command
         fresh = new_container("x", "sha256:" + "ab" * 32, "tiny")
         fresh = msgspec.structs.replace(fresh, limits=Limits(cpus=0.5))
