@@ -13,6 +13,7 @@ from builder.runtime.access.exec import capture
 from builder.runtime.bundle import first_boot, pending
 from builder.runtime.lifecycle import boot, control, create
 from builder.runtime.record.layout import folder_of, volatile_of
+from builder.runtime.recovery.held import Held
 from tests.support.container import INIT, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.namespace import folder_of as folder_of_user
 from tests.support.namespace import in_namespace
@@ -107,7 +108,7 @@ def test_no_credentials_are_forgotten_elsewhere(rig: Rig, tmp_path: Path, kind: 
     name = "passwd.hashed-password.root"
     (victim / name).write_text("of the host")
     container = rig.container("test", init="systemd")
-    boot.prepare(rig.places, container)
+    boot.prepare(Held(rig.places, container, None))
     (folder_of(rig.places, "test") / pending.PENDING).rename(
         folder_of(rig.places, "test") / pending.WRITTEN
     )

@@ -152,7 +152,7 @@ def test_failures_are_tried_again_and_counted(rig: Rig) -> None:
 def paused(rig: Rig) -> State:
     """A container that has failed often, and is not yet due again."""
     make(rig, "on-failure")
-    state.write(rig.places, "test", msgspec.structs.replace(now(rig), again=5))
+    state.become(rig.places, "test", now(rig), msgspec.structs.replace(now(rig), again=5))
     fail(rig)
     current = until(rig, lambda now: now is not None and now.phase == "waiting")
     assert current

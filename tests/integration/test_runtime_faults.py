@@ -243,7 +243,7 @@ def test_a_host_that_was_rebooted(rig: Rig) -> None:
     before = msgspec.structs.replace(
         current, boot="another", pid=stranger.pid, pid_started=pids.start_time(stranger.pid)
     )
-    state.write(rig.places, "test", before)
+    state.become(rig.places, "test", current, before)
     assert show.show(rig.places, "test").status == "stopped"
     check(rig)
     assert stranger.poll() is None

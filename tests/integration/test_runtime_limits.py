@@ -203,7 +203,8 @@ def test_kill_9_at_any_step_leaves_record_and_disk_agreeing(rig: Rig, *, runs: b
         process = rig.call(at_each_step(SET_DISK, step, 9))
         out, err = process.communicate(timeout=60)
         assert process.returncode in {0, -9}, err
-        with repair.holding(rig.places, "test") as kept:
+        with repair.holding(rig.places, "test") as held:
+            kept = held.record
             assert kept.limits in {old, new}
         assert image.stat().st_size == kept.limits.disk, f"died at step {step}"
         if runs:

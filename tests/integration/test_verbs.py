@@ -78,7 +78,7 @@ def waiting(rig: Rig) -> None:
     running(rig)
     current = state.read(rig.places, "test")
     assert current
-    state.write(rig.places, "test", msgspec.structs.replace(current, again=7))
+    state.become(rig.places, "test", current, msgspec.structs.replace(current, again=7))
     with inotify.Folder(volatile_of(rig.places, "test").parent) as folder:
         os.kill(current.pid, signal.SIGKILL)
         while state.status(rig.places, "test") != "restarting":

@@ -112,7 +112,7 @@ def _opened(places: Places, name: str | None, stack: contextlib.ExitStack) -> _O
         if not state.alive(current):
             raise lookup.has_ended(name)
         return _Opened(end, tree, container.first_id)
-    container = stack.enter_context(repair.holding(places, name))
+    container = stack.enter_context(repair.holding(places, name)).record
     if state.alive(state.read(places, name)):
         raise ConflictError(f"container `{name}` was started meanwhile")
     rootfs.look_into(rootfs.Room(places, container))

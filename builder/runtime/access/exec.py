@@ -10,11 +10,12 @@ from builder.host.kernel import cgroups
 from builder.host.places import Places
 from builder.host.process import launch, terminal
 from builder.host.process.guard import Guard, Settings
-from builder.model.errors import ConflictError, HostError, OvenError
+from builder.model.errors import HostError, OvenError
 from builder.runtime.bundle import lookup, oci_runtime, rootfs, spec
 from builder.runtime.record import state
 from builder.runtime.record.container import check_name, load
 from builder.runtime.record.layout import volatile_of
+from builder.runtime.record.seen import Seen, is_frozen
 from builder.runtime.record.state import State
 from builder.runtime.recovery import orphans, repair
 
@@ -129,12 +130,7 @@ def _running(places: Places, name: str) -> State:
     check_name(name)
     load(places, name)
     repair.resume(places, name)
-    current = orphans.seen(places, name)
-    if current is None or not state.alive(current):
-        raise ConflictError(f"container `{name}` is not running", hint=f"`oven start {name}` first")
-    if current.frozen:
-        raise _is_frozen(name)
-    return current
+    return Seen(places, name, orphans.seen(places, name)).need_going()
 
 
 def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:
@@ -190,12 +186,8 @@ def _refused(name: str, current: State, complaint: str) -> OvenError:
     if not state.alive(current):
         return lookup.has_ended(name)
     if "paused" in complaint:
-        return _is_frozen(name)
+        return is_frozen(name)
     return HostError(f"cannot run a command in container `{name}`: {complaint}")
-
-
-def _is_frozen(name: str) -> ConflictError:
-    return ConflictError(f"container `{name}` is frozen", hint=f"`oven thaw {name}` first")
 
 
 def _forward_to(pid: int) -> Callable[[int, launch.Sender], None]:

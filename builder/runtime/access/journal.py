@@ -46,10 +46,10 @@ def read(places: Places, name: str, wanted: Wanted, unit: str | None = None) -> 
 def _of_stopped(places: Places, name: str, options: tuple[str, ...]) -> Iterator[bytes]:
     """Mounts the container's root for the rest of this process."""
     with contextlib.ExitStack() as stack:
-        container = stack.enter_context(repair.holding(places, name))
-        if state.alive(state.read(places, name)):
+        held = stack.enter_context(repair.holding(places, name))
+        if state.alive(held.state):
             raise ConflictError(f"container `{name}` was started meanwhile")
-        rootfs.look_into(rootfs.Room(places, container))
+        rootfs.look_into(rootfs.Room(places, held.record))
         tree = stack.enter_context(TreeIO(places.rootfs))
         if not tree.is_dir(_FOLDER):
             raise NotFoundError(

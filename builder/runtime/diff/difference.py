@@ -61,7 +61,7 @@ def opened(places: Places, name: str) -> Iterator[tuple[Container, Layers]]:
     """Look at a container's layers on its template, whether or not it runs."""
     check_name(name)
     with contextlib.ExitStack() as lock, contextlib.ExitStack() as stack:
-        container = lock.enter_context(repair.holding(places, name))
+        container = lock.enter_context(repair.holding(places, name)).record
         area = stack.enter_context(writable.opened(places, container))
         folders = (area / UPPER, *(area / LAYERS / layer for layer in container.layers))
         layers = stack.enter_context(layers_on(folders, rootfs_of(places, container)))

@@ -40,7 +40,8 @@ def clone(
 
     `fresh` is what `describe` made. Frozen layers are linked, what has changed since is copied.
     """
-    with repair.holding(places, name) as source:
+    with repair.holding(places, name) as held:
+        source = held.record
         if snapshot is None:
             fresh = msgspec.structs.replace(fresh, layers=source.layers, template=source.template)
         else:
@@ -86,7 +87,8 @@ def rename(places: Places, name: str, new: str) -> None:
     check_name(name)
     check_name(new)
     containers = places.data / "containers"
-    with repair.holding(places, name) as container, durable.disk_errors(containers):
+    with repair.holding(places, name) as held, durable.disk_errors(containers):
+        container = held.record
         if state.read(places, name) is not None:
             word = state.status(places, name)
             raise ConflictError(f"container `{name}` is {word}", hint=f"`oven stop {name}` first")

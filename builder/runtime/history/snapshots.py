@@ -13,6 +13,7 @@ from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, check_name, load, rootfs_of
 from builder.runtime.record.layout import cgroup_of, folder_of
 from builder.runtime.recovery import repair
+from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers
 from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, Change, Draft, Kind, Snapshot
 
@@ -23,7 +24,8 @@ def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = 
     Of a stopped container it is instant. A running one is halted while its changes are copied,
     which takes no time and no room where the file system can share blocks.
     """
-    with repair.holding(places, name) as container, durable.disk_errors(folder_of(places, name)):
+    with repair.holding(places, name) as held, durable.disk_errors(folder_of(places, name)):
+        container = held.record
         taken = change.snapshots_in(folder_of(places, name))
         snapshot = check_name(snapshot) if snapshot else free_name(taken, "snap")
         if snapshot in taken:
@@ -60,17 +62,14 @@ def restore(places: Places, name: str, snapshot: str, *, discard: bool = False) 
 
     With `discard` it is thrown away. Name, ids, limits, networks and ports stay as they are.
     """
-    with repair.holding(places, name) as container, durable.disk_errors(folder_of(places, name)):
-        wanted = find(places, name, snapshot)
-        return go_back(places, container, wanted, "restore", discard=discard)
+    with repair.holding(places, name) as held, durable.disk_errors(folder_of(places, name)):
+        return go_back(held, find(places, name, snapshot), "restore", discard=discard)
 
 
-def go_back(
-    places: Places, container: Container, wanted: Snapshot, kind: Kind, *, discard: bool = False
-) -> str | None:
-    """Do what `restore` does; the caller holds the container's lock."""
-    name = container.name
-    refuse_running(places, name)
+def go_back(held: Held, wanted: Snapshot, kind: Kind, *, discard: bool = False) -> str | None:
+    """Do what `restore` does."""
+    places, container, name = held.places, held.record, held.name
+    held.need_stopped()
     record = msgspec.structs.replace(
         container,
         template=wanted.template,
@@ -103,7 +102,8 @@ def go_back(
 
 def remove(places: Places, name: str, names: tuple[str, ...]) -> None:
     """Remove snapshots, and the layers that nothing else needs."""
-    with repair.holding(places, name) as container, durable.disk_errors(folder_of(places, name)):
+    with repair.holding(places, name) as held, durable.disk_errors(folder_of(places, name)):
+        container = held.record
         for snapshot in names:
             find(places, name, snapshot)
         with change.prepared(places, container) as draft:
@@ -162,15 +162,6 @@ def free_name(taken: dict[str, Snapshot], begin: str) -> str:
     if plain not in taken:
         return plain
     return next(name for n in range(2, 1 << 20) if (name := f"{plain}-{n}") not in taken)
-
-
-def refuse_running(places: Places, name: str) -> None:
-    """Raise ConflictError unless a container is stopped."""
-    if state.read(places, name) is not None:
-        raise ConflictError(
-            f"container `{name}` is {state.status(places, name)}",
-            hint=f"add `--stop`, or `oven stop {name}` first",
-        )
 
 
 def top_of(draft: Draft, kept: tuple[str, ...]) -> Path | None:

@@ -75,7 +75,8 @@ def export_container(places: Places, name: str, file: BinaryIO, packing: Packing
     """Write a container to an open file. One that runs is halted while its changes are copied."""
     check_name(name)
     folder = folder_of(places, name)
-    with repair.holding(places, name) as container, durable.disk_errors(folder):
+    with repair.holding(places, name) as held, durable.disk_errors(folder):
+        container = held.record
         if (folder / PENDING).exists():
             raise ConflictError(
                 f"container `{name}` has not got its first-boot data yet, which stays behind",

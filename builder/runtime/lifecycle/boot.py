@@ -17,10 +17,11 @@ from builder.host.programs import PROMPT, Command, find_program, missing_program
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.runtime.bundle import oci_runtime, pending, rootfs, spec
-from builder.runtime.record import inits, state
-from builder.runtime.record.container import Container, save
+from builder.runtime.record import inits
+from builder.runtime.record.container import Container
 from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
 from builder.runtime.record.state import State
+from builder.runtime.recovery.held import Held
 from builder.runtime.resources import limits
 
 _CONSOLE_LIMIT = 16 << 20
@@ -39,29 +40,28 @@ class _Said(msgspec.Struct):
     message: str = ""
 
 
-def prepare(places: Places, container: Container) -> Path:
+def prepare(held: Held) -> Path:
     """Write down that it is being started, and give the folder that it will see as `/run/host`."""
-    volatile = volatile_of(places, container.name)
-    volatile.mkdir(mode=0o700, parents=True)
-    intent = State(phase="starting", boot=pids.boot_id(), since=int(time.time()))
-    state.write(places, container.name, intent)
-    _prepare_shared(volatile / "host", container)
-    return volatile / "host"
+    held.volatile.mkdir(mode=0o700, parents=True)
+    held.become(State(phase="starting", boot=pids.boot_id(), since=int(time.time())))
+    shared = held.volatile / "host"
+    _prepare_shared(shared, held.record)
+    return shared
 
 
-def boot(places: Places, container: Container, *, waiting: State | None = None) -> State:
-    """Start what was prepared; give its state, which is written down. The caller holds the lock.
+def boot(held: Held, *, waiting: State | None = None) -> State:
+    """Start what was prepared; give its state, which is written down.
 
     Its init has begun by then, and is not yet ready. `waiting` tells of the tries before this one.
     """
-    name = container.name
+    places = held.places
     runtime = oci_runtime.find(places)
-    pid = _create(places, container, runtime)
-    container = _with_its_init(places, container)
-    monitor = int((volatile_of(places, name) / "conmon.pid").read_text(encoding="ascii"))
-    cgroups.set_apart(cgroup_of(places, name), monitor)
-    cgroups.delegate(cgroup_of(places, name), container.first_id)
-    addresses = _connect(places, container, pid)
+    pid = _create(places, held.record, runtime)
+    _note_init(held)
+    monitor = int((held.volatile / "conmon.pid").read_text(encoding="ascii"))
+    cgroups.set_apart(held.cgroup, monitor)
+    cgroups.delegate(held.cgroup, held.record.first_id)
+    addresses = _connect(places, held.record, pid)
     current = State(
         phase="starting",
         boot=pids.boot_id(),
@@ -79,12 +79,10 @@ def boot(places: Places, container: Container, *, waiting: State | None = None) 
         again=waiting.again if waiting else 0,
         reboots=waiting.reboots if waiting else 0,
     )
-    state.write(places, name, current)
-    _start(places, name, runtime)
+    held.become(current)
+    _start(places, held.name, runtime)
     # Only now, since one whose init has begun is never given up when this command dies.
-    current = msgspec.structs.replace(current, phase="booting")
-    state.write(places, name, current)
-    return current
+    return held.become(msgspec.structs.replace(current, phase="booting"))
 
 
 def _connect(places: Places, container: Container, pid: int) -> tuple[str, ...]:
@@ -214,13 +212,11 @@ def _enter(here: rootfs.Room, host: spec.Host, *, own_cgroups: bool) -> None:
         first_boot.show(places, container, volatile / "host/credentials")
 
 
-def _with_its_init(places: Places, container: Container) -> Container:
-    """Keep which kind of init was found, and give the record."""
-    found = (volatile_of(places, container.name) / _INIT).read_text(encoding="ascii")
-    if found != container.init:
-        container = msgspec.convert({**msgspec.to_builtins(container), "init": found}, Container)
-        save(places, container)
-    return container
+def _note_init(held: Held) -> None:
+    """Keep which kind of init was found."""
+    found = (held.volatile / _INIT).read_text(encoding="ascii")
+    if found != held.record.init:
+        held.save(msgspec.convert({**msgspec.to_builtins(held.record), "init": found}, Container))
 
 
 def _after(places: Places, name: str) -> tuple[str, ...]:

@@ -15,11 +15,11 @@ from builder.model.progress import Reporter
 from builder.runtime.bundle import pending, rootfs
 from builder.runtime.lifecycle import boot, create, readiness, shutdown
 from builder.runtime.record import events, ids, state
-from builder.runtime.record.container import Container, check_name, load, save
-from builder.runtime.record.layout import cgroup_of
+from builder.runtime.record.container import Container, check_name
 from builder.runtime.record.state import State
-from builder.runtime.recovery import cleaning, repair, tasks
+from builder.runtime.recovery import repair, tasks
 from builder.runtime.recovery.finishing import finisher
+from builder.runtime.recovery.held import Held
 from builder.runtime.resources import limits
 
 READY_TIMEOUT = 60.0
@@ -52,11 +52,11 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
 def start_again(places: Places, name: str, waiting: State) -> None:
     """Start a container whose pause is over, if that is still what it waits for."""
     with contextlib.ExitStack() as stack:
-        with repair.holding(places, name) as container:
-            if state.read(places, name) != waiting:
+        with repair.holding(places, name) as held:
+            if held.state != waiting:
                 return
-            cleaning.clean(places, name, networked=bool(container.interfaces))
-            begun = _boot(places, container, stack, waiting)
+            held.clean()
+            begun = _boot(held, stack, waiting)
         _see_it_up(places, begun, READY_TIMEOUT)
 
 
@@ -67,11 +67,11 @@ def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
     """
     if tasks.is_left(places, name):
         finisher().resume(places, name, "stopped")
-    with repair.held(places, name) as container:
-        by_itself = _stop(places, container, timeout)
-        if container.remove:
-            create.remove(places, container)
-            events.record(places, name, "destroyed")
+    with repair.held(places, name) as held:
+        by_itself = _stop(held, timeout)
+        if held.record.remove:
+            create.remove(places, held.record)
+            held.tell("destroyed")
     return by_itself
 
 
@@ -79,29 +79,29 @@ def restart(places: Places, name: str, report: Reporter, *, timeout: float = STO
     """Stop a container if it runs, and start it; one that was to be gone then stays."""
     repair.resume(places, name)
     with tasks.begun(places, name, runs=state.status(places, name) != "stopped"):
-        with repair.holding(places, name) as container:
-            _stop(places, container, timeout)
+        with repair.holding(places, name) as held:
+            _stop(held, timeout)
         return start(places, name, report)
 
 
 def destroy(places: Places, name: str, *, force: bool = False) -> None:
     """Remove a container and all that is in it; a running one only by `force`."""
     check_name(name)
-    with repair.held(places, name) as container:
-        if container.protected:
+    with repair.held(places, name) as held:
+        if held.record.protected:
             raise ConflictError(
                 f"container `{name}` is protected",
                 hint=f"`oven set {name} --no-protect` first",
             )
-        if state.read(places, name) is not None:
+        if held.state is not None:
             if not force:
                 raise ConflictError(
-                    f"container `{name}` is {state.status(places, name)}",
+                    f"container `{name}` is {held.status}",
                     hint=f"`oven stop {name}` first, or `oven destroy --force {name}`",
                 )
-            cleaning.clean(places, name, networked=bool(container.interfaces))
-        create.remove(places, container)
-        events.record(places, name, "destroyed")
+            held.clean()
+        create.remove(places, held.record)
+        held.tell("destroyed")
 
 
 def freeze(places: Places, name: str) -> None:
@@ -124,44 +124,33 @@ class Started(msgspec.Struct, frozen=True):
 
 def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | State:
     """Start a container under its lock; give the state of one that has been started already."""
-    with repair.holding(places, name) as container:
-        current = state.read(places, name)
+    with repair.holding(places, name) as held:
+        current = held.state
         if current is not None and current.phase in {"stopping", "waiting"}:
-            _stop(places, container, STOP_TIMEOUT)
-            current = None
-        if current is not None and current.phase == "booting" and current.starter == os.getpid():
+            _stop(held, STOP_TIMEOUT)
+        elif current is not None and current.phase == "booting" and current.starter == os.getpid():
             # An earlier start by this very process was interrupted before it could be taken back.
-            cleaning.clean(places, name, networked=bool(container.interfaces))
-            current = None
-        if current is not None:
-            return current
-        return _boot(places, container, stack)
+            held.clean()
+        return held.state or _boot(held, stack)
 
 
-def _boot(
-    places: Places,
-    container: Container,
-    stack: contextlib.ExitStack,
-    waiting: State | None = None,
-) -> Started:
-    limits.check(places, container)
+def _boot(held: Held, stack: contextlib.ExitStack, waiting: State | None = None) -> Started:
+    limits.check(held.places, held.record)
     sysctl.raise_all()
     rootfs.plain_umask()
-    held = ids.hold(places, container)
-    if held != container:
-        save(places, held)
-        container = held
-    state.forget_end(places, container.name)
+    placed = ids.hold(held.places, held.record)
+    if placed != held.record:
+        held.save(placed)
+    state.forget_end(held.places, held.name)
     try:
-        listener = stack.enter_context(Listener(boot.prepare(places, container) / "notify"))
-        current = boot.boot(places, container, waiting=waiting)
-        begun = Started(load(places, container.name), current, listener)
+        listener = stack.enter_context(Listener(boot.prepare(held) / "notify"))
+        current = boot.boot(held, waiting=waiting)
     except BaseException as error:
-        cleaning.clean(places, container.name, networked=bool(container.interfaces))
-        events.record(places, container.name, "failed", reason=str(error) or type(error).__name__)
+        held.clean()
+        held.tell("failed", reason=str(error) or type(error).__name__)
         raise
-    events.record(places, container.name, "started", pid=begun.state.pid)
-    return begun
+    held.tell("started", pid=current.pid)
+    return Started(held.record, current, listener)
 
 
 def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
@@ -169,12 +158,11 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
     name = begun.container.name
     try:
         verdict = readiness.wait(begun.listener, begun.container, begun.state, timeout)
-        with repair.holding(places, name):
-            current = state.read(places, name)
+        with repair.holding(places, name) as held:
+            current = held.state
             same = current is not None and current.pid == begun.state.pid
             if current is not None and same:
-                current = _judged(places, begun.container, current, verdict)
-                state.write(places, name, current)
+                current = held.become(_judged(held, current, verdict))
                 if pending.is_written(places, name):
                     _forget_first_boot(places, name)
     except NotFoundError:
@@ -190,10 +178,10 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
     return current
 
 
-def _judged(places: Places, container: Container, current: State, verdict: str) -> State:
+def _judged(held: Held, current: State, verdict: str) -> State:
     """Give the state of a container that was waited for; a late one goes on to be."""
     if verdict == "late":
-        return readiness.followed(places, container, current)
+        return readiness.followed(held.places, held.record, current)
     return msgspec.structs.replace(
         current, phase="running", ready=verdict == "ready", starter=0, starter_started=0
     )
@@ -214,11 +202,10 @@ def _ended_early(name: str, console: str) -> StageError:
 
 def _undo(places: Places, begun: State, name: str) -> None:
     """Take back a start that is not wanted any more."""
-    with contextlib.suppress(NotFoundError), repair.holding(places, name) as container:
-        current = state.read(places, name)
-        if current is not None and current.pid == begun.pid:
-            cleaning.clean(places, name, networked=bool(container.interfaces))
-            events.record(places, name, "stopped", killed=True)
+    with contextlib.suppress(NotFoundError), repair.holding(places, name) as held:
+        if held.state is not None and held.state.pid == begun.pid:
+            held.clean()
+            held.tell("stopped", killed=True)
 
 
 def _wait_for_other(current: State, seconds: float) -> bool:
@@ -232,23 +219,22 @@ def _wait_for_other(current: State, seconds: float) -> bool:
         os.close(pidfd)
 
 
-def _stop(places: Places, container: Container, timeout: float) -> bool:
-    """Do the work of `stop` under the lock; tell whether nothing had to be killed."""
-    name, by_itself = container.name, True
-    current = state.read(places, name)
+def _stop(held: Held, timeout: float) -> bool:
+    """Do the work of `stop`; tell whether nothing had to be killed."""
+    by_itself, current = True, held.state
     ran = current is not None and state.alive(current)
     if current is not None and ran:
         if current.phase != "stopping":
             # Who is told of the end then knows that it was wanted.
-            state.write(places, name, msgspec.structs.replace(current, phase="stopping"))
+            held.become(msgspec.structs.replace(current, phase="stopping"))
         if current.frozen:
-            cgroups.freeze(cgroup_of(places, name), frozen=False)
-        by_itself = shutdown.shut_down(places, container, current, timeout)
-    more = _kills(places, name) if ran else {}
-    cleaning.clean(places, name, networked=bool(container.interfaces))
-    state.forget_end(places, name)
+            cgroups.freeze(held.cgroup, frozen=False)
+        by_itself = shutdown.shut_down(held.places, held.record, current, timeout)
+    more = _kills(held.places, held.name) if ran else {}
+    held.clean()
+    state.forget_end(held.places, held.name)
     if ran:
-        events.record(places, name, "stopped", killed=not by_itself, **more)
+        held.tell("stopped", killed=not by_itself, **more)
     return by_itself
 
 
@@ -259,18 +245,12 @@ def _kills(places: Places, name: str) -> dict[str, int]:
 
 
 def _set_frozen(places: Places, name: str, *, frozen: bool) -> None:
-    with repair.holding(places, name):
-        current = state.read(places, name)
-        if current is None or current.phase != "running":
-            raise ConflictError(
-                f"container `{name}` is not running", hint=f"`oven start {name}` first"
-            )
+    with repair.holding(places, name) as held:
         # Noted before it is done: who finds it frozen without a note would not know why.
-        noted = msgspec.structs.replace(current, frozen=True)
-        state.write(places, name, noted)
-        cgroups.freeze(cgroup_of(places, name), frozen=frozen)
-        state.write(places, name, msgspec.structs.replace(noted, frozen=frozen))
-    events.record(places, name, "frozen" if frozen else "thawed")
+        noted = held.become(msgspec.structs.replace(held.need_up(), frozen=True))
+        cgroups.freeze(held.cgroup, frozen=frozen)
+        held.become(msgspec.structs.replace(noted, frozen=frozen))
+        held.tell("frozen" if frozen else "thawed")
 
 
 def _console(places: Places, name: str) -> str:

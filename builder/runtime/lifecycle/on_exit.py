@@ -12,11 +12,11 @@ from builder.host.places import Places
 from builder.model.errors import NotFoundError, OvenError
 from builder.runtime.bundle import rootfs
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record import events, locks, state
+from builder.runtime.record import locks, state
 from builder.runtime.record.container import Container, load
-from builder.runtime.record.layout import folder_of, volatile_of
+from builder.runtime.record.layout import folder_of
 from builder.runtime.record.state import End, State
-from builder.runtime.recovery import cleaning
+from builder.runtime.recovery.held import Held
 from builder.runtime.resources import usage
 
 # It runs in the monitor's namespaces and cgroups, and leaves both; then the monitor, which waits
@@ -66,8 +66,8 @@ def handle(places: Places, name: str) -> State | None:
 
     The caller holds the container's lock.
     """
-    container = load(places, name)
-    current = state.read(places, name)
+    held = Held(places, load(places, name), state.read(places, name))
+    container, current = held.record, held.state
     if current is None or current.monitor != os.getppid():
         return None  # somebody else has seen to it
     cgroups.leave()
@@ -75,16 +75,16 @@ def handle(places: Places, name: str) -> State | None:
     if code is not None and current.phase != "stopping":
         state.write_end(places, name, End(code=code, time=int(time.time())))
         more = usage.kills(places, name)
-        events.record(places, name, "ended", code=code, how=_HOW.get(code, "failure"), **more)
-    cleaning.clean(places, name, networked=bool(container.interfaces))
+        held.tell("ended", code=code, how=_HOW.get(code, "failure"), **more)
+    held.clean()
     if current.phase == "stopping" or not _wanted(container, code):
         if container.remove and code != _REBOOT:
             create.remove(places, container)
-            events.record(places, name, "destroyed")
+            held.tell("destroyed")
         return None
-    waiting = _wait(places, name, current, rebooted=code == _REBOOT)
+    waiting = _wait(held, current, rebooted=code == _REBOOT)
     if pause := _pause(waiting):
-        events.record(places, name, "waiting", seconds=pause, again=_tries(waiting))
+        held.tell("waiting", seconds=pause, again=_tries(waiting))
     return waiting
 
 
@@ -122,22 +122,22 @@ def _pause(waiting: State) -> float:
     return pause_before(_tries(waiting))
 
 
-def _wait(places: Places, name: str, before: State, *, rebooted: bool) -> State:
+def _wait(held: Held, before: State, *, rebooted: bool) -> State:
     """Write down that another try is due; nobody else starts it meanwhile, unless asked to."""
     again, reboots = (0, 0) if _was_steady(before) else (before.again, before.reboots)
     failed = not rebooted and not _was_steady(before)
-    volatile_of(places, name).mkdir(mode=0o700, parents=True)
-    waiting = State(
-        phase="waiting",
-        boot=pids.boot_id(),
-        starter=os.getpid(),
-        starter_started=pids.start_time(os.getpid()),
-        since=int(time.time()),
-        again=again + failed,
-        reboots=reboots + rebooted,
+    held.volatile.mkdir(mode=0o700, parents=True)
+    return held.become(
+        State(
+            phase="waiting",
+            boot=pids.boot_id(),
+            starter=os.getpid(),
+            starter_started=pids.start_time(os.getpid()),
+            since=int(time.time()),
+            again=again + failed,
+            reboots=reboots + rebooted,
+        )
     )
-    state.write(places, name, waiting)
-    return waiting
 
 
 def _start(places: Places, name: str, waiting: State) -> None:

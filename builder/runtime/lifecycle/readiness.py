@@ -13,7 +13,6 @@ from builder.host.programs import aside
 from builder.model.errors import OvenError
 from builder.runtime.bundle import pending
 from builder.runtime.lifecycle import arrival
-from builder.runtime.record import events, state
 from builder.runtime.record.container import Container
 from builder.runtime.record.layout import volatile_of
 from builder.runtime.record.state import State
@@ -104,14 +103,15 @@ class _Follower(msgspec.Struct, frozen=True):
 
     def _note(self) -> None:
         name = self.container.name
-        with repair.held(self.places, name):
-            current = state.read(self.places, name)
+        with repair.held(self.places, name) as held:
+            current = held.state
             if current is not None and current.pid == self.begun.pid and not current.ready:
-                ready = msgspec.structs.replace(current, ready=True, starter=0, starter_started=0)
-                state.write(self.places, name, ready)
+                held.become(
+                    msgspec.structs.replace(current, ready=True, starter=0, starter_started=0)
+                )
                 if pending.is_written(self.places, name):
                     _forget_first_boot(self.places, name)
-                events.record(self.places, name, "ready")
+                held.tell("ready")
 
 
 def _forget_first_boot(places: Places, name: str) -> None:

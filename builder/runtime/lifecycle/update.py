@@ -11,9 +11,9 @@ from builder.model.errors import OvenError
 from builder.runtime import reconcile
 from builder.runtime.lifecycle import allowed
 from builder.runtime.record import events, layout, state
-from builder.runtime.record.container import Container, check_name, encode, save
-from builder.runtime.record.layout import folder_of, volatile_of
+from builder.runtime.record.container import Container, check_name, encode
 from builder.runtime.recovery import repair
+from builder.runtime.recovery.held import Held
 from builder.runtime.resources import limits
 from builder.runtime.storage import volumes
 
@@ -47,7 +47,8 @@ def change(
     and the next command gives the kernel what the record says. Of a disk, the wish is noted.
     """
     check_name(name)
-    with repair.holding(places, name) as old:
+    with repair.holding(places, name) as held:
+        old = held.record
         new = described(old)
         if new.limits != old.limits:
             allowed.check(places, new)
@@ -56,15 +57,15 @@ def change(
             volumes.check_binds(places, new)
         if (new.interfaces, new.ports) != (old.interfaces, old.ports):
             allowed.check_asked(places, new)
-        changed = _compare(places, old, new)
+        changed = _compare(held, new)
         if changed.fields and not dry:
-            _do(places, old, changed)
-            events.record(places, name, "set", **_told(old, new))
+            _do(held, changed)
+            held.tell("set", **_told(old, new))
     return changed
 
 
-def _compare(places: Places, old: Container, new: Container) -> Changed:
-    running = state.alive(state.read(places, old.name))
+def _compare(held: Held, new: Container) -> Changed:
+    old, running = held.record, state.alive(held.state)
     fields = tuple(
         field for field in Container.__struct_fields__ if getattr(old, field) != getattr(new, field)
     )
@@ -73,30 +74,30 @@ def _compare(places: Places, old: Container, new: Container) -> Changed:
     return Changed(
         container=new,
         fields=fields,
-        writes=limits.changes(places, new, old.limits) if running else (),
+        writes=limits.changes(held.places, new, old.limits) if running else (),
         disk=(old.limits.disk, old.limits.inodes) != (new.limits.disk, new.limits.inodes),
         reached=reached,
         at_start=tuple(field for field in late if not (reached and field == "interfaces")),
     )
 
 
-def _do(places: Places, old: Container, changed: Changed) -> None:
-    new = changed.container
-    note = volatile_of(places, old.name) / layout.SETTING
+def _do(held: Held, changed: Changed) -> None:
+    old, new = held.record, changed.container
+    note = held.volatile / layout.SETTING
     noted = bool(changed.writes or changed.reached)
     if noted:
         note.write_bytes(b"")  # in memory, as what it is about is
     try:
         limits.apply(new, changed.writes)
         if changed.reached:
-            reconcile.set_reach(places, new)
+            reconcile.set_reach(held.places, new)
         if changed.disk:
-            _change_disk(places, old, new)
+            _change_disk(held, new)
         else:
-            save(places, new)
+            held.save(new)
     except BaseException:
         if noted:
-            reconcile.restore(places, old)
+            reconcile.restore(held.places, old)
         raise
     if noted:
         note.unlink()
@@ -124,15 +125,15 @@ def _differ_in_reach(old: Container, new: Container) -> bool:
     return without[0] == without[1]
 
 
-def _change_disk(places: Places, old: Container, new: Container) -> None:
+def _change_disk(held: Held, new: Container) -> None:
     """Resize the disk and keep the record; the wish is kept as long as it is not fulfilled."""
-    wish = folder_of(places, old.name) / layout.WISH
-    with durable.disk_errors(places.data):
+    wish = held.folder / layout.WISH
+    with durable.disk_errors(held.places.data):
         durable.replace(wish, encode(new))
     try:
-        reconcile.resize(places, old, new)
+        reconcile.resize(held.places, held.record, new)
     except OvenError:
         wish.unlink()  # it is refused, and nothing was done
         raise
-    save(places, new)
+    held.save(new)
     wish.unlink()

@@ -1,5 +1,6 @@
 """State: what is true of a container now, as far as it ends with the boot."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -12,18 +13,32 @@ from builder.runtime.record import layout
 from builder.runtime.record.container import Status
 from builder.runtime.record.layout import folder_of, volatile_of
 
+Phase = Literal["starting", "booting", "running", "stopping", "waiting"]
+
+PHASES: Mapping[Phase, str] = {
+    "starting": "the intent, written before anything is done; lasts no longer than the lock",
+    "booting": "its init has begun, and the command that started it waits until it is ready",
+    "running": "it is ready, or somebody else waits for one that is late",
+    "stopping": "its end is wanted, so nothing follows from that",
+    "waiting": "the pause before another try to start one that has failed",
+}
+
+NEXT: Mapping[Phase | None, tuple[Phase, ...]] = {
+    None: ("starting", "waiting"),
+    "starting": ("starting", "booting", "stopping"),
+    "booting": ("running", "stopping"),
+    "running": ("running", "stopping"),
+    "stopping": (),
+    "waiting": (),
+}
+"""Which phases may follow which. From each a container may come to None, which is no state at all:
+what it had outside its folder is taken away, and the state with that."""
+
 
 class State(Value, frozen=True, kw_only=True):
-    """What is known of a container that was started; kept as `state.json` while it runs.
+    """What is known of a container that was started; kept as `state.json` while it runs."""
 
-    The phases, in order: `starting` is the intent that is written before anything is done, and
-    lasts no longer than the lock is held; `booting` is over when the init is ready, and its
-    `starter` waits for that; `running`, which a late one may be before it is ready, so that it too
-    has a `starter`; `stopping`. `waiting` is the pause before another try to
-    start one that has failed; its `starter` waits.
-    """
-
-    phase: Literal["starting", "booting", "running", "stopping", "waiting"]
+    phase: Phase
     boot: str
     """The boot of the host that this was true in."""
     pid: int = 0
@@ -69,9 +84,13 @@ def read(places: Places, name: str) -> State | None:
     return state if state.boot == pids.boot_id() else None
 
 
-def write(places: Places, name: str, state: State) -> None:
-    """Replace what was written."""
-    durable.replace(volatile_of(places, name) / layout.STATE, canonical(state))
+def become(places: Places, name: str, before: State | None, after: State) -> State:
+    """Write down what a container is now, after what it was; give that back."""
+    phase = before.phase if before else None
+    if after.phase not in NEXT[phase]:
+        raise AssertionError(f"container `{name}` cannot become {after.phase}, since it is {phase}")
+    durable.replace(volatile_of(places, name) / layout.STATE, canonical(after))
+    return after
 
 
 def alive(state: State | None) -> bool:

@@ -40,7 +40,8 @@ def _clean(places: Places, name: str, *, networked: bool) -> None:
     if current is not None and state.alive(current) and current.phase != "stopping":
         # Or whoever comes after our death takes what is about to end for one that runs.
         with contextlib.suppress(HostError):
-            state.write(places, name, msgspec.structs.replace(current, phase="stopping"))
+            ending = msgspec.structs.replace(current, phase="stopping")
+            state.become(places, name, current, ending)
     cgroups.kill(cgroup_of(places, name))
     if current is not None and not hierarchies.available():
         _kill(current)

@@ -33,12 +33,16 @@ def seen(places: Places, name: str) -> State | None:
     return state.read(places, name)
 
 
-def adopt(places: Places, name: str) -> None:
-    """See to it that a container that came up is waited for; the caller holds its lock."""
+def adopt(places: Places, name: str) -> State | None:
+    """See to it that a container that came up is waited for; give its state.
+
+    The caller holds its lock.
+    """
     current = state.read(places, name)
     if current is None or not state.is_alone(current):
-        return
-    state.write(places, name, finisher().follow(places, load(places, name), current))
+        return current
+    followed = finisher().follow(places, load(places, name), current)
+    return state.become(places, name, current, followed)
 
 
 def _mend(places: Places, name: str) -> None:

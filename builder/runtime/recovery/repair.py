@@ -9,12 +9,12 @@ from builder.host.places import Places
 from builder.host.trees import durable
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import NotFoundError
-from builder.runtime import reconcile
 from builder.runtime.record import layout, locks, state
 from builder.runtime.record.container import Container, load
-from builder.runtime.record.layout import CHANGE, folder_of, volatile_of
+from builder.runtime.record.layout import CHANGE, folder_of
 from builder.runtime.recovery import cleaning, orphans
 from builder.runtime.recovery.finishing import finisher
+from builder.runtime.recovery.held import Held
 
 # Whoever changes a container holds the lock of its folder, which the kernel frees when the process
 # dies. So under the lock everything half done belongs to a dead command:
@@ -32,8 +32,8 @@ from builder.runtime.recovery.finishing import finisher
 
 
 @contextlib.contextmanager
-def holding(places: Places, name: str) -> Iterator[Container]:
-    """Lock a container, end or undo what a dead command was about, and give its record."""
+def holding(places: Places, name: str) -> Iterator[Held]:
+    """Lock a container and give it, once what a dead command was about has ended or is undone."""
     resume(places, name)
     with held(places, name) as container:
         yield container
@@ -47,8 +47,8 @@ def resume(places: Places, name: str) -> None:
 
 
 @contextlib.contextmanager
-def held(places: Places, name: str) -> Iterator[Container]:
-    """Lock a container, repair what a dead command left, and give its record; begin nothing anew.
+def held(places: Places, name: str) -> Iterator[Held]:
+    """Lock a container and give it, repaired after a dead command; begin nothing anew.
 
     Where the container's first process has just ended, whoever sees to that comes first.
     """
@@ -60,31 +60,26 @@ def held(places: Places, name: str) -> Iterator[Container]:
     patience = cleaning.HANDLED
     while True:
         with locks.locked(places, name):
-            container = _loaded(places, name)
-            handler = _handler(state.read(places, name)) if patience else None
+            container = Held(places, _loaded(places, name), state.read(places, name))
+            handler = _handler(container.state) if patience else None
             if handler is None:
-                _see_to_processes(places, container)
-                yield _settled(places, container)
+                _see_to_processes(container)
+                _settle(container)
+                yield container
                 return
         if not pids.wait_end(handler, patience):
             patience = 0.0  # it hangs, and is not waited for twice
         os.close(handler)
 
 
-def _see_to_processes(places: Places, container: Container) -> None:
-    name, current = container.name, state.read(places, container.name)
+def _see_to_processes(container: Held) -> None:
+    current = container.state
     if _is_over(current):
-        cleaning.clean(places, name, networked=bool(container.interfaces))
+        container.clean()
         if current is not None and current.pid:
-            _record_unseen(places, name)
+            container.tell("ended", how="unseen")
     elif state.is_alone(current):
-        orphans.adopt(places, name)
-
-
-def _record_unseen(places: Places, name: str) -> None:
-    from builder.runtime.record import events  # most find nothing to repair
-
-    events.record(places, name, "ended", how="unseen")
+        container.state = orphans.adopt(container.places, container.name)
 
 
 def _loaded(places: Places, name: str) -> Container:
@@ -129,14 +124,13 @@ def sweep(places: Places) -> None:
                     os.close(lock)
 
 
-def _settled(places: Places, container: Container) -> Container:
+def _settle(container: Held) -> None:
     """Finish or undo what `set` was about."""
-    name = container.name
-    notes = (folder_of(places, name) / layout.WISH, volatile_of(places, name) / layout.SETTING)
-    if not any(note.exists() for note in notes):
-        return container
+    notes = (container.folder / layout.WISH, container.volatile / layout.SETTING)
+    if any(note.exists() for note in notes):
+        from builder.runtime import reconcile  # nearly none needs it
 
-    return reconcile.settled(places, container)
+        container.record = reconcile.settled(container.places, container.record)
 
 
 def _is_networked(places: Places, name: str) -> bool:

@@ -59,8 +59,8 @@ def foresee(places: Places, name: str, order: Order) -> Plan:
     """Tell what an upgrade would do; changes nothing, and the container may run."""
     check_name(name)
     _refuse_stranger(places, name, order.template)
-    with repair.holding(places, name) as container, writable.opened(places, container) as area:
-        return _plan(places, container, area, order)
+    with repair.holding(places, name) as held, writable.opened(places, held.record) as area:
+        return _plan(places, held.record, area, order)
 
 
 def upgrade(places: Places, name: str, order: Order, report: Reporter) -> Outcome:
@@ -75,13 +75,13 @@ def upgrade(places: Places, name: str, order: Order, report: Reporter) -> Outcom
     with tasks.begun(places, name, runs=before.running):
         control.stop(places, name)
         with (
-            repair.holding(places, name) as container,
+            repair.holding(places, name) as held,
             durable.disk_errors(folder_of(places, name)),
         ):
-            snapshots.refuse_running(places, name)
+            held.need_stopped()
             # Nobody removes the template before the record names it.
             with Templates(places.data).lock():
-                outcome, task = _swap(places, container, order, before)
+                outcome, task = _swap(places, held.record, order, before)
             events.record(places, name, "upgraded", template=order.template.name)
             snapshots.compact(places, name)
         if order.start:
@@ -117,9 +117,9 @@ def go_back(places: Places, name: str, task: Task, trial: Trial, report: Reporte
     tasks.write(places, name, back)
     # What it writes from now on is not wanted, so that it need not be waited for long.
     control.stop(places, name, timeout=min(trial.timeout, control.STOP_TIMEOUT))
-    with repair.holding(places, name) as container, durable.disk_errors(folder_of(places, name)):
+    with repair.holding(places, name) as held, durable.disk_errors(folder_of(places, name)):
         wanted = snapshots.find(places, name, trial.snapshot)
-        snapshots.go_back(places, container, wanted, "rollback")
+        snapshots.go_back(held, wanted, "rollback")
         tasks.write(places, name, msgspec.structs.replace(task, trial=None))
     if task.runs:
         control.start(places, name, report)
@@ -128,7 +128,7 @@ def go_back(places: Places, name: str, task: Task, trial: Trial, report: Reporte
 def rollback(places: Places, name: str) -> str:
     """Make a stopped container what it was before its last upgrade; give that snapshot's name."""
     check_name(name)
-    with repair.holding(places, name) as container, durable.disk_errors(folder_of(places, name)):
+    with repair.holding(places, name) as held, durable.disk_errors(folder_of(places, name)):
         known = change.snapshots_in(folder_of(places, name))
         made = [key for key, one in known.items() if one.kind == "upgrade"]
         if not made:
@@ -136,7 +136,7 @@ def rollback(places: Places, name: str) -> str:
                 f"container `{name}` has not been upgraded",
                 hint=f"`oven snapshot list {name}` shows what else one can go back to",
             )
-        snapshots.go_back(places, container, known[made[-1]], "rollback")
+        snapshots.go_back(held, known[made[-1]], "rollback")
         return made[-1]
 
 

@@ -1,0 +1,35 @@
+"""A container that one command holds: nobody else changes it until its lock is given back."""
+
+from builder.host.places import Places
+from builder.runtime.record import container, events, state
+from builder.runtime.record.container import Container
+from builder.runtime.record.seen import Seen
+from builder.runtime.record.state import State
+from builder.runtime.recovery import cleaning
+
+
+class Held(Seen):
+    """A container under its lock; its record and state are read once, and kept as they change."""
+
+    def __init__(self, places: Places, record: Container, now: State | None) -> None:
+        super().__init__(places, record.name, now)
+        self.record = record
+
+    def save(self, record: Container) -> None:
+        """Keep another record."""
+        container.save(self.places, record)
+        self.record = record
+
+    def become(self, after: State) -> State:
+        """Write down what it is now, and give that."""
+        self.state = state.become(self.places, self.name, self.state, after)
+        return self.state
+
+    def clean(self) -> None:
+        """Take away all that it has outside its folder, when it has ended or is to end."""
+        cleaning.clean(self.places, self.name, networked=bool(self.record.interfaces))
+        self.state = None
+
+    def tell(self, what: str, **more: events.Detail) -> None:
+        """Record an event."""
+        events.record(self.places, self.name, what, **more)
