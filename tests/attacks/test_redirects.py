@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 
 import pytest
 
@@ -32,7 +33,12 @@ class Server(ThreadingHTTPServer):
         super().__init__((address, 0), Handler)
         place = f"[{address}]" if ":" in address else address
         self.url = f"http://{place}:{self.server_port}/file"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def server_bind(self) -> None:
+        """Take the address for the name, which nobody is there to be asked for."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
 
 class Handler(BaseHTTPRequestHandler):

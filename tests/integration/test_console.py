@@ -15,16 +15,16 @@ from builder.model.errors import ConflictError
 from builder.model.progress import Silent
 from builder.runtime.access import console
 from builder.runtime.lifecycle import control, create
-from tests.support.container import PREAMBLE, Rig, add_program, rig_in, tiny_tree
+from tests.support.container import PREAMBLE, SAYS, Rig, add_program, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.terminal import Terminal
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
-INIT = """\
+INIT = f"""\
 #!/bin/sh
 echo hello
-while read line; do
+{SAYS}while read line; do
     case "$line" in
         size) stty size ;;
         end) exit 0 ;;

@@ -11,7 +11,7 @@ import pytest
 
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
-from tests.support.container import Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.container import SAYS, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven
 from tests.support.terminal import PATIENCE
@@ -25,7 +25,7 @@ LEADER = ("sh", "-c", '"$@"; exit $?', "sh")
 def rig(tmp_path: Path) -> Iterator[Rig]:
     root = tiny_tree(tmp_path / "rootfs")
     add_program(root, "sleep")
-    put_init(root, "#!/bin/sh\nexec sleep 1000\n")
+    put_init(root, f"#!/bin/sh\n{SAYS}exec sleep 1000\n")
     (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
     with rig_in(tmp_path / "home", root) as rig:
         create.create(rig.places, rig.container())

@@ -221,7 +221,7 @@ def check(rig: Rig, oven: Oven) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("stride", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [43, pytest.param(1, marks=pytest.mark.slow)])
 def test_what_ran_runs_again_wherever_it_was_cut_off(
     rig: Rig, oven: Oven, verb: str, number: signal.Signals, stride: int
 ) -> None:

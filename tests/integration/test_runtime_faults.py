@@ -94,7 +94,7 @@ def check(rig: Rig, *, gone: bool = False) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("stride", [23, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [37, pytest.param(1, marks=pytest.mark.slow)])
 def test_death_at_any_step(rig: Rig, verb: str, number: signal.Signals, stride: int) -> None:
     code, status = VERBS[verb]
     for step in range(1, 1000, stride):

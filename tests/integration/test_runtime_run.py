@@ -165,7 +165,9 @@ def test_hostile_template_is_refused(rig: Rig, tree: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_command(rig: Rig, number: signal.Signals) -> None:
-    process = rig.call(RUN.format(argv=("sh", "-c", "echo up; sleep 100"), tty=False))
+    # The one who says so is there to be told: a child that begins meanwhile may hear nothing.
+    script = "sh -c 'echo up; exec sleep 100'; exit $?"
+    process = rig.call(RUN.format(argv=("sh", "-c", script), tty=False))
     assert process.stdout
     assert process.stdout.readline() == b"up\n"
     process.send_signal(number)

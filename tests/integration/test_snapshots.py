@@ -255,8 +255,9 @@ VERBS = {
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
 @pytest.mark.parametrize("verb", list(VERBS))
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.slow)])
 def test_death_at_any_step_leaves_old_or_new(
-    stopped: Rig, verb: str, number: signal.Signals
+    stopped: Rig, verb: str, number: signal.Signals, stride: int
 ) -> None:
     put(stopped, "a", "1\n")
     snapshots.create(stopped.places, "test", "old")
@@ -265,7 +266,7 @@ def test_death_at_any_step_leaves_old_or_new(
     if verb == "live":
         control.start(stopped.places, "test", Silent())
     came, died = False, 0
-    for step in range(1, 90, 1 if number == signal.SIGKILL else 3):
+    for step in range(1, 90, stride):
         names = set(snapshots.listed(stopped.places, "test"))
         process = stopped.call(code.replace("left = 0", f"left = {step}"))
         out, err = process.communicate(timeout=60)
