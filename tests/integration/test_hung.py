@@ -24,8 +24,8 @@ pytestmark = needs("root", "program:runc", "program:conmon", "program:nft")
 
 SHORT = """
 import sys
-from builder.host import locks, process
-process.PROMPT = 3.0
+from builder.host import locks, programs
+programs.PROMPT = 3.0
 locks.PATIENCE = 0.1
 from builder.cli import main
 sys.argv[0] = "oven"
