@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from builder.model.errors import UpstreamError
-from builder.model.names import Sha256
+from builder.model.names import PackageName, Sha256
 from builder.model.recipe import Arch, Tarball
 from builder.model.value import Digest, Value
 
@@ -56,9 +56,10 @@ class Release(Value, frozen=True, kw_only=True):
 class Package(Value, frozen=True, kw_only=True):
     """One package file."""
 
-    name: str
-    version: str
-    arch: str
+    name: PackageName
+    version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9.+~^:_-]+\Z")]
+    """Debian Policy 5.6.12, and what rpm-version(7) allows beyond it."""
+    arch: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]+\Z")]
     """The package's own architecture: the recipe's, or `all`."""
     size: Annotated[int, msgspec.Meta(ge=1)]
     """Bytes."""

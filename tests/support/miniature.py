@@ -77,9 +77,9 @@ def packages(folder: Path) -> tuple[Deb, ...]:
     methods = [f"/usr/lib/apt/methods/{name}" for name in APT_METHODS]
     return (
         Deb("base-files", "Essential: yes\nPriority: required", "12.4", "amd64", tree=files),
-        Deb("dpkg", "Essential: yes\nPriority: required", arch="amd64", tree=_programs(
+        Deb("dpkg", "Essential: yes\nPriority: required", arch="amd64", tree=programs(
             folder / "dpkg", (*DPKG, *SHELL, *PERL))),
-        Deb("apt", "Priority: important", arch="amd64", tree=_programs(
+        Deb("apt", "Priority: important", arch="amd64", tree=programs(
             folder / "apt", (*APT, *methods), without=folder / "dpkg")),
         Deb("docs", "Priority: required", tree=docs),
         Deb("plain", tree=extra),
@@ -120,7 +120,7 @@ def _lay(folder: Path, *files: tuple[str, str]) -> Path:
     return folder
 
 
-def _programs(folder: Path, names: Iterable[str], *, without: Path | None = None) -> Path:
+def programs(folder: Path, names: Iterable[str], *, without: Path | None = None) -> Path:
     """Copy programs with the libraries that they need."""
     for name in names:
         found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
