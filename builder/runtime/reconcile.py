@@ -5,6 +5,7 @@ import contextlib
 import msgspec
 
 from builder.host.places import Places
+from builder.host.trees import durable
 from builder.model.errors import OvenError
 from builder.runtime.record import layout, state
 from builder.runtime.record.container import Container, save
@@ -57,4 +58,6 @@ def resize(places: Places, old: Container, new: Container) -> None:
         return  # its files have moved in before, and only the record did not tell
     from builder.runtime.storage import image  # most containers have none
 
-    image.resize(places, old, new.limits)
+    # What a disk refuses is refused like all else, and not tried again by every command.
+    with durable.disk_errors(folder_of(places, old.name)):
+        image.resize(places, old, new.limits)

@@ -212,6 +212,16 @@ def disk_error(error: OSError, path: Path | None = None) -> HostError | None:
                 f"the disk{where} fails to read or write",
                 hint="`dmesg` has the kernel's reason; OVEN_HOME may name a folder on another disk",
             )
+        case errno.EFBIG:
+            return HostError(
+                f"the disk{where} takes no file of that size",
+                hint="choose a smaller size, or let OVEN_HOME name a folder on another disk",
+            )
+        case errno.EUCLEAN | errno.EBADMSG:
+            return HostError(
+                f"the file system{where} is damaged",
+                hint="`dmesg` has the kernel's reason; `fsck` may repair what is not mounted",
+            )
         case errno.EACCES | errno.EPERM | errno.EROFS if path:
             return HostError(
                 f"cannot write to `{error.filename or path}`: {error.strerror}",

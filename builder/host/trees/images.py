@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -18,7 +18,7 @@ from builder.host.programs import (
     missing_program,
     on_host,
 )
-from builder.model.errors import ConflictError, HostError
+from builder.model.errors import ConflictError, HostError, Span
 
 # `mount -o loop` has the kernel give back the loop device together with the mount (autoclear). So
 # where a mount is private to some processes, nothing is left when they end, however that happens.
@@ -27,6 +27,9 @@ Kind = Literal["btrfs", "ext4"]
 
 SMALLEST = 256 << 20
 """Bytes; btrfs changes no size to less than that, and what is not used costs nothing."""
+
+LARGEST = 1 << 60
+"""Bytes; what is beyond fits into no file, and most disks take much less."""
 
 _MAGIC: Mapping[Kind, tuple[int, bytes]] = {
     "btrfs": (0x10040, b"_BHRfS_M"),
@@ -40,8 +43,20 @@ _MAKE: Mapping[Kind, tuple[str, ...]] = {
         "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
     ),
 }  # fmt: skip
-_OPTIONS: Mapping[Kind, str] = {"btrfs": "loop,discard", "ext4": "loop,discard"}
+_OPTIONS: Mapping[Kind, str] = {
+    "btrfs": "loop,discard",
+    # Whoever goes on writing to what is damaged loses more of it. btrfs does the same by itself.
+    "ext4": "loop,discard,errors=remount-ro",
+}
 """With `discard`, what is deleted inside is free again on the host's disk."""
+_TO_MEND: Mapping[Kind, str] = {
+    "btrfs": "`btrfs check {}` says what is wrong",
+    "ext4": "`e2fsck -f {}` may repair it",
+}
+
+
+_MENDED = 0b11
+"""What e2fsck(8) ends with when all is well, or has been mended."""
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -71,7 +86,11 @@ def make(path: Path, size: int, files: int | None = None) -> None:
     """Make an image that takes so many bytes, and so many files; it uses disk as it fills."""
     kind = kind_for(files=files is not None)
     with path.open("xb") as file:
-        file.truncate(size)
+        try:
+            file.truncate(size)
+        except BaseException:
+            path.unlink()
+            raise
     count = ("-N", str(files)) if files is not None else ()
     done = on_host(Command((*_MAKE[kind], *count, str(path)), limit=SLOW))
     if done.code != 0:
@@ -82,11 +101,30 @@ def make(path: Path, size: int, files: int | None = None) -> None:
 def kind_of(path: Path) -> Kind:
     """Tell what is in an image, by its magic number."""
     with path.open("rb") as file:
-        for kind, (offset, magic) in _MAGIC.items():
-            file.seek(offset)
-            if file.read(len(magic)) == magic:
-                return kind
-    raise HostError("the image of a container's disk is damaged", at=path)
+        if (kind := _kind_in(file)) is not None:
+            return kind
+    raise damaged(path, "it begins as no file system does")
+
+
+def _kind_in(file: BinaryIO) -> Kind | None:
+    for kind, (offset, magic) in _MAGIC.items():
+        file.seek(offset)
+        if file.read(len(magic)) == magic:
+            return kind
+    return None
+
+
+def damaged(path: Path, why: str) -> HostError:
+    """Make the error for an image in which not all is as it must be."""
+    problem = f"the image of a container's disk is damaged: {why}"
+    return HostError(problem, at=path, hint=_to_mend(path))
+
+
+def _to_mend(path: Path) -> str:
+    """Say what a person may do; unasked nothing is mended, since that may throw things away."""
+    with path.open("rb") as file:
+        kind = _kind_in(file) or "ext4"  # of which the program looks for another superblock
+    return f"stop the container, save a copy of the image, then {_TO_MEND[kind].format(path)}"
 
 
 def mount(path: Path, target: Path) -> None:
@@ -98,7 +136,7 @@ def mount(path: Path, target: Path) -> None:
     )
     if done.code != 0:
         error = _refused("cannot mount the image of a container's disk", done)
-        error.hint = f"`fsck -f {path}` may repair it"
+        error.at, error.hint = Span(path), f"if it is damaged: {_to_mend(path)}"
         raise error
     try:
         # Else every page would be kept twice, of the image and of its files. Not all disks can.
@@ -129,10 +167,15 @@ def resize(path: Path, target: Path, size: int, *, namespace: int | None = None)
 
 def resize_at_rest(path: Path, size: int) -> None:
     """Give an image of ext4 that is not mounted another size; see `resize`."""
-    on_host(Command(("e2fsck", "-f", "-p", str(path)), limit=SLOW))
-    if size > path.stat().st_size:
+    found = on_host(Command(("e2fsck", "-f", "-p", str(path)), limit=SLOW))
+    if found.code & ~_MENDED:
+        raise damaged(path, "e2fsck finds what it does not mend by itself")
+    before = path.stat().st_size
+    if size > before:
         os.truncate(path, size)
     done = on_host(Command(("resize2fs", str(path), f"{size >> 10}K"), limit=SLOW))
+    if done.code != 0 and size > before:
+        os.truncate(path, before)
     if b"larger" in done.stderr or b"not enough" in done.stderr.lower():
         raise _too_small(size)
     if done.code != 0:
@@ -202,5 +245,11 @@ def known(kind: Kind) -> bool:
 
 
 def _refused(problem: str, done: Done) -> HostError:
-    lines = [line for line in done.output.splitlines() if line.strip()]
-    return HostError(f"{problem}: {lines[-1].strip() if lines else f'status {done.code}'}")
+    return HostError(f"{problem}: {_reason(done)}")
+
+
+def _reason(done: Done) -> str:
+    """Give the last line of what a program said that says something of its own."""
+    lines = [line.strip() for line in done.output.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("dmesg(1) may have")]
+    return lines[-1] if lines else f"status {done.code}"

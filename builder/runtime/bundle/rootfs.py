@@ -49,7 +49,7 @@ def enter(room: Room) -> None:
         _check(tree)
         lookup.check_tables(tree)
         # Only ids of the container exist in its layer; files of plain root could not be made.
-        with mounts.file_owner(container.first_id), told_when_full(room):
+        with mounts.file_owner(container.first_id), told_of_disk(room):
             _write_names(tree, room)
     if hierarchies.layout() is hierarchies.Layout.LEGACY:
         hierarchies.show_legacy_only(_lower(places))
@@ -68,7 +68,7 @@ def look_into(room: Room) -> None:
     for folder in (places.rootfs, places.shared, places.own, _lower(places)):
         folder.mkdir()
     places.temporary.mkdir(mode=0o700)
-    with told_when_full(room):
+    with told_of_disk(room):
         _mount_root(room)
     if room.container.binds:
         with TreeIO(places.rootfs) as tree:
@@ -76,11 +76,11 @@ def look_into(room: Room) -> None:
             _mount_binds(room, tree)
 
 
-def told_when_full(room: Room) -> contextlib.AbstractContextManager[None]:
-    """Have it told when the container's own disk is full, of a room that has been entered."""
+def told_of_disk(room: Room) -> contextlib.AbstractContextManager[None]:
+    """Have it told when the own disk of a room that has been entered is full or damaged."""
     if writable.image_of(room.places, room.container.name) is None:
         return contextlib.nullcontext()
-    return writable.told_when_full(room.places, room.container.name, room.places.disk)
+    return writable.told_of_disk(room.places, room.container.name, room.places.disk)
 
 
 def enter_again(places: Places, name: str, monitor: int) -> None:

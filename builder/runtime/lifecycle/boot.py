@@ -207,7 +207,7 @@ def _enter(here: rootfs.Room, host: spec.Host, *, own_cgroups: bool) -> None:
     if pending.waits(places, name):
         from builder.runtime.bundle import first_boot
 
-        with rootfs.told_when_full(here):
+        with rootfs.told_of_disk(here):
             first_boot.apply(places, container)
         first_boot.show(places, container, volatile / "host/credentials")
 

@@ -67,7 +67,7 @@ def stop(places: Places, name: str, *, timeout: float = STOP_TIMEOUT) -> bool:
     """
     if tasks.is_left(places, name):
         finisher().resume(places, name, "stopped")
-    with repair.held(places, name) as held:
+    with repair.held(places, name, layers=False) as held:
         by_itself = _stop(held, timeout)
         if held.record.remove:
             create.remove(places, held.record)
@@ -87,7 +87,7 @@ def restart(places: Places, name: str, report: Reporter, *, timeout: float = STO
 def destroy(places: Places, name: str, *, force: bool = False) -> None:
     """Remove a container and all that is in it; a running one only by `force`."""
     check_name(name)
-    with repair.held(places, name) as held:
+    with repair.held(places, name, layers=False) as held:
         if held.record.protected:
             raise ConflictError(
                 f"container `{name}` is protected",

@@ -168,7 +168,7 @@ def _refuse_taken(places: Places, name: str) -> Path:
 
 def _fill(folder: Path, container: Container) -> None:
     folder.mkdir(mode=0o700)
-    if container.limits.disk is None:
+    if container.limits.disk is None and container.limits.inodes is None:
         writable.fill(folder)
         return
     from builder.runtime.storage import (

@@ -47,8 +47,10 @@ def resume(places: Places, name: str) -> None:
 
 
 @contextlib.contextmanager
-def held(places: Places, name: str) -> Iterator[Held]:
+def held(places: Places, name: str, *, layers: bool = True) -> Iterator[Held]:
     """Lock a container and give it, repaired after a dead command; begin nothing anew.
+
+    Without `layers`, those are left as they are, and so is the disk that they may lie on.
 
     Where the container's first process has just ended, whoever sees to that comes first.
     """
@@ -60,7 +62,7 @@ def held(places: Places, name: str) -> Iterator[Held]:
     patience = cleaning.HANDLED
     while True:
         with locks.locked(places, name):
-            container = Held(places, _loaded(places, name), state.read(places, name))
+            container = Held(places, _loaded(places, name, layers=layers), state.read(places, name))
             handler = _handler(container.state) if patience else None
             if handler is None:
                 _see_to_processes(container)
@@ -82,14 +84,14 @@ def _see_to_processes(container: Held) -> None:
         container.state = orphans.adopt(container.places, container.name)
 
 
-def _loaded(places: Places, name: str) -> Container:
+def _loaded(places: Places, name: str, *, layers: bool) -> Container:
     """Give a container's record, once what moves layers is finished or undone."""
     folder = folder_of(places, name)
     if not any((folder / note).exists() for note in (CHANGE, f".{CHANGE}.new")):
         return load(places, name)
     from builder.runtime.storage import change
 
-    return change.settled(places, name)
+    return change.settled(places, name, layers=layers)
 
 
 def _handler(current: state.State | None) -> int | None:

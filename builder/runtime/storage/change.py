@@ -114,8 +114,12 @@ def prepared(places: Places, container: Container, *, frozen: bool = False) -> I
         settled(places, container.name)
 
 
-def settled(places: Places, name: str) -> Container:
-    """Finish or undo what a change was about, and give the container's record."""
+def settled(places: Places, name: str, *, layers: bool = True) -> Container:
+    """Finish or undo what a change was about, and give the container's record.
+
+    Without `layers`, what is to be done to those is left to whoever comes next: a disk that is
+    damaged keeps nobody from stopping or removing its container.
+    """
     folder = folder_of(places, name)
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         (folder / f".{CHANGE}.new").unlink()
@@ -135,6 +139,8 @@ def settled(places: Places, name: str) -> Container:
             cgroups.freeze(cgroup_of(places, name), frozen=False)
     if change.rename:
         _settle_rename(places, folder, change)
+    elif not layers:
+        return container
     else:
         with writable.opened(places, container) as area:
             if change.ready:

@@ -30,11 +30,17 @@ def check(limits: Limits) -> None:
             f"a disk of {limits.disk >> 20} MiB is too small",
             hint=f"the smallest has {images.SMALLEST >> 20} MiB",
         )
+    if limits.disk > images.LARGEST:
+        raise ConflictError(
+            f"a disk of {limits.disk >> 20} MiB is too large",
+            hint=f"the largest has {images.LARGEST >> 20} MiB",
+        )
     images.kind_for(files=limits.inodes is not None)
 
 
 def make(folder: Path, limits: Limits) -> None:
-    """Make the image for a new container where its limits ask for one."""
+    """Make the image for a new container where its limits, whoever wrote them, ask for one."""
+    check(limits)
     if limits.disk is not None:
         images.make(folder / writable.IMAGE, limits.disk, limits.inodes)
 
@@ -129,8 +135,6 @@ def _replace_by_image(places: Places, container: Container, limits: Limits, sour
 def _copy(folder: Path, target: Path) -> None:
     """Copy what a container has, with owners, attributes, holes and links (cp(1))."""
     parts = [str(folder / name) for name in writable.FOLDERS if (folder / name).exists()]
-    for name in writable.FOLDERS:
-        (target / name).rmdir()
     done = on_host(Command(("cp", "--archive", "--sparse=auto", *parts, f"{target}/"), limit=SLOW))
     if done.code != 0:
         if b"No space left" in done.stderr:

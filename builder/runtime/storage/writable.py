@@ -22,6 +22,8 @@ IMAGE = "disk.img"
 # nor be put back to what it was. So something lies there that can be given up for that.
 _SPARE = "spare"
 _SPARE_SIZE, _SPARE_FILES = 2 << 20, 16
+_DAMAGE = (errno.EUCLEAN, errno.EBADMSG)
+"""What ext4 and btrfs say of what cannot be right."""
 _ROOM = 16 << 20
 """Bytes that have to be free for the spare to be laid by."""
 
@@ -40,13 +42,14 @@ def opened(places: Places, container: Container) -> Iterator[Path]:
     current = state.read(places, container.name)
     if current is not None and state.alive(current):
         area = seen_by(places, current.monitor)
-        with told_when_full(places, container.name, area):
+        with told_of_disk(places, container.name, area):
             yield area
         return
     with (
         mounted(places, container.name, image) as target,
-        told_when_full(places, container.name, target),
+        told_of_disk(places, container.name, target),
     ):
+        fill(target)
         yield target
 
 
@@ -61,7 +64,6 @@ def mounted(places: Places, name: str, image: Path) -> Iterator[Path]:
         mounts.private_namespace()
         images.mount(image, target)
         try:
-            fill(target)
             yield target
         finally:
             mounts.detach(target)
@@ -70,11 +72,16 @@ def mounted(places: Places, name: str, image: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def told_when_full(places: Places, name: str, area: Path) -> Iterator[None]:
-    """Tell a container's own disk, when that is full, from the one that Oven's home lies on."""
+def told_of_disk(places: Places, name: str, area: Path) -> Iterator[None]:
+    """Tell a container's own disk, when that is full or damaged, from the one of Oven's home."""
     try:
         yield
     except OSError as error:
+        image = image_of(places, name)
+        if error.errno in _DAMAGE and image is not None:
+            from builder.host.trees import images  # most containers have none
+
+            raise images.damaged(image, str(error.strerror).lower()) from error
         if error.errno == errno.ENOSPC and _left(area) <= _left(places.data):
             raise full(name) from error
         raise
