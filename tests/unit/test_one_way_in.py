@@ -62,7 +62,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/history/clone.py": (".exists .mkdir .rename .rmdir", LAYERS),
     "runtime/record/container.py": (".read_bytes os.listdir", RECORDS),
     "runtime/access/copying.py": (".is_dir .lstat .mkdir", "trees of `_Opened`, which are TreeIO"),
-    "runtime/storage/image.py": (".exists .rename .rmdir .unlink os.statvfs", LAYERS),
+    "runtime/storage/image.py": (".exists .rename .unlink os.statvfs", LAYERS),
     "runtime/lifecycle/on_exit.py": (".mkdir .write_text", RUNS),
     "runtime/bundle/oci_runtime.py": (
         (
