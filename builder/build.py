@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from builder import __version__
-from builder.distros import Sources
+from builder.distros import ArchiveSources
 from builder.model.lock import Lock, Package
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.value import Digest, digest_of
 from builder.recipes.load import LoadedRecipe
-from builder.recipes.request import Order, base_of, layers
+from builder.recipes.request import BuildRequest, base_of, layers
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
 from builder.stages.customize import CUSTOMIZE, Customization
 from builder.stages.fetch import fetch, stale_index_named
@@ -40,7 +40,7 @@ class Built:
     packed: Packed
 
 
-def build(order: Order, sources: Sources, tools: Tools, *, driver: str) -> Built:
+def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver: str) -> Built:
     """Turn a locked recipe into a packed template; what was made before is kept.
 
     `driver` is what makes the base tree, a key of `sources.programs`.
@@ -68,7 +68,7 @@ def build(order: Order, sources: Sources, tools: Tools, *, driver: str) -> Built
     return Built(manifest=manifest, packed=packed)
 
 
-def make_lowest(order: Order, sources: Sources, tools: Tools, driver: str) -> Digest:
+def make_lowest(order: BuildRequest, sources: ArchiveSources, tools: Tools, driver: str) -> Digest:
     """Make the tree that all else stands on: of packages, or of somebody's tarball."""
     lock = order.lock
     if (tarball := lock.asked.tarball) is not None:
@@ -102,7 +102,9 @@ def installation(tree: Digest, batch: tuple[Package, ...], lock: Lock) -> Instal
     )
 
 
-def customization(tree: Digest, loaded: LoadedRecipe, order: Order, tools: Tools) -> Customization:
+def customization(
+    tree: Digest, loaded: LoadedRecipe, order: BuildRequest, tools: Tools
+) -> Customization:
     """Gather all that decides what a recipe makes of the tree below it."""
     recipe, base = loaded.recipe, base_of(loaded)
     overlay = read_overlay(loaded.overlay, tools.store, loaded.project)
@@ -125,7 +127,7 @@ def customization(tree: Digest, loaded: LoadedRecipe, order: Order, tools: Tools
     )
 
 
-def describe(order: Order) -> Manifest:
+def describe(order: BuildRequest) -> Manifest:
     """Say what the template is and what it was made from."""
     recipe, base = order.loaded.recipe, base_of(order.loaded)
     return Manifest(

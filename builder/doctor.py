@@ -108,7 +108,7 @@ def _networks(*, firewall_there: bool) -> Iterator[Check]:
     from builder.runtime.network import dns, firewall, resolvers
 
     if firewall_there:
-        yield machine.firewall(firewall.ruleset(NetworkState(), firewall.Host()))
+        yield machine.firewall(firewall.ruleset(NetworkState(), firewall.FirewallHost()))
         yield machine.forwarding()
     yield machine.name_server(find_program(dns.PROGRAM))
     yield _name_servers(resolvers())

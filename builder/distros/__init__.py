@@ -15,7 +15,7 @@ from builder.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DistroRow:
     """Where a distribution is; it is imported when a command needs it, and not before."""
 
     module: str
@@ -25,16 +25,16 @@ class Row:
     """What `base.suite` may say."""
 
 
-TABLE: Mapping[str, Row] = {
-    "almalinux": Row("builder.distros.rpm.almalinux", "AlmaLinux", ("9", "10")),
-    "centos-stream": Row("builder.distros.rpm.centos_stream", "CentosStream", ("9", "10")),
-    "debian": Row(
+TABLE: Mapping[str, DistroRow] = {
+    "almalinux": DistroRow("builder.distros.rpm.almalinux", "AlmaLinux", ("9", "10")),
+    "centos-stream": DistroRow("builder.distros.rpm.centos_stream", "CentosStream", ("9", "10")),
+    "debian": DistroRow(
         "builder.distros.debian", "Debian", ("bullseye", "bookworm", "trixie", "forky", "sid")
     ),
-    "devuan": Row("builder.distros.devuan", "Devuan", ("daedalus", "excalibur", "ceres")),
-    "fedora": Row("builder.distros.rpm.fedora", "Fedora", ("41", "42", "43", "44")),
-    "rockylinux": Row("builder.distros.rpm.rockylinux", "RockyLinux", ("9", "10")),
-    "ubuntu": Row("builder.distros.ubuntu", "Ubuntu", ("jammy", "noble", "resolute")),
+    "devuan": DistroRow("builder.distros.devuan", "Devuan", ("daedalus", "excalibur", "ceres")),
+    "fedora": DistroRow("builder.distros.rpm.fedora", "Fedora", ("41", "42", "43", "44")),
+    "rockylinux": DistroRow("builder.distros.rpm.rockylinux", "RockyLinux", ("9", "10")),
+    "ubuntu": DistroRow("builder.distros.ubuntu", "Ubuntu", ("jammy", "noble", "resolute")),
 }
 """The distributions, by the names that `base.distro` takes."""
 
@@ -52,7 +52,7 @@ class MirrorSettings(Value, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class ArchiveSources:
     """Where packages come from on this machine; nothing of it gets into a lock."""
 
     mirrors: Mapping[str, tuple[str, ...]]
@@ -87,11 +87,11 @@ class UnknownPackageError(RecipeError):
 class Distro(Protocol):
     """A distribution, or a family of them."""
 
-    def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> Sources:
+    def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> ArchiveSources:
         """Find the mirrors and the keys on this machine."""
 
     def resolve(
-        self, asked: Asked, sources: Sources, run: Runner, keep: Lock | None = None
+        self, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None = None
     ) -> Lock:
         """Decide which packages an asking means now, from signed indexes only.
 

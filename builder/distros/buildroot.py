@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.host.sandbox.sandbox import Bind, Inside, Sandbox, inside
+from builder.host.sandbox.sandbox import Inside, Sandbox, SandboxBind, inside
 from builder.host.trees.fold import overlay, stand_ins
 from builder.model.errors import StageError
 from builder.model.lock import Package
@@ -81,7 +81,7 @@ _NOTHING: Mapping[str, bytes] = {}
 
 @contextmanager
 def opened(
-    lower: Path, kitchen: Kitchen, *binds: Bind, hidden: Mapping[str, bytes] = _NOTHING
+    lower: Path, kitchen: Kitchen, *binds: SandboxBind, hidden: Mapping[str, bytes] = _NOTHING
 ) -> Iterator[tuple[Path, Inside]]:
     """Show a tree with `kitchen.upper` on top of it; give the view and a way to run things in it.
 
@@ -97,7 +97,7 @@ def opened(
         yield view, inside(sandbox)
 
 
-def lay_out(packages: tuple[Package, ...], kitchen: Kitchen) -> Bind:
+def lay_out(packages: tuple[Package, ...], kitchen: Kitchen) -> SandboxBind:
     """Link package files into a folder under the names that the archive gives them.
 
     Gives the bind that shows the folder as `PACKAGES`; further files may be put there.
@@ -119,4 +119,4 @@ def lay_out(packages: tuple[Package, ...], kitchen: Kitchen) -> Bind:
                 hint="the index of the archive is broken or forged",
             )
         os.link(blob, folder / name)
-    return Bind(folder, PACKAGES)
+    return SandboxBind(folder, PACKAGES)

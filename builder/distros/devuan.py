@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from builder.distros.debian import Debian
-from builder.distros.debian.family import Archive, Family
+from builder.distros.debian.family import ArchiveRow, Family
 
 
 class Devuan(Debian):
@@ -15,7 +15,7 @@ class Devuan(Debian):
         aliases=("oldoldstable", "oldstable", "stable", "testing", "unstable"),
         moving=frozenset({"ceres"}),
         archives=(
-            Archive(
+            ArchiveRow(
                 "devuan",
                 ("{}", "{}-updates", "{}-security"),
                 ("merged",),

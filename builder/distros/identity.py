@@ -4,7 +4,7 @@ import fnmatch
 import stat
 from collections.abc import Iterator
 
-from builder.distros.traces import FIRST_BOOT, IDENTITY, FirstBoot, Rule, first_boot_unit
+from builder.distros.traces import FIRST_BOOT, IDENTITY, CleanRule, FirstBootUnit, first_boot_unit
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 
@@ -30,7 +30,7 @@ def forget_identity(tree: TreeIO) -> None:
         ) from error
 
 
-def apply(tree: TreeIO, rule: Rule, path: str) -> None:
+def apply(tree: TreeIO, rule: CleanRule, path: str) -> None:
     """Do to one path what a rule says."""
     if rule.action == "remove":
         tree.remove(path)
@@ -74,6 +74,6 @@ def write_first_boot_units(tree: TreeIO) -> None:
             tree.symlink(f"{UNITS}/multi-user.target.wants/{unit}", f"../{unit}")
 
 
-def _wanted(tree: TreeIO, row: FirstBoot) -> bool:
+def _wanted(tree: TreeIO, row: FirstBootUnit) -> bool:
     """Tell whether the secret is there: ssh-keygen comes with the client as well."""
     return any(tree.exists(path) for path in row.missing)

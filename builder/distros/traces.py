@@ -9,7 +9,7 @@ Action = Literal["remove", "empty", "unlist"]
 takes away a folder's access control lists (acl(5))."""
 
 
-class Rule(Value, frozen=True):
+class CleanRule(Value, frozen=True):
     """Paths to clean; `*` stands for anything within one name, `**` for all below a folder.
 
     `**` matches files and links, not folders: packages own the folders, with their modes.
@@ -20,25 +20,35 @@ class Rule(Value, frozen=True):
     reason: str
 
 
-IDENTITY: tuple[Rule, ...] = (
-    Rule("etc/hostname", "remove", "the build's; a container gets its own from the runtime"),
-    Rule("etc/resolv.conf", "remove", "the build host's name servers; the runtime writes it"),
-    Rule("var/lib/dbus/machine-id", "remove", "tmpfiles.d/dbus.conf links it to /etc/machine-id"),
-    Rule("etc/ssh/ssh_host_*_key", "remove", "a shared host key lets one guest pose as another"),
-    Rule("etc/ssh/ssh_host_*_key.pub", "remove", "the public halves of the above"),
-    Rule("etc/ssl/private/ssl-cert-snakeoil.key", "remove", "made by ssl-cert's postinst"),
-    Rule("etc/ssl/certs/ssl-cert-snakeoil.pem", "remove", "belongs to the key above"),
-    Rule("etc/bind/rndc.key", "remove", "made by bind9's postinst: it controls the name server"),
-    Rule("var/lib/rabbitmq/.erlang.cookie", "remove", "whoever knows it owns the whole cluster"),
-    Rule("var/lib/systemd/random-seed", "remove", "systemd:docs/BUILDING_IMAGES.md"),
-    Rule("var/lib/systemd/credential.secret", "remove", "systemd:docs/BUILDING_IMAGES.md"),
-    Rule("var/lib/urandom/random-seed", "remove", "the same, of sysvinit"),
-    Rule("var/cache/debconf/passwords.dat", "empty", "answers that maintainer scripts hold secret"),
+IDENTITY: tuple[CleanRule, ...] = (
+    CleanRule("etc/hostname", "remove", "the build's; a container gets its own from the runtime"),
+    CleanRule("etc/resolv.conf", "remove", "the build host's name servers; the runtime writes it"),
+    CleanRule(
+        "var/lib/dbus/machine-id", "remove", "tmpfiles.d/dbus.conf links it to /etc/machine-id"
+    ),
+    CleanRule(
+        "etc/ssh/ssh_host_*_key", "remove", "a shared host key lets one guest pose as another"
+    ),
+    CleanRule("etc/ssh/ssh_host_*_key.pub", "remove", "the public halves of the above"),
+    CleanRule("etc/ssl/private/ssl-cert-snakeoil.key", "remove", "made by ssl-cert's postinst"),
+    CleanRule("etc/ssl/certs/ssl-cert-snakeoil.pem", "remove", "belongs to the key above"),
+    CleanRule(
+        "etc/bind/rndc.key", "remove", "made by bind9's postinst: it controls the name server"
+    ),
+    CleanRule(
+        "var/lib/rabbitmq/.erlang.cookie", "remove", "whoever knows it owns the whole cluster"
+    ),
+    CleanRule("var/lib/systemd/random-seed", "remove", "systemd:docs/BUILDING_IMAGES.md"),
+    CleanRule("var/lib/systemd/credential.secret", "remove", "systemd:docs/BUILDING_IMAGES.md"),
+    CleanRule("var/lib/urandom/random-seed", "remove", "the same, of sysvinit"),
+    CleanRule(
+        "var/cache/debconf/passwords.dat", "empty", "answers that maintainer scripts hold secret"
+    ),
 )
 """What two containers of one template must never share."""
 
 
-class FirstBoot(Value, frozen=True):
+class FirstBootUnit(Value, frozen=True):
     """A secret that a maintainer script made once, and that each container must make for itself."""
 
     name: str
@@ -52,8 +62,8 @@ class FirstBoot(Value, frozen=True):
     """Units that want the secret."""
 
 
-FIRST_BOOT: tuple[FirstBoot, ...] = (
-    FirstBoot(
+FIRST_BOOT: tuple[FirstBootUnit, ...] = (
+    FirstBootUnit(
         "ssh-host-keys",
         "usr/bin/ssh-keygen",
         ("/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_rsa_key"),
@@ -61,7 +71,7 @@ FIRST_BOOT: tuple[FirstBoot, ...] = (
         # Not ssh.socket: sockets come before every ordinary service, which would be a cycle.
         ("ssh.service", "sshd.service"),
     ),
-    FirstBoot(
+    FirstBootUnit(
         "snakeoil-certificate",
         "usr/sbin/make-ssl-cert",
         ("/etc/ssl/private/ssl-cert-snakeoil.key",),
@@ -75,14 +85,14 @@ FIRST_BOOT: tuple[FirstBoot, ...] = (
             "freeradius.service",
         ),
     ),
-    FirstBoot(
+    FirstBootUnit(
         "rndc-key",
         "usr/sbin/rndc-confgen",
         ("/etc/bind/rndc.key",),
         "/usr/sbin/rndc-confgen -a -u bind",
         ("named.service",),
     ),
-    FirstBoot(
+    FirstBootUnit(
         "mail-aliases",
         "usr/bin/newaliases",
         ("/etc/aliases.db",),
@@ -92,7 +102,7 @@ FIRST_BOOT: tuple[FirstBoot, ...] = (
 )
 
 
-def first_boot_unit(row: FirstBoot) -> str:
+def first_boot_unit(row: FirstBootUnit) -> str:
     """Write the systemd unit that makes a secret at the first boot."""
     conditions = "".join(f"ConditionPathExists=|!{path}\n" for path in row.missing)
     return f"""\

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from builder.distros.debian import Debian
-from builder.distros.debian.family import Archive, Family
+from builder.distros.debian.family import ArchiveRow, Family
 
 _POCKETS = ("{}", "{}-updates", "{}-security")
 _OWN = ("amd64", "i386")
@@ -16,14 +16,14 @@ class Ubuntu(Debian):
         name="ubuntu",
         title="Ubuntu",
         archives=(
-            Archive(
+            ArchiveRow(
                 "ubuntu",
                 _POCKETS,
                 ("ubuntu",),
                 script="gutsy",
                 arches=_OWN,
             ),
-            Archive(
+            ArchiveRow(
                 "ubuntu-ports",
                 _POCKETS,
                 ("ubuntu-ports",),

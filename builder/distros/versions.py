@@ -3,14 +3,14 @@
 import re
 
 from builder.host.programs import Command, Runner, find_program
-from builder.model.changes import Order
+from builder.model.changes import VersionOrder
 from builder.model.lock import Lock
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]*\Z")
 """What versions are made of (deb-version(7), rpm-version(7)); no macro can hide in that."""
 
 
-def order_of(lock: Lock, run: Runner) -> Order:
+def order_of(lock: Lock, run: Runner) -> VersionOrder:
     """Give the order of versions that holds for a lock's packages, by the kind of their files."""
     names = [package.path for package in lock.packages[:1]]
     if any(name.endswith((".deb", ".udeb")) for name in names):

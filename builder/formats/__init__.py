@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from builder.formats import tarball
-from builder.formats.frames import Written
+from builder.formats.frames import WrittenFile
 from builder.formats.tarball import Press
 from builder.model.manifest import Manifest
 from builder.store.manifest import TreeManifest
@@ -20,7 +20,7 @@ class Format(Protocol):
 
     def write(
         self, tree: Path, held: TreeManifest, manifest: Manifest, out: Path, press: Press
-    ) -> Written:
+    ) -> WrittenFile:
         """Write the file; what is in `press`, but for the level, changes only how long it takes."""
 
 

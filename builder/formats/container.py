@@ -17,15 +17,15 @@ from typing import BinaryIO
 from builder.formats.cuts import FRAME
 from builder.formats.frames import LEVEL, FrameWriter, compress
 from builder.formats.tar import headers
-from builder.formats.tar.headers import Member, Run, encode, padding
+from builder.formats.tar.headers import Run, TarMember, encode, padding
 from builder.formats.tar.inflate import Hashing, inflate
 from builder.formats.tar.policy import Parts, RefusedError, check, parts_of, shown
 from builder.formats.tar.reader import TarStream
-from builder.formats.tar.unpack import Draft
+from builder.formats.tar.unpack import TreeDraft
 from builder.host.trees.durable import disk_errors
 from builder.host.trees.layered import opaque
 from builder.model.errors import RecipeError, StageError, TrustError
-from builder.store.manifest import Seen, look
+from builder.store.manifest import FoundPath, look
 
 RECORD, TEMPLATE = b"oven.json", b"template.tar.zst"
 MOST_RECORD = 16 << 20
@@ -90,7 +90,7 @@ class Writer:
         self._flush()
         self._frames.finish()
 
-    def _refuse_what_readers_do(self, member: Member, layer: bytes) -> None:
+    def _refuse_what_readers_do(self, member: TarMember, layer: bytes) -> None:
         self._count += 1
         try:
             _checked(member, frozenset(self._layers), self._count)
@@ -101,7 +101,7 @@ class Writer:
                 hint="remove it inside, then export again",
             ) from why
 
-    def _file(self, path: bytes, member: Member) -> None:
+    def _file(self, path: bytes, member: TarMember) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             runs = headers.few(list(_runs(fd, member.size)))
@@ -186,7 +186,7 @@ class Reader:
         Raises TrustError for what could do harm, and when one is missing.
         """
         found: set[bytes] = set()
-        with Draft(folder) as tree:
+        with TreeDraft(folder) as tree:
             for count, member in enumerate(self._rest(), start=1):
                 try:
                     parts = _checked(member, names, count)
@@ -201,13 +201,13 @@ class Reader:
                 )
             tree.finish(0)
 
-    def _rest(self) -> Iterator[Member]:
+    def _rest(self) -> Iterator[TarMember]:
         if self._next is not None:
             yield self._next
             yield from self._members
 
 
-def _checked(member: Member, names: frozenset[bytes], count: int) -> Parts:
+def _checked(member: TarMember, names: frozenset[bytes], count: int) -> Parts:
     """Give the path of an entry of a layer that may be unpacked; raises RefusedError."""
     if count > MOST_ENTRIES:
         raise RefusedError("is one entry too many")
@@ -234,7 +234,7 @@ def _checked(member: Member, names: frozenset[bytes], count: int) -> Parts:
     return parts
 
 
-def _noted(member: Member) -> Member:
+def _noted(member: TarMember) -> TarMember:
     """Give an entry with the note of overlayfs under the name that it has for this process."""
     if OPAQUE not in member.xattrs:
         return member
@@ -246,7 +246,7 @@ def _layer_of(parts: Parts) -> bytes:
     return b"/".join(parts[:2]) if parts[:1] == (b"layers",) else b"/".join(parts[:1])
 
 
-def _listed(folder: Path) -> list[Seen]:
+def _listed(folder: Path) -> list[FoundPath]:
     try:
         return look(folder)
     except OSError as error:
@@ -255,8 +255,8 @@ def _listed(folder: Path) -> list[Seen]:
         raise StageError("folders are nested too deeply to be written to a file") from error
 
 
-def _plain(name: bytes, size: int) -> Member:
-    return Member(name=name, kind=headers.FILE, mode=0o600, uid=0, gid=0, mtime=0, size=size)
+def _plain(name: bytes, size: int) -> TarMember:
+    return TarMember(name=name, kind=headers.FILE, mode=0o600, uid=0, gid=0, mtime=0, size=size)
 
 
 _KINDS: dict[int, bytes] = {
@@ -265,14 +265,14 @@ _KINDS: dict[int, bytes] = {
 }  # fmt: skip
 
 
-def _member(top: bytes, seen: Seen, name: bytes) -> Member | None:
+def _member(top: bytes, seen: FoundPath, name: bytes) -> TarMember | None:
     """Describe a path of a layer; None for a socket, which means nothing without its process."""
     status = seen.status
     kind = _KINDS.get(stat.S_IFMT(status.st_mode))
     if kind is None or (kind == headers.CHAR and status.st_rdev != 0):
         return None
     path = top + b"/" + seen.path if seen.path else top
-    member = Member(
+    member = TarMember(
         name=name + (b"/" + seen.path if seen.path else b""),
         kind=kind,
         mode=stat.S_IMODE(status.st_mode),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from builder.store.frames import Frame, Group
+from builder.store.frames import Frame, FrameGroup
 
 LEVEL = 3
 """The default level: a minbase tree of 170 MB becomes 51.0 MB in 0.7 s on two cores, as large as
@@ -22,7 +22,7 @@ takes 2.6 s."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class MadeFrame:
     """A frame's bytes, what is noted down about them, and the size of what is in them."""
 
     data: bytes
@@ -31,13 +31,13 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFile:
     """A file as it was written: its hash in hex digits, its size, and that of what is in it."""
 
     sha256: str
     size: int
     uncompressed: int
-    groups: Mapping[str, Group]
+    groups: Mapping[str, FrameGroup]
     """Where the groups of entries lie in it, by their names."""
 
 
@@ -47,7 +47,7 @@ class FrameWriter:
     def __init__(self, file: BinaryIO, *, jobs: int) -> None:
         self._file = file
         self._pool = ThreadPoolExecutor(max_workers=jobs)
-        self._running: deque[tuple[str, Future[Made]]] = deque()
+        self._running: deque[tuple[str, Future[MadeFrame]]] = deque()
         self._most_running = 2 * jobs
         self._hash = hashlib.sha256()
         self._size = 0
@@ -65,23 +65,23 @@ class FrameWriter:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def add(self, make: Callable[[], Made], name: str = "") -> None:
+    def add(self, make: Callable[[], MadeFrame], name: str = "") -> None:
         """Have a thread make the next frame, of the group of that name; waits when many are due."""
         self._running.append((name, self._pool.submit(make)))
         while len(self._running) > self._most_running:
             self._write_oldest()
 
-    def finish(self) -> Written:
+    def finish(self) -> WrittenFile:
         """Write all that is still in the threads."""
         while self._running:
             self._write_oldest()
         self._file.flush()
         sha256 = self._hash.hexdigest()
         groups = {
-            name: Group(name=name, blob=sha256, offset=offset, frames=tuple(frames))
+            name: FrameGroup(name=name, blob=sha256, offset=offset, frames=tuple(frames))
             for name, (offset, frames) in self._groups.items()
         }
-        return Written(sha256, self._size, self._uncompressed, groups)
+        return WrittenFile(sha256, self._size, self._uncompressed, groups)
 
     def _write_oldest(self) -> None:
         name, running = self._running.popleft()
@@ -94,7 +94,7 @@ class FrameWriter:
         self._uncompressed += made.uncompressed
 
 
-def compress(parts: Sequence[bytes], level: int) -> Made:
+def compress(parts: Sequence[bytes], level: int) -> MadeFrame:
     """Make a frame of data."""
     import zstandard
 
@@ -103,7 +103,7 @@ def compress(parts: Sequence[bytes], level: int) -> Made:
     plain = b"".join(parts)
     data = compressor.compress(plain)
     frame = Frame(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-    return Made(data, frame, len(plain))
+    return MadeFrame(data, frame, len(plain))
 
 
 def content_size(data: bytes) -> int:

@@ -18,20 +18,20 @@ from builder.formats.cuts import FRAME, groups
 from builder.formats.frames import (
     LEVEL,
     FrameWriter,
-    Made,
-    Written,
+    MadeFrame,
+    WrittenFile,
     compress,
     compressor_version,
     content_size,
 )
 from builder.formats.listing import listing
 from builder.formats.tar import headers
-from builder.formats.tar.headers import Member, encode, padding
+from builder.formats.tar.headers import TarMember, encode, padding
 from builder.formats.tar.policy import RefusedError, check, shown
 from builder.model.errors import StageError
 from builder.model.manifest import MANIFEST_PATH, Manifest
 from builder.model.value import canonical
-from builder.store.frames import Found, Frames
+from builder.store.frames import Frames, KeptFrames
 from builder.store.manifest import ROOT, Entry, TreeManifest, as_bytes, list_tree
 
 suffix = ".tar.zst"
@@ -66,13 +66,15 @@ class Press:
 
 def pack(
     tree: Path, manifest: Manifest, out: Path, *, level: int = LEVEL, jobs: int = 1
-) -> Written:
+) -> WrittenFile:
     """Write any folder to a file."""
     held = list_tree(tree, epoch=manifest.epoch)
     return write(tree, held, manifest, out, Press(level=level, jobs=jobs))
 
 
-def write(tree: Path, held: TreeManifest, manifest: Manifest, out: Path, press: Press) -> Written:
+def write(
+    tree: Path, held: TreeManifest, manifest: Manifest, out: Path, press: Press
+) -> WrittenFile:
     """Write a tree, whose manifest is known, to a file.
 
     Raises ChangedError when a file that has to be read is not what the tree's manifest says.
@@ -91,7 +93,7 @@ def write(tree: Path, held: TreeManifest, manifest: Manifest, out: Path, press: 
 def _own(manifest: Manifest) -> bytes:
     data = canonical(manifest)
     name = b"./" + MANIFEST_PATH.encode()
-    member = Member(name=name, kind=headers.FILE, mode=0o644, uid=0, gid=0, mtime=manifest.epoch)
+    member = TarMember(name=name, kind=headers.FILE, mode=0o644, uid=0, gid=0, mtime=manifest.epoch)
     member.size = len(data)
     return encode(member) + data + padding(len(data))
 
@@ -105,7 +107,9 @@ def _name(group: Sequence[Entry], press: Press) -> str:
     return hashlib.sha256(canonical(facts)).hexdigest()
 
 
-def _jobs(root: bytes, group: Sequence[Entry], name: str, press: Press) -> list[Callable[[], Made]]:
+def _jobs(
+    root: bytes, group: Sequence[Entry], name: str, press: Press
+) -> list[Callable[[], MadeFrame]]:
     """Give what makes each frame of a group, or copies it."""
     found = press.kept.find(name) if press.kept else None
     if found is None:
@@ -116,15 +120,17 @@ def _jobs(root: bytes, group: Sequence[Entry], name: str, press: Press) -> list[
     ]
 
 
-def _fresh(parts: Parts, level: int) -> Made:
+def _fresh(parts: Parts, level: int) -> MadeFrame:
     return compress(parts(), level)
 
 
-def _copied(found: Found, index: int, again: Callable[[], list[Parts]], press: Press) -> Made:
+def _copied(
+    found: KeptFrames, index: int, again: Callable[[], list[Parts]], press: Press
+) -> MadeFrame:
     data = press.kept.read(found, index) if press.kept else None
     if data is None:
         return _fresh(again()[index], press.level)
-    return Made(data, found.group.frames[index], content_size(data))
+    return MadeFrame(data, found.group.frames[index], content_size(data))
 
 
 def _parts(root: bytes, group: Sequence[Entry]) -> list[Parts]:
@@ -163,10 +169,10 @@ def _large(root: bytes, entry: Entry) -> list[Parts]:
     return [partial(parts, index) for index in range(len(pieces))]
 
 
-def _member(entry: Entry) -> Member:
+def _member(entry: Entry) -> TarMember:
     name = b"./" + (b"" if entry.path == ROOT else as_bytes(entry.path))
     kind = _KINDS[entry.kind]
-    member = Member(
+    member = TarMember(
         name=name + b"/" if kind == headers.FOLDER and entry.path != ROOT else name,
         kind=kind,
         mode=entry.mode,

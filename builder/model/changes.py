@@ -15,14 +15,14 @@ Kind = Literal["added", "removed", "upgraded", "downgraded", "changed", "moved"]
 `moved`: the same bytes, brought by another layer."""
 
 
-class Order(Protocol):
+class VersionOrder(Protocol):
     """Knows how a distribution orders versions."""
 
     def __call__(self, one: str, other: str, /) -> int | None:
         """Give less than 0, 0 or more than 0 as `one` is older, equal or newer; None: unknown."""
 
 
-class Change(Value, frozen=True, kw_only=True):
+class PackageChange(Value, frozen=True, kw_only=True):
     """One package that is not what it was."""
 
     name: str
@@ -55,7 +55,7 @@ class ReleaseChange(Value, frozen=True, kw_only=True):
 class Changes(Value, frozen=True, kw_only=True):
     """All that differs between two locks."""
 
-    packages: tuple[Change, ...] = ()
+    packages: tuple[PackageChange, ...] = ()
     """Sorted by name."""
     releases: tuple[ReleaseChange, ...] = ()
     keys: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Changes(Value, frozen=True, kw_only=True):
         return {kind: number for kind, number in found.items() if number}
 
 
-def changes(old: Lock, new: Lock, order: Order) -> Changes:
+def changes(old: Lock, new: Lock, order: VersionOrder) -> Changes:
     """Compare two locks."""
     return Changes(
         packages=tuple(_packages(old.packages, new.packages, order)),
@@ -89,7 +89,9 @@ def is_security(archive: str) -> bool:
     return re.search(r"(^|[-/])security$", archive) is not None
 
 
-def _packages(old: tuple[Package, ...], new: tuple[Package, ...], order: Order) -> Iterator[Change]:
+def _packages(
+    old: tuple[Package, ...], new: tuple[Package, ...], order: VersionOrder
+) -> Iterator[PackageChange]:
     before, after = _by_name(old), _by_name(new)
     for name in sorted(before.keys() | after.keys()):
         for one, other in _pairs(before.get(name, []), after.get(name, [])):
@@ -131,7 +133,7 @@ def _pairs(
     yield from ((None, other) for other in left)
 
 
-def _kind(old: Package | None, new: Package | None, order: Order) -> Kind | None:
+def _kind(old: Package | None, new: Package | None, order: VersionOrder) -> Kind | None:
     if old is None:
         return "added"
     if new is None:
@@ -146,10 +148,10 @@ def _kind(old: Package | None, new: Package | None, order: Order) -> Kind | None
     return "upgraded" if sign < 0 else "downgraded"
 
 
-def _change(kind: Kind, old: Package | None, new: Package | None) -> Change:
+def _change(kind: Kind, old: Package | None, new: Package | None) -> PackageChange:
     one = new or old
     assert one is not None  # there is no pair of nothing
-    return Change(
+    return PackageChange(
         name=one.name,
         kind=kind,
         arch=one.arch,

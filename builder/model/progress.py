@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Task(Protocol):
+class ProgressTask(Protocol):
     """One piece of work under way."""
 
     def advance(self, amount: int, /) -> None:
@@ -22,7 +22,7 @@ class Reporter(Protocol):
     def stage(self, name: str, outcome: str, reason: str, /) -> None:
         """Tell that a stage `runs` or was `kept`, and why; `--explain` shows it."""
 
-    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> Task:
+    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> ProgressTask:
         """Start a piece of work; `total` in `unit` (`B` for bytes), or None when unknown."""
 
 
@@ -35,7 +35,7 @@ class Silent:
     def stage(self, name: str, outcome: str, reason: str, /) -> None:
         """Ignore the stage."""
 
-    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> Task:  # noqa: ARG002
+    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> ProgressTask:  # noqa: ARG002
         """Give a task that ignores everything."""
         return self
 

@@ -20,7 +20,7 @@ class Conditions(Value, frozen=True, kw_only=True):
     """What Oven itself is started with."""
 
 
-class Trial(Value, frozen=True, kw_only=True):
+class BuildTrial(Value, frozen=True, kw_only=True):
     """All that the process is told."""
 
     recipe: str
@@ -33,7 +33,7 @@ class Trial(Value, frozen=True, kw_only=True):
     """The file of keys that its packages are signed with, where they are signed one by one."""
 
 
-class Made(Value, frozen=True, kw_only=True):
+class MadeStage(Value, frozen=True, kw_only=True):
     """What one stage was given and what it made, as JSON values."""
 
     stage: str
@@ -57,8 +57,8 @@ class Failure(Value, frozen=True, kw_only=True):
     code: int = 6
 
 
-class Outcome(Value, frozen=True, kw_only=True):
+class TrialOutcome(Value, frozen=True, kw_only=True):
     """All that the process tells."""
 
-    made: tuple[Made, ...] = ()
+    made: tuple[MadeStage, ...] = ()
     failure: Failure | None = None

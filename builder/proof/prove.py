@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
-from builder.model.trial import Made
+from builder.model.trial import MadeStage
 from builder.model.value import Digest, Value
 from builder.proof.differing import first_difference, first_member
 from builder.stages.stage import differences
@@ -60,7 +60,7 @@ class Proof(Value, frozen=True, kw_only=True):
 
 
 def compare(
-    first: tuple[Made, ...], second: tuple[Made, ...], stores: tuple[Store, Store]
+    first: tuple[MadeStage, ...], second: tuple[MadeStage, ...], stores: tuple[Store, Store]
 ) -> Proof:
     """Compare what two builds made; looks for the bytes only in the first stage that differs."""
     stages: list[StageProof] = []
@@ -76,12 +76,12 @@ def compare(
     return Proof(proven=True, stages=tuple(stages))
 
 
-def _result(made: Made) -> str:
+def _result(made: MadeStage) -> str:
     return str(made.result.get("sha256") or made.result.get("tree", "")).removeprefix("sha256:")
 
 
 def _difference(
-    one: Made, other: Made, stores: tuple[Store, Store], stages: tuple[StageProof, ...]
+    one: MadeStage, other: MadeStage, stores: tuple[Store, Store], stages: tuple[StageProof, ...]
 ) -> Proof:
     inputs = tuple(differences(one.inputs, other.inputs))
     found: list[Differing] = []
@@ -102,7 +102,7 @@ def _difference(
 Pair = tuple[Entry | None, Entry | None]
 
 
-def _entries(one: Made, other: Made, stores: tuple[Store, Store]) -> Iterator[Pair]:
+def _entries(one: MadeStage, other: MadeStage, stores: tuple[Store, Store]) -> Iterator[Pair]:
     """Give the entries of two trees that differ; a folder's time is left out beside its files."""
     left, right = (
         {entry.path: entry for entry in store.tree_manifest(_tree(made)).entries}
@@ -113,11 +113,11 @@ def _entries(one: Made, other: Made, stores: tuple[Store, Store]) -> Iterator[Pa
             yield left.get(path), right.get(path)
 
 
-def _tree(made: Made) -> Digest:
+def _tree(made: MadeStage) -> Digest:
     return Digest(str(made.result["tree"]))
 
 
-def _roots(one: Made, other: Made, stores: tuple[Store, Store]) -> tuple[Path, Path]:
+def _roots(one: MadeStage, other: MadeStage, stores: tuple[Store, Store]) -> tuple[Path, Path]:
     first, second = stores[0].tree(_tree(one)), stores[1].tree(_tree(other))
     assert first is not None  # both were made just now
     assert second is not None
@@ -165,7 +165,7 @@ def _read(tree: TreeIO, path: str) -> bytes | None:
         return None
 
 
-def _packed(one: Made, other: Made, stores: tuple[Store, Store]) -> Iterator[Differing]:
+def _packed(one: MadeStage, other: MadeStage, stores: tuple[Store, Store]) -> Iterator[Differing]:
     left, right = (
         store.blob(str(made.result["sha256"]))
         for made, store in zip((one, other), stores, strict=True)
@@ -186,7 +186,7 @@ Blame = Callable[[str], tuple[str, ...]]
 """Names who may have written a path."""
 
 
-def _blame(made: Made, tree: TreeIO) -> Blame:
+def _blame(made: MadeStage, tree: TreeIO) -> Blame:
     """Blame the overlay or the scripts of a recipe, or the packages whose files they are."""
     if made.stage == "customize":
         return _of_recipe(made)
@@ -202,7 +202,7 @@ def _blame(made: Made, tree: TreeIO) -> Blame:
     return owner
 
 
-def _of_recipe(made: Made) -> Blame:
+def _of_recipe(made: MadeStage) -> Blame:
     overlay, scripts = made.inputs.get("overlay"), made.inputs.get("scripts")
     laid = {str(one["path"]) for one in overlay} if isinstance(overlay, list) else set()
     named = [str(one["path"]) for one in scripts] if isinstance(scripts, list) else []

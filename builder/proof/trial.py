@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from builder.distros import Sources
+from builder.distros import ArchiveSources
 from builder.host.places import PACKAGE
 from builder.host.programs import Command
 from builder.host.sandbox.variations import give_away, in_memory
@@ -18,11 +18,11 @@ from builder.host.trees.durable import disk_errors
 from builder.model.errors import OvenError, StageError
 from builder.model.recipe import Recipe
 from builder.model.toml_text import recipe_text
-from builder.model.trial import Conditions, Failure, Made, Outcome, Trial
-from builder.proof.variations import Plan
+from builder.model.trial import BuildTrial, Conditions, Failure, MadeStage, TrialOutcome
+from builder.proof.variations import VariationPlan
 from builder.recipes.load import LoadedRecipe
 from builder.recipes.lock_files import write_lock
-from builder.recipes.request import Order, layers
+from builder.recipes.request import BuildRequest, layers
 from builder.stages.tools import Tools
 from builder.store import Store
 
@@ -33,8 +33,8 @@ PROGRAM = "builder.cli.building.trial"
 class Both:
     """What two builds made; the stores last as long as the folder that was lent for them."""
 
-    first: tuple[Made, ...]
-    second: tuple[Made, ...]
+    first: tuple[MadeStage, ...]
+    second: tuple[MadeStage, ...]
     stores: tuple[Store, Store]
     times: tuple[str, str]
     """When each of them began."""
@@ -42,13 +42,13 @@ class Both:
 
 @contextlib.contextmanager
 def both(
-    order: Order, sources: Sources, plan: Plan, tools: Tools, *, driver: str
+    order: BuildRequest, sources: ArchiveSources, plan: VariationPlan, tools: Tools, *, driver: str
 ) -> Iterator[Both]:
     """Build twice, one after the other; what they made is there until the block ends."""
     with contextlib.ExitStack() as stack:
         if plan.disk is not None:
             stack.enter_context(in_memory(plan.disk, plan.size))
-        outcomes: list[tuple[Made, ...]] = []
+        outcomes: list[tuple[MadeStage, ...]] = []
         times: list[str] = []
         for number, (folder, conditions) in enumerate(
             zip(plan.folders, plan.conditions, strict=True), 1
@@ -64,7 +64,9 @@ def both(
         yield Both(outcomes[0], outcomes[1], stores, (times[0], times[1]))
 
 
-def _laid_out(folder: Path, order: Order, sources: Sources, tools: Tools) -> Trial:
+def _laid_out(
+    folder: Path, order: BuildRequest, sources: ArchiveSources, tools: Tools
+) -> BuildTrial:
     """Copy all that a build needs into a folder: recipes, lock, packages, and their keys."""
     recipe = _copy_recipes(order.loaded, folder / "project")
     write_lock(folder / "lock.json", order.lock)
@@ -81,7 +83,7 @@ def _laid_out(folder: Path, order: Order, sources: Sources, tools: Tools) -> Tri
         with store.draft() as draft:
             shutil.copyfile(source, draft / "package")
             store.keep_blob(draft / "package", sha256)
-    return Trial(
+    return BuildTrial(
         recipe=str(recipe),
         lock=str(folder / "lock.json"),
         cache=str(folder / "cache"),
@@ -122,7 +124,7 @@ def _wait_for_another_second(times: list[str]) -> None:
         time.sleep(1.1)
 
 
-def _run(trial: Trial, folder: Path, tools: Tools, label: str) -> tuple[Made, ...]:
+def _run(trial: BuildTrial, folder: Path, tools: Tools, label: str) -> tuple[MadeStage, ...]:
     if trial.conditions.first_id is not None:
         give_away(folder, trial.conditions.first_id)
     env = {
@@ -147,13 +149,13 @@ def _run(trial: Trial, folder: Path, tools: Tools, label: str) -> tuple[Made, ..
     return made
 
 
-def _told(command: Command, tools: Tools, label: str) -> tuple[Made, ...]:
+def _told(command: Command, tools: Tools, label: str) -> tuple[MadeStage, ...]:
     done = tools.run(command)
     if done.code != 0:
         raise StageError(
             f"{label} ended with status {done.code}", command=str(command), output=done.output
         )
-    outcome = msgspec.json.decode(done.stdout, type=Outcome)
+    outcome = msgspec.json.decode(done.stdout, type=TrialOutcome)
     if outcome.failure is not None:
         raise _error(outcome.failure, label)
     return outcome.made

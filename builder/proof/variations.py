@@ -34,7 +34,7 @@ SECOND_ENV = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class VariationPlan:
     """Two sets of conditions, and how they are told to people."""
 
     folders: tuple[Path, Path]
@@ -49,7 +49,7 @@ class Plan:
     """What is the same in both, and why."""
 
 
-def plan_conditions(draft: Path, elsewhere: Path, packages: int, *, jobs: int) -> Plan:
+def plan_conditions(draft: Path, elsewhere: Path, packages: int, *, jobs: int) -> VariationPlan:
     """Choose all that this machine and this user can have otherwise; `packages` are bytes.
 
     `draft` is a folder on the store's disk, `elsewhere` one where a disk may be mounted.
@@ -79,7 +79,7 @@ def plan_conditions(draft: Path, elsewhere: Path, packages: int, *, jobs: int) -
     kept = [(what, why) for what, why in stays.items() if why is not None]
     kept.append(("date", "no namespace of the kernel has one; prove it again on another day"))
     kept.append(("kernel", os.uname().release))
-    return Plan(
+    return VariationPlan(
         folders=folders,
         conditions=(first, second),
         disk=disk,

@@ -12,7 +12,7 @@ from builder.recipes.load import LoadedRecipe
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BuildRequest:
     """What to build."""
 
     loaded: LoadedRecipe

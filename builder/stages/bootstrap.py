@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from builder.distros import Sources, distro
+from builder.distros import ArchiveSources, distro
 from builder.distros.buildroot import Keys, Kitchen
 from builder.host.programs import Runner, program_version
 from builder.host.trees.treeio import TreeIO
@@ -35,7 +35,7 @@ class BaseInputs(Value, frozen=True, kw_only=True):
     """What the package files are signed with."""
 
 
-def bootstrap_inputs(lock: Lock, sources: Sources, driver: str, run: Runner) -> BaseInputs:
+def bootstrap_inputs(lock: Lock, sources: ArchiveSources, driver: str, run: Runner) -> BaseInputs:
     """Gather the inputs of the stage; raises RecipeError for a driver that does not exist."""
     if driver not in sources.programs:
         known = ", ".join(sources.programs)

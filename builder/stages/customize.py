@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from builder.distros.buildroot import Kitchen, opened
-from builder.host.sandbox.sandbox import Bind
+from builder.host.sandbox.sandbox import SandboxBind
 from builder.host.trees.durable import disk_errors
 from builder.host.trees.fold import fold
 from builder.host.trees.treeio import TreeIO
@@ -111,7 +111,10 @@ def _run_scripts(inputs: Customization, kitchen: Kitchen, lower: Path, tools: To
     lay_out_scripts(inputs.scripts, tools.store, folder)
     secrets = chosen(inputs.secrets, tools.secrets)
     hidden = {f"{SECRETS}/{name}": value for name, value in secrets.items()}
-    with opened(lower, kitchen, Bind(folder, SCRIPTS), hidden=hidden) as (_, run), masked(secrets):
+    with (
+        opened(lower, kitchen, SandboxBind(folder, SCRIPTS), hidden=hidden) as (_, run),
+        masked(secrets),
+    ):
         run_scripts(inputs.scripts, run, _environment(inputs.variables))
     refuse_traces(kitchen.upper, secrets)
 

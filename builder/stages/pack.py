@@ -4,7 +4,7 @@ from pathlib import Path
 
 from builder.formats import FORMATS
 from builder.formats.content import ChangedError
-from builder.formats.frames import LEVEL, Written, compressor_version
+from builder.formats.frames import LEVEL, WrittenFile, compressor_version
 from builder.formats.tarball import Press
 from builder.host.trees.durable import disk_errors
 from builder.model.errors import StageError
@@ -61,7 +61,7 @@ def pack(inputs: Packing, tools: Tools) -> Packed:
     )
 
 
-def _write(tree: Path, inputs: Packing, tools: Tools) -> Written:
+def _write(tree: Path, inputs: Packing, tools: Tools) -> WrittenFile:
     held = tools.store.tree_manifest(inputs.tree)
     with (
         disk_errors(tools.store.root),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from builder.distros import Sources
+from builder.distros import ArchiveSources
 from builder.formats.tar.unpack import newest_time, unpack_foreign
 from builder.host.trees.durable import disk_errors
 from builder.host.trees.treeio import TreeIO
@@ -18,9 +18,9 @@ from builder.stages.tree.clean import clean
 from builder.stages.tree.overlay import keep_file
 
 
-def tarball_sources(cache: Path) -> Sources:
+def tarball_sources(cache: Path) -> ArchiveSources:
     """Give the sources of what has no packages."""
-    return Sources(mirrors={}, keyring=cache, cache=cache)
+    return ArchiveSources(mirrors={}, keyring=cache, cache=cache)
 
 
 def lock_tarball(asked: Asked, tarball: Tarball, lowest: LoadedRecipe, tools: Tools) -> Lock:

@@ -28,7 +28,7 @@ class Frame(Value, frozen=True, array_like=True):
     sha256: str
 
 
-class Group(Value, frozen=True, array_like=True):
+class FrameGroup(Value, frozen=True, array_like=True):
     """Consecutive frames in a packed file."""
 
     name: str
@@ -40,10 +40,10 @@ class Group(Value, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class KeptFrames:
     """A kept group, opened."""
 
-    group: Group
+    group: FrameGroup
     fd: int
 
 
@@ -69,22 +69,22 @@ class Frames:
             if fd is not None:
                 os.close(fd)
 
-    def find(self, name: str) -> Found | None:
+    def find(self, name: str) -> KeptFrames | None:
         """Look up a group by its name, 64 hex digits."""
         note = self._store.frames(name)
         if note is None:
             return None
         try:
-            group = msgspec.json.decode(note, type=Group)
+            group = msgspec.json.decode(note, type=FrameGroup)
         except (msgspec.DecodeError, UnicodeDecodeError):
             group = None
         if group is None or group.name != name:
             self._store.forget_frames(name)
             return None
         fd = self._opened(group.blob)
-        return None if fd is None else Found(group, fd)
+        return None if fd is None else KeptFrames(group, fd)
 
-    def read(self, found: Found, index: int) -> bytes | None:
+    def read(self, found: KeptFrames, index: int) -> bytes | None:
         """Give one frame of a group; None, and forgets it, when it is not what it was."""
         before = sum(frame.size for frame in found.group.frames[:index])
         frame = found.group.frames[index]
@@ -98,7 +98,7 @@ class Frames:
             self._say(self._damage(found))
         return None
 
-    def keep(self, groups: Mapping[str, Group]) -> None:
+    def keep(self, groups: Mapping[str, FrameGroup]) -> None:
         """Note where groups lie; their packed file has been kept before."""
         self._store.note_frames({name: canonical(group) for name, group in groups.items()})
 
@@ -111,7 +111,7 @@ class Frames:
                     self._open[sha256] = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
         return self._open[sha256]
 
-    def _damage(self, found: Found) -> str:
+    def _damage(self, found: KeptFrames) -> str:
         """Say what is damaged; a packed file that is must go, and everything in it be made again.
 
         When the file is fine, it was only the note.

@@ -8,7 +8,7 @@ from pathlib import Path
 from builder.host.trees.durable import disk_errors, locked
 from builder.host.trees.removal import remove_tree
 from builder.store import LAYOUT
-from builder.store.sweep import Gone, Usage
+from builder.store.sweep import Gone, StoreUsage
 
 # A distribution keeps what it has downloaded of an archive in CACHE/FAMILY/NAME, works on it under
 # the lock CACHE/FAMILY/NAME.lock, and writes into the folder each time that it uses it.
@@ -16,11 +16,11 @@ from builder.store.sweep import Gone, Usage
 KINDS = {"indexes": "what the archives have to offer", "locks": "what was built without a lock"}
 
 
-def usage(cache: Path) -> list[Usage]:
+def usage(cache: Path) -> list[StoreUsage]:
     """Measure what lies in the cache's folder beside the store."""
     found = {"indexes": list(_indexes(cache)), "locks": list((cache / "locks").glob("*.json"))}
     return [
-        Usage(
+        StoreUsage(
             kind,
             len(paths),
             sum(_size(path) for path in paths),

@@ -77,17 +77,17 @@ Known = Mapping[tuple[int, int], Entry]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FoundPath:
     """A path as found, before its content is read."""
 
     path: bytes
     status: os.stat_result
 
 
-def look(root: Path) -> list[Seen]:
+def look(root: Path) -> list[FoundPath]:
     """Find everything in a folder, itself included, in the order of a tarball; enters no link."""
     top = os.fsencode(root)
-    found = [Seen(b"", os.lstat(top))]
+    found = [FoundPath(b"", os.lstat(top))]
     folders = [b""]
     while folders:
         prefix = folders.pop()
@@ -95,7 +95,7 @@ def look(root: Path) -> list[Seen]:
             for one in names:
                 status = one.stat(follow_symlinks=False)
                 path = prefix + one.name
-                found.append(Seen(path, status))
+                found.append(FoundPath(path, status))
                 if stat.S_ISDIR(status.st_mode):
                     folders.append(path + b"/")
     found.sort(key=lambda one: in_order(one.path))
@@ -122,7 +122,7 @@ def list_tree(root: Path, *, epoch: int) -> TreeManifest:
 
 
 def describe(
-    root: Path, seen: Sequence[Seen], *, epoch: int, known: Known | None = None
+    root: Path, seen: Sequence[FoundPath], *, epoch: int, known: Known | None = None
 ) -> TreeManifest:
     """Give the manifest of what was seen; what is known is not read again."""
     from concurrent.futures import ThreadPoolExecutor  # slow to import, and needed only here
@@ -139,7 +139,7 @@ def describe(
             and (one.status.st_dev, one.status.st_ino) not in known
         }
 
-        def content(one: Seen) -> str:
+        def content(one: FoundPath) -> str:
             return large[one.path].result() if one.path in large else _hash(top, one)
 
         reader = _Reader(top, epoch, known, content)
@@ -159,7 +159,7 @@ def known_files(root: Path, manifest: TreeManifest) -> dict[tuple[int, int], Ent
     return found
 
 
-def clamp_times(root: Path, seen: Sequence[Seen], *, epoch: int) -> None:
+def clamp_times(root: Path, seen: Sequence[FoundPath], *, epoch: int) -> None:
     """Take back to `epoch` what was changed after it, as every copy of the tree will have it.
 
     A file that has several names may be part of another tree and stays as it is.
@@ -172,7 +172,7 @@ def clamp_times(root: Path, seen: Sequence[Seen], *, epoch: int) -> None:
             os.utime(top + one.path, (epoch, epoch), follow_symlinks=False)
 
 
-def _hash(top: bytes, one: Seen) -> str:
+def _hash(top: bytes, one: FoundPath) -> str:
     fd = os.open(top + b"/" + one.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     if one.status.st_size < LARGE:
         try:
@@ -187,7 +187,7 @@ class _Reader:
     """Makes entries, one after the other in the order of a tarball."""
 
     def __init__(
-        self, top: bytes, epoch: int, known: Known, content: Callable[[Seen], str]
+        self, top: bytes, epoch: int, known: Known, content: Callable[[FoundPath], str]
     ) -> None:
         self._top = top + b"/"
         self._epoch = epoch
@@ -195,7 +195,7 @@ class _Reader:
         self._content = content
         self._first: dict[tuple[int, int], str] = {}
 
-    def entry(self, one: Seen) -> Entry:
+    def entry(self, one: FoundPath) -> Entry:
         """Describe one path."""
         status, path = one.status, readable(one.path) or ROOT
         inode = (status.st_dev, status.st_ino)
@@ -221,7 +221,7 @@ class _Reader:
             xattrs=known.xattrs if known else _xattrs(self._top + one.path),
         )
 
-    def _read(self, kind: Kind, one: Seen) -> str:
+    def _read(self, kind: Kind, one: FoundPath) -> str:
         if kind == "file":
             return self._content(one)
         if kind == "symlink":

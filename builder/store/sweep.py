@@ -28,7 +28,7 @@ DAY = 86400
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class StoreUsage:
     """What one kind of object takes up."""
 
     kind: str
@@ -66,7 +66,7 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PrunePolicy:
     """What is to go; both may be asked for."""
 
     unused_since: float | None = None
@@ -103,7 +103,7 @@ class Survey:
         self.size -= freed
         return freed
 
-    def by_kind(self) -> list[Usage]:
+    def by_kind(self) -> list[StoreUsage]:
         """Sum up each kind."""
         seen: set[int] = set()
         rows = []
@@ -113,7 +113,7 @@ class Survey:
             seen |= inodes
             size = sum(self._bytes[inode] for inode in inodes)
             oldest = min((one.used for one in of_kind), default=None)
-            rows.append(Usage(kind, len(of_kind), size, oldest))
+            rows.append(StoreUsage(kind, len(of_kind), size, oldest))
         return rows
 
     def _measure(self, path: Path | str, found: "array[int]") -> None:
@@ -132,12 +132,12 @@ class Survey:
                     self._bytes[status.st_ino] = status.st_blocks * 512
 
 
-def usage(store: Store) -> list[Usage]:
+def usage(store: Store) -> list[StoreUsage]:
     """Measure the store."""
     return Survey(store).by_kind()
 
 
-def prune(store: Store, wish: Wish, *, rehearse: bool = False) -> list[Gone]:
+def prune(store: Store, wish: PrunePolicy, *, rehearse: bool = False) -> list[Gone]:
     """Remove what is wished for, the longest unused first; gives what went.
 
     What was touched since the oldest running build began stays, whatever is wished for. With
@@ -157,7 +157,7 @@ def prune(store: Store, wish: Wish, *, rehearse: bool = False) -> list[Gone]:
     return gone
 
 
-def _doomed(survey: Survey, wish: Wish, limit: float, busy: set[str]) -> Iterator[Object]:
+def _doomed(survey: Survey, wish: PrunePolicy, limit: float, busy: set[str]) -> Iterator[Object]:
     """Give what is to go; whoever takes it tells the survey before asking for the next one."""
     before = min(limit, wish.unused_since if wish.unused_since is not None else 0)
     for one in sorted(survey.objects, key=lambda one: (one.used, one.kind, one.name)):

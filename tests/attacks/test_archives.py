@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from builder.formats.tar import headers
-from builder.formats.tar.headers import BLOCK, Member, encode, padding
+from builder.formats.tar.headers import BLOCK, TarMember, encode, padding
 from tests.integration.test_unpack_hostile import END, FIRST, entry
 from tests.support.needs import needs
 from tests.support.odd_trees import EPOCH
@@ -37,12 +37,12 @@ try:
         unpack.unpack_foreign(source, target, strip=0, epoch=0)
     else:
         import os
-        from builder.host.trees.copying import Manner
+        from builder.host.trees.copying import CopyManner
         from builder.host.trees.treeio import TreeIO
         target.mkdir()
         fd = os.open(source, os.O_RDONLY)
         with TreeIO(target) as tree:
-            pour.read(fd, tree, "/", Manner(lambda *_: (0, 0), lambda *_: None, lambda _: None))
+            pour.read(fd, tree, "/", CopyManner(lambda *_: (0, 0), lambda *_: None, lambda _: None))
     said = ""
 except OvenError as error:
     said = f"{type(error).__name__}: {error}"
@@ -63,7 +63,9 @@ def sparse(count: int, piece: bytes = b"0\n0\n", size: int = 0) -> bytes:
 
 
 def head(name: str, kind: bytes, size: int) -> bytes:
-    made = Member(name=name.encode(), kind=kind, mode=0o644, uid=0, gid=0, mtime=EPOCH, size=size)
+    made = TarMember(
+        name=name.encode(), kind=kind, mode=0o644, uid=0, gid=0, mtime=EPOCH, size=size
+    )
     return encode(made)[:BLOCK]
 
 

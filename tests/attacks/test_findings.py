@@ -20,7 +20,7 @@ from builder.distros.rpm import metadata
 from builder.distros.rpm.metadata import Metadata, parse
 from builder.formats.container import MOST_RECORD, RECORD, Reader
 from builder.formats.tar import headers
-from builder.formats.tar.headers import Member, encode
+from builder.formats.tar.headers import TarMember, encode
 from builder.formats.tar.unpack import newest_time
 from builder.host.places import Places
 from builder.host.trees.treeio import TreeIO
@@ -99,7 +99,7 @@ def test_no_layer_has_a_file_that_no_disk_keeps(tmp_path: Path, size: int) -> No
         {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0",
          b"GNU.sparse.name": b"upper/x", b"GNU.sparse.realsize": b"%d" % size}
     ) + head("x", headers.FILE, 512) + b"1\n0\n0\n".ljust(512, b"\0")  # fmt: skip
-    top = encode(Member(name=b"upper/", kind=headers.FOLDER, mode=0o755, uid=0, gid=0, mtime=0))
+    top = encode(TarMember(name=b"upper/", kind=headers.FOLDER, mode=0o755, uid=0, gid=0, mtime=0))
     source.write_bytes(zstandard.compress(top + entry + END))
     with source.open("rb") as file, pytest.raises(TrustError):
         Reader(file, source, most=1 << 30).layers(target, frozenset({b"upper"}))
@@ -110,7 +110,7 @@ def test_a_record_in_an_archive_does_not_fill_the_memory(tmp_path: Path) -> None
     source = tmp_path / "source"
     size = 20 << 20
     data = encode(
-        Member(name=RECORD, kind=headers.FILE, mode=0o600, uid=0, gid=0, mtime=0, size=size)
+        TarMember(name=RECORD, kind=headers.FILE, mode=0o600, uid=0, gid=0, mtime=0, size=size)
     )
     source.write_bytes(zstandard.compress(data + b'"a",' * (size // 4) + END))
     assert size > MOST_RECORD

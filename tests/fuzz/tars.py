@@ -7,14 +7,14 @@ import os
 import re
 
 from builder.formats.tar import headers
-from builder.formats.tar.headers import BLOCK, Member, encode, padding
+from builder.formats.tar.headers import BLOCK, TarMember, encode, padding
 
 END = bytes(2 * BLOCK)
 
 
 def entry(name: str, kind: bytes = headers.FILE, data: bytes = b"", **more: object) -> bytes:
     """Write one entry, followed by its data."""
-    made = Member(name=os.fsencode(name), kind=kind, mode=0o755, uid=0, gid=0, mtime=1)
+    made = TarMember(name=os.fsencode(name), kind=kind, mode=0o755, uid=0, gid=0, mtime=1)
     made.size = len(data)
     for field, value in more.items():
         setattr(made, field, value)

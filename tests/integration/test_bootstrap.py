@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.distros.debian.database import Unpacked
+from builder.distros.debian.database import UnpackedPackage
 from builder.distros.debian.link import UnlinkableError, link_packages
 from builder.distros.debian.unpack import expand
 from builder.host.network.downloads import Net
@@ -257,7 +257,7 @@ def test_what_only_dpkg_can_unpack_is_noticed(
         make_package(tmp_path, store, name, files=files)
         for name, files in (("one", one), ("other", other))
     ]
-    unpacked = [Unpacked(package) for package in expand(packages, store, jobs=2)]
+    unpacked = [UnpackedPackage(package) for package in expand(packages, store, jobs=2)]
     with pytest.raises(UnlinkableError, match=told):
         link_packages(unpacked, tmp_path / "tree", "amd64")
 
@@ -273,7 +273,7 @@ def test_conffiles_and_merged_folders_are_laid_as_dpkg_does(tmp_path: Path) -> N
     }
     package = make_package(tmp_path, store, "x", files=files)
     (expanded,) = expand([package], store, jobs=1)
-    link_packages([Unpacked(expanded)], tmp_path / "tree", "amd64")
+    link_packages([UnpackedPackage(expanded)], tmp_path / "tree", "amd64")
     tree = tmp_path / "tree"
     assert (tree / "etc/x.conf.dpkg-new").read_text() == "1"
     assert not (tree / "etc/x.conf").exists()

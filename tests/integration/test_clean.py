@@ -10,7 +10,7 @@ import pytest
 from builder.distros.debian.clean import RULES
 from builder.distros.identity import matches
 from builder.distros.rpm.clean import RULES as RPM_RULES
-from builder.distros.traces import FIRST_BOOT, FirstBoot, Rule
+from builder.distros.traces import FIRST_BOOT, CleanRule, FirstBootUnit
 from builder.formats.tar import acl
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
@@ -56,7 +56,7 @@ def sample(pattern: str) -> str:
 
 
 @pytest.mark.parametrize("rule", ABOUT_FILES, ids=lambda rule: rule.path)
-def test_every_rule_does_what_it_says(root: Path, tree: TreeIO, rule: Rule) -> None:
+def test_every_rule_does_what_it_says(root: Path, tree: TreeIO, rule: CleanRule) -> None:
     file = put(root, sample(rule.path))
     shared = root.parent / "shared"
     os.link(file, shared)
@@ -69,7 +69,7 @@ def test_every_rule_does_what_it_says(root: Path, tree: TreeIO, rule: Rule) -> N
 
 
 @pytest.mark.parametrize("rule", ABOUT_FILES, ids=lambda rule: rule.path)
-def test_what_the_overlay_asks_for_stays(root: Path, tree: TreeIO, rule: Rule) -> None:
+def test_what_the_overlay_asks_for_stays(root: Path, tree: TreeIO, rule: CleanRule) -> None:
     path = sample(rule.path)
     put(root, path)
     clean(tree, epoch=EPOCH, keep={path})
@@ -131,7 +131,7 @@ def test_password_dates_are_no_later_than_the_epoch(root: Path, tree: TreeIO) ->
 
 @pytest.mark.parametrize("row", FIRST_BOOT, ids=lambda row: row.name)
 def test_a_removed_secret_is_made_again_at_first_boot(
-    root: Path, tree: TreeIO, row: FirstBoot
+    root: Path, tree: TreeIO, row: FirstBootUnit
 ) -> None:
     unit = root / f"usr/lib/systemd/system/oven-{row.name}.service"
     put(root, row.needs)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.distros.debian.database import Unpacked
+from builder.distros.debian.database import UnpackedPackage
 from builder.distros.debian.deb import DebError, control_files
 from builder.distros.debian.link import UnlinkableError, link_packages
 from builder.distros.debian.unpack import expand
@@ -173,7 +173,7 @@ def test_a_name_that_looks_like_two_is_left_to_dpkg(tmp_path: Path) -> None:
     members = (VERSION, ("control.tar", control.getvalue()), ("data.tar", tar(entry("./a\nb"))))
     deb.write_bytes(ar(tmp_path / "members", *members))
     unpacked = [
-        Unpacked(one) for one in expand([keep_package(deb, store, name="x")], store, jobs=1)
+        UnpackedPackage(one) for one in expand([keep_package(deb, store, name="x")], store, jobs=1)
     ]
     with pytest.raises(UnlinkableError, match="an odd name"):
         link_packages(unpacked, tmp_path / "tree", "amd64")

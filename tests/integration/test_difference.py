@@ -55,7 +55,7 @@ def upper(rig: Rig) -> Path:
     return rig.places.data / "containers/test/upper"
 
 
-def rows(rig: Rig, *, everything: bool = False) -> dict[str, difference.Row]:
+def rows(rig: Rig, *, everything: bool = False) -> dict[str, difference.DiffRow]:
     with difference.opened(rig.places, "test") as (container, layers):
         found = list(difference.differences(layers, container, everything=everything))
     return {one.row.path: one.row for one in found}

@@ -155,7 +155,7 @@ def a_world() -> Iterator[tuple[Namespace, Namespace]]:
 def test_kernel_is_asked_about_rules_and_keeps_none(
     a_world: tuple[Namespace, Namespace],
 ) -> None:
-    rules = firewall.ruleset(NetworkState(), firewall.Host())
+    rules = firewall.ruleset(NetworkState(), firewall.FirewallHost())
     assert machine.firewall(rules).state == "ok"
     assert a_world[0].run("nft", "list", "ruleset") == ""
     check = machine.firewall("add chain inet oven c { type nat hook nowhere priority 0; }")

@@ -18,7 +18,7 @@ from builder.host.network.downloads import ATTEMPTS, CONNECTIONS, Item, Net
 from builder.host.programs import on_host
 from builder.model.errors import StageError, UpstreamError
 from builder.model.lock import Package
-from builder.model.progress import Silent, Task
+from builder.model.progress import ProgressTask, Silent
 from builder.stages.fetch import SupersededError, fetch
 from builder.stages.tools import Tools
 from builder.store import Store
@@ -34,7 +34,7 @@ class Meter(Silent):
     total: int | None = None
     done: list[int] = field(default_factory=list)
 
-    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> Task:
+    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> ProgressTask:
         self.total = total
         return self
 

@@ -15,7 +15,7 @@ from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.bundle import first_boot
 from builder.runtime.history import clone
-from builder.runtime.history.transfer import Packing, export_container
+from builder.runtime.history.transfer import ExportOptions, export_container
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import load
 from tests.integration.test_runtime_lifecycle import START, at_each_step
@@ -107,10 +107,10 @@ def test_a_clone_of_one_that_never_started_gets_it_too(rig: Rig) -> None:
 
 def test_one_that_has_not_got_it_is_not_exported_without(rig: Rig) -> None:
     with pytest.raises(ConflictError, match="first-boot data"):
-        export_container(rig.places, "test", io.BytesIO(), Packing())
+        export_container(rig.places, "test", io.BytesIO(), ExportOptions())
     control.start(rig.places, "test", Silent())
     file = io.BytesIO()
-    export_container(rig.places, "test", file, Packing())
+    export_container(rig.places, "test", file, ExportOptions())
     assert file.getvalue()
 
 

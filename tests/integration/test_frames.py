@@ -22,7 +22,7 @@ from builder.stages.pack import PACK, Packed, pack_inputs
 from builder.stages.stage import make
 from builder.stages.tools import Tools
 from builder.store import Store
-from builder.store.frames import Frames, Group
+from builder.store.frames import FrameGroup, Frames
 from builder.store.manifest import Entry
 from builder.store.verify import verify, verify_expanded, verify_tree
 from tests.support.edits import edit, make_tree
@@ -76,9 +76,9 @@ def large_tree(root: Path, dice: random.Random) -> Path:
     return root
 
 
-def noted(tools: Tools) -> dict[str, Group]:
+def noted(tools: Tools) -> dict[str, FrameGroup]:
     return {
-        note.name: msgspec.json.decode(note.read_bytes(), type=Group)
+        note.name: msgspec.json.decode(note.read_bytes(), type=FrameGroup)
         for note in (tools.store.root / "frames").iterdir()
     }
 
@@ -127,7 +127,7 @@ def test_a_small_change_makes_one_frame_anew(tmp_path: Path) -> None:
     assert all(after[name].blob == made.sha256 for name in before.keys() & _of(made, after))
 
 
-def _of(made: Packed, notes: dict[str, Group]) -> set[str]:
+def _of(made: Packed, notes: dict[str, FrameGroup]) -> set[str]:
     return {name for name, group in notes.items() if group.blob == made.sha256}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from builder.host.places import Places
 from builder.runtime.access import logs
-from builder.runtime.access.logs import Wanted
+from builder.runtime.access.logs import LogRange
 from builder.runtime.record.container import Container, encode
 from tests.support.container import DIGEST
 
@@ -39,15 +39,15 @@ def record(text: bytes, second: int = 0, flag: bytes = b"F") -> bytes:
 
 def test_the_last_lines_and_those_since(places: Places) -> None:
     write(places, *(record(b"line %d" % number, number) for number in range(10)))
-    assert list(logs.console(places, "test", Wanted(count=2))) == ["line 8", "line 9"]
-    assert list(logs.console(places, "test", Wanted(count=0))) == []
+    assert list(logs.console(places, "test", LogRange(count=2))) == ["line 8", "line 9"]
+    assert list(logs.console(places, "test", LogRange(count=0))) == []
     moment = 1777629607.0  # 2026-05-01T10:00:07Z
-    assert list(logs.console(places, "test", Wanted(since=moment))) == [
+    assert list(logs.console(places, "test", LogRange(since=moment))) == [
         "line 7",
         "line 8",
         "line 9",
     ]
-    assert list(logs.console(places, "test", Wanted(since=moment, count=1))) == ["line 9"]
+    assert list(logs.console(places, "test", LogRange(since=moment, count=1))) == ["line 9"]
 
 
 def test_parts_are_joined_and_nothing_steers_the_terminal(places: Places) -> None:
@@ -67,7 +67,7 @@ def test_following_begins_with_the_last_lines(places: Places) -> None:
     seen: Queue[str] = Queue()
 
     def read() -> None:
-        for line in logs.console(places, "test", Wanted(count=1, follow=True)):
+        for line in logs.console(places, "test", LogRange(count=1, follow=True)):
             seen.put(line)
             if line == "last":
                 return

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.distros import MirrorSettings, Sources, UnknownPackageError, distro
+from builder.distros import ArchiveSources, MirrorSettings, UnknownPackageError, distro
 from builder.distros.debian import solve
 from builder.distros.debian.family import DEBIAN
 from builder.distros.debian.indexes import Index, Pocket, find_pockets
@@ -43,8 +43,8 @@ def mirror(archive: Archive) -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def sources(archive: Archive, mirror: Mirror, tmp_path: Path) -> Sources:
-    return Sources(mirror.urls, archive.keyring, tmp_path / "cache")
+def sources(archive: Archive, mirror: Mirror, tmp_path: Path) -> ArchiveSources:
+    return ArchiveSources(mirror.urls, archive.keyring, tmp_path / "cache")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def asked(*install: str, recommends: bool = False, appliance: tuple[str, ...] = 
     )
 
 
-def later(sources: Sources) -> Sources:
+def later(sources: ArchiveSources) -> ArchiveSources:
     """Give the sources as another command has them."""
     return dataclasses.replace(sources, fresh=set())
 
@@ -74,12 +74,12 @@ def names(lock: Lock, layer: str) -> list[str]:
     return [package.name for package in lock.packages if package.layer == layer]
 
 
-def kept(sources: Sources) -> list[str]:
+def kept(sources: ArchiveSources) -> list[str]:
     """Name the indexes that are kept for the next time."""
     return [path.name for path in sources.cache.rglob("*_*") if path.is_file()]
 
 
-def test_minimum(sources: Sources, archive: Archive, tools: Tools) -> None:
+def test_minimum(sources: ArchiveSources, archive: Archive, tools: Tools) -> None:
     lock = resolve(asked(), sources, tools)
     assert names(lock, "base") == ["apt", "base-files", "libapt", "libtiny", "login", "mawk"]
     assert len(lock.packages) == 6
@@ -93,7 +93,9 @@ def test_minimum(sources: Sources, archive: Archive, tools: Tools) -> None:
     assert all(release.signed_by == (archive.fingerprint,) for release in lock.releases)
 
 
-def test_what_is_locked_is_in_the_pool(sources: Sources, archive: Archive, tools: Tools) -> None:
+def test_what_is_locked_is_in_the_pool(
+    sources: ArchiveSources, archive: Archive, tools: Tools
+) -> None:
     lock = resolve(asked("web"), sources, tools)
     for package in lock.packages:
         file = archive.root / package.archive / package.path
@@ -104,14 +106,14 @@ def test_what_is_locked_is_in_the_pool(sources: Sources, archive: Archive, tools
     assert (apt.version, apt.arch, apt.requested) == ("1:2.6", "amd64", True)
 
 
-def test_pockets_win(sources: Sources, tools: Tools) -> None:
+def test_pockets_win(sources: ArchiveSources, tools: Tools) -> None:
     lock = resolve(asked("tzdata"), sources, tools)
     found = {package.name: package for package in lock.packages}
     assert (found["libtiny"].version, found["libtiny"].archive) == ("1.1~u1", "debian-security")
     assert (found["tzdata"].version, found["tzdata"].archive) == ("2024b", "debian")
 
 
-def test_layers(sources: Sources, tools: Tools) -> None:
+def test_layers(sources: ArchiveSources, tools: Tools) -> None:
     below = resolve(asked("cron"), sources, tools)
     lock = resolve(asked("cron", appliance=("web", "cron")), sources, tools)
     assert names(lock, "template") == ["cron"]
@@ -121,14 +123,14 @@ def test_layers(sources: Sources, tools: Tools) -> None:
     assert requested == ["web"]
 
 
-def test_recommends_only_when_asked(sources: Sources, tools: Tools) -> None:
+def test_recommends_only_when_asked(sources: ArchiveSources, tools: Tools) -> None:
     assert "web-docs" not in names(resolve(asked("web"), sources, tools), "template")
     with_them = resolve(asked("web", recommends=True), sources, tools)
     assert "web-docs" in names(with_them, "template")
 
 
 def test_again_is_the_same_and_asks_little(
-    sources: Sources, mirror: Mirror, tools: Tools, tmp_path: Path
+    sources: ArchiveSources, mirror: Mirror, tools: Tools, tmp_path: Path
 ) -> None:
     first = resolve(asked("web"), sources, tools)
     elsewhere = dataclasses.replace(sources, cache=tmp_path / "elsewhere")
@@ -138,7 +140,7 @@ def test_again_is_the_same_and_asks_little(
     assert {path.rpartition("/")[2] for path, _ in mirror.requests} == {"InRelease"}
 
 
-def test_host_apt_is_left_alone(sources: Sources, tools: Tools) -> None:
+def test_host_apt_is_left_alone(sources: ArchiveSources, tools: Tools) -> None:
     def state() -> list[tuple[str, int]]:
         folders = (Path("/var/lib/apt"), Path("/var/cache/apt"), Path("/etc/apt"))
         files = [file for folder in folders for file in folder.rglob("*")]
@@ -166,14 +168,14 @@ def test_choice_keeps_the_order_of_the_index(tmp_path: Path) -> None:
     assert found == ["p5", "p3", "p9", "p1", "p7", "x"]
 
 
-def test_unknown_package(sources: Sources, tools: Tools) -> None:
+def test_unknown_package(sources: ArchiveSources, tools: Tools) -> None:
     with pytest.raises(UnknownPackageError, match="no package `libwep` in Debian") as caught:
         resolve(asked("web", "libwep"), sources, tools)
     assert caught.value.name == "libwep"
     assert caught.value.hint == "did you mean `libweb`?"
 
 
-def test_unsatisfiable_package(sources: Sources, tools: Tools) -> None:
+def test_unsatisfiable_package(sources: ArchiveSources, tools: Tools) -> None:
     with pytest.raises(
         RecipeError, match=r"(?s)cannot install `torn`:\n.*Depends: nowhere"
     ) as caught:
@@ -181,12 +183,12 @@ def test_unsatisfiable_package(sources: Sources, tools: Tools) -> None:
     assert "Reading package lists" not in caught.value.problem
 
 
-def test_conflict_within_a_layer(sources: Sources, tools: Tools) -> None:
+def test_conflict_within_a_layer(sources: ArchiveSources, tools: Tools) -> None:
     with pytest.raises(RecipeError, match="Conflicts: exim"):
         resolve(asked("exim", "postfix"), sources, tools)
 
 
-def test_conflict_with_the_layer_below(sources: Sources, tools: Tools) -> None:
+def test_conflict_with_the_layer_below(sources: ArchiveSources, tools: Tools) -> None:
     with pytest.raises(RecipeError, match="`postfix` cannot be installed beside `exim`"):
         resolve(asked("exim", appliance=("postfix",)), sources, tools)
 
@@ -202,7 +204,7 @@ def test_conflict_with_the_layer_below(sources: Sources, tools: Tools) -> None:
     ],
 )
 def test_bad_base(
-    sources: Sources, tools: Tools, change: dict[str, str], problem: str, hint: str | None
+    sources: ArchiveSources, tools: Tools, change: dict[str, str], problem: str, hint: str | None
 ) -> None:
     base = {
         "distro": "debian",
@@ -216,13 +218,13 @@ def test_bad_base(
     assert (hint or "") in (caught.value.hint or "")
 
 
-def fails(kind: type[OvenError], match: str, sources: Sources, tools: Tools) -> OvenError:
+def fails(kind: type[OvenError], match: str, sources: ArchiveSources, tools: Tools) -> OvenError:
     with pytest.raises(kind, match=match) as caught:
         resolve(asked("web"), sources, tools)
     return caught.value
 
 
-def test_mirror_is_down(sources: Sources, tools: Tools) -> None:
+def test_mirror_is_down(sources: ArchiveSources, tools: Tools) -> None:
     url = dead_url()
     down = {"debian": (f"{url}/debian",), "debian-security": (f"{url}/debian-security",)}
     error = fails(
@@ -234,7 +236,7 @@ def test_mirror_is_down(sources: Sources, tools: Tools) -> None:
     assert error.hint
 
 
-def test_next_mirror_is_tried(sources: Sources, mirror: Mirror, tools: Tools) -> None:
+def test_next_mirror_is_tried(sources: ArchiveSources, mirror: Mirror, tools: Tools) -> None:
     urls = {"debian": (f"{dead_url()}/debian", *mirror.urls["debian"])}
     mirrors = {**mirror.urls, **urls}
     lock = resolve(asked("web"), dataclasses.replace(sources, mirrors=mirrors), tools)
@@ -243,7 +245,7 @@ def test_next_mirror_is_tried(sources: Sources, mirror: Mirror, tools: Tools) ->
 
 @pytest.mark.parametrize("fault", ["expired", "other bytes"])
 def test_next_mirror_is_tried_for_a_stale_index(
-    sources: Sources, archive: Archive, mirror: Mirror, tools: Tools, fault: str
+    sources: ArchiveSources, archive: Archive, mirror: Mirror, tools: Tools, fault: str
 ) -> None:
     """A mirror that is being changed has an index that does not fit its own hashes."""
     with serve(archive.root) as stale:
@@ -263,7 +265,7 @@ def test_next_mirror_is_tried_for_a_stale_index(
 
 
 def test_a_mirror_that_does_not_come_to_an_end_is_given_up(
-    sources: Sources, mirror: Mirror, tools: Tools, monkeypatch: pytest.MonkeyPatch
+    sources: ArchiveSources, mirror: Mirror, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the next one is asked."""
     monkeypatch.setattr(solve, "PATIENCE", 2.0)
@@ -279,7 +281,7 @@ def test_a_mirror_that_does_not_come_to_an_end_is_given_up(
     assert lock == resolve(asked("web"), sources, tools)
 
 
-def older(lock: Lock, sources: Sources, name: str, version: str) -> Lock:
+def older(lock: Lock, sources: ArchiveSources, name: str, version: str) -> Lock:
     """Give a lock that has another version of a package."""
     (lists,) = sources.cache.glob("apt/*/var/lib/apt/lists")
     index = Index(find_pockets(lists, DEBIAN.pockets("bookworm", "amd64")))
@@ -293,7 +295,9 @@ def versions(lock: Lock) -> dict[str, str]:
     return {package.name: package.version for package in lock.packages}
 
 
-def test_a_lock_is_extended_without_asking(sources: Sources, mirror: Mirror, tools: Tools) -> None:
+def test_a_lock_is_extended_without_asking(
+    sources: ArchiveSources, mirror: Mirror, tools: Tools
+) -> None:
     lock = resolve(asked("tzdata", appliance=("exim",)), sources, tools)
     old = older(older(lock, sources, "tzdata", "2024a"), sources, "libtiny", "1.0")
     mirror.requests.clear()
@@ -305,7 +309,7 @@ def test_a_lock_is_extended_without_asking(sources: Sources, mirror: Mirror, too
 
 
 def test_a_lock_is_extended_where_its_indexes_are_not(
-    sources: Sources, mirror: Mirror, tools: Tools, tmp_path: Path
+    sources: ArchiveSources, mirror: Mirror, tools: Tools, tmp_path: Path
 ) -> None:
     old = older(resolve(asked("tzdata"), sources, tools), sources, "tzdata", "2024a")
     elsewhere = dataclasses.replace(sources, cache=tmp_path / "elsewhere")
@@ -315,7 +319,9 @@ def test_a_lock_is_extended_where_its_indexes_are_not(
     assert versions(resolve(asked("tzdata", "cron"), elsewhere, tools))["tzdata"] == "2024b"
 
 
-def test_what_the_index_has_no_more_gets_a_new_version(sources: Sources, tools: Tools) -> None:
+def test_what_the_index_has_no_more_gets_a_new_version(
+    sources: ArchiveSources, tools: Tools
+) -> None:
     lock = resolve(asked("tzdata"), sources, tools)
     gone = msgspec.structs.replace(
         next(p for p in lock.packages if p.name == "tzdata"), version="2023z", sha256="9" * 64
@@ -329,27 +335,27 @@ def test_what_the_index_has_no_more_gets_a_new_version(sources: Sources, tools: 
     assert new.epoch == EPOCH
 
 
-def test_locked_versions_do_not_stand_in_the_way(sources: Sources, tools: Tools) -> None:
+def test_locked_versions_do_not_stand_in_the_way(sources: ArchiveSources, tools: Tools) -> None:
     old = older(resolve(asked("web"), sources, tools), sources, "libtiny", "1.0")
     new = resolve(asked("web", "needy"), sources, tools, old)
     assert versions(new)["libtiny"] == "1.1~u1"
     assert new == resolve(asked("web", "needy"), sources, tools)
 
 
-def test_a_lock_for_something_else_is_not_kept(sources: Sources, tools: Tools) -> None:
+def test_a_lock_for_something_else_is_not_kept(sources: ArchiveSources, tools: Tools) -> None:
     old = older(resolve(asked("tzdata"), sources, tools), sources, "tzdata", "2024a")
     elsewhere = msgspec.structs.replace(old.asked, components=("main", "contrib"))
     old = msgspec.structs.replace(old, asked=elsewhere)
     assert versions(resolve(asked("tzdata"), sources, tools, old))["tzdata"] == "2024b"
 
 
-def test_a_misspelt_name_is_told_with_a_lock_too(sources: Sources, tools: Tools) -> None:
+def test_a_misspelt_name_is_told_with_a_lock_too(sources: ArchiveSources, tools: Tools) -> None:
     old = resolve(asked("web"), sources, tools)
     with pytest.raises(UnknownPackageError, match="no package `libwep` in Debian"):
         resolve(asked("web", "libwep"), sources, tools, old)
 
 
-def test_notes_of_another_index_are_not_used(sources: Sources, tools: Tools) -> None:
+def test_notes_of_another_index_are_not_used(sources: ArchiveSources, tools: Tools) -> None:
     """What is noted about the indexes belongs to these very files."""
     first = resolve(asked("web"), sources, tools)
     (notes,) = sources.cache.glob("apt/*/contents")
@@ -362,32 +368,36 @@ def test_notes_of_another_index_are_not_used(sources: Sources, tools: Tools) -> 
         resolve(asked("cron"), sources, tools)
 
 
-def test_suite_is_not_there(sources: Sources, mirror: Mirror, tools: Tools) -> None:
+def test_suite_is_not_there(sources: ArchiveSources, mirror: Mirror, tools: Tools) -> None:
     for name in ("InRelease", "Release", "Release.gpg"):
         mirror.faults[f"bookworm-updates/{name}"] = Fault(status=404)
     fails(UpstreamError, rf"{mirror.url}/debian\S* bookworm-updates", sources, tools)
 
 
 @pytest.mark.parametrize("file", ["bookworm/InRelease", "main/binary-amd64/Packages"])
-def test_truncation(sources: Sources, mirror: Mirror, tools: Tools, file: str) -> None:
+def test_truncation(sources: ArchiveSources, mirror: Mirror, tools: Tools, file: str) -> None:
     mirror.faults[file] = Fault(cut=300)
     fails(UpstreamError, rf"`{mirror.url}/debian\S*/{file}`", sources, tools)
 
 
-def test_wrong_bytes(sources: Sources, archive: Archive, mirror: Mirror, tools: Tools) -> None:
+def test_wrong_bytes(
+    sources: ArchiveSources, archive: Archive, mirror: Mirror, tools: Tools
+) -> None:
     packages = archive.root / "debian/dists/bookworm/main/binary-amd64/Packages"
     forged = packages.read_bytes().replace(b"Package: web\n", b"Package: wab\n")
     mirror.faults["bookworm/main/binary-amd64/Packages"] = Fault(body=forged)
     fails(UpstreamError, rf"`{mirror.url}/debian/dists/bookworm/main\S*`.*Hash Sum", sources, tools)
 
 
-def test_page_in_place_of_an_index(sources: Sources, mirror: Mirror, tools: Tools) -> None:
+def test_page_in_place_of_an_index(sources: ArchiveSources, mirror: Mirror, tools: Tools) -> None:
     for name in ("InRelease", "Release"):
         mirror.faults[f"bookworm/{name}"] = Fault(body=b"<html>Please log in</html>\n")
     fails(UpstreamError, rf"{mirror.url}/debian", sources, tools)
 
 
-def test_bad_signature(sources: Sources, archive: Archive, mirror: Mirror, tools: Tools) -> None:
+def test_bad_signature(
+    sources: ArchiveSources, archive: Archive, mirror: Mirror, tools: Tools
+) -> None:
     forged = archive.in_release().read_bytes().replace(b"Origin: Debian", b"Origin: Dabian")
     mirror.faults["bookworm/InRelease"] = Fault(body=forged)
     error = fails(
@@ -400,7 +410,9 @@ def test_bad_signature(sources: Sources, archive: Archive, mirror: Mirror, tools
     assert kept(sources) == []
 
 
-def test_unknown_key(sources: Sources, archive: Archive, mirror: Mirror, tools: Tools) -> None:
+def test_unknown_key(
+    sources: ArchiveSources, archive: Archive, mirror: Mirror, tools: Tools
+) -> None:
     signed = archive.sign(archive.release(), user="stranger@example.invalid")
     mirror.faults["bookworm/InRelease"] = Fault(body=signed)
     fails(TrustError, "not good: .*(NO_PUBKEY|: Missing key)", sources, tools)
@@ -408,7 +420,7 @@ def test_unknown_key(sources: Sources, archive: Archive, mirror: Mirror, tools: 
 
 
 def test_bad_signature_after_a_good_one(
-    sources: Sources, archive: Archive, mirror: Mirror, tools: Tools, tmp_path: Path
+    sources: ArchiveSources, archive: Archive, mirror: Mirror, tools: Tools, tmp_path: Path
 ) -> None:
     files = LockFiles("web", tmp_path / "web.lock", tmp_path)
     resolve(asked("web"), sources, tools)
@@ -429,7 +441,7 @@ def test_bad_signature_after_a_good_one(
 
 
 def test_other_suite_in_its_place(
-    sources: Sources, archive: Archive, mirror: Mirror, tools: Tools
+    sources: ArchiveSources, archive: Archive, mirror: Mirror, tools: Tools
 ) -> None:
     for name in ("InRelease", "main/binary-amd64/Packages"):
         other = archive.root / "debian/dists/bookworm-updates" / name
@@ -438,7 +450,9 @@ def test_other_suite_in_its_place(
     assert kept(sources) == []
 
 
-def test_expired_index(sources: Sources, archive: Archive, mirror: Mirror, tools: Tools) -> None:
+def test_expired_index(
+    sources: ArchiveSources, archive: Archive, mirror: Mirror, tools: Tools
+) -> None:
     old = archive.release().replace(
         b"Codename:", b"Valid-Until: Sun, 02 Jun 2024 12:00:00 UTC\nCodename:"
     )
@@ -449,7 +463,7 @@ def test_expired_index(sources: Sources, archive: Archive, mirror: Mirror, tools
     assert "clock" in (error.hint or "")
 
 
-def test_keyring_is_missing(sources: Sources, tools: Tools, tmp_path: Path) -> None:
+def test_keyring_is_missing(sources: ArchiveSources, tools: Tools, tmp_path: Path) -> None:
     error = fails(
         HostError,
         "the keys of Debian's archive are not at",

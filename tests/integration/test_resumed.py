@@ -205,7 +205,7 @@ def prepare(rig: Rig, verb: str) -> None:
         from builder.templates.local import Templates
 
         new = Templates(rig.places.data).find(NEW)
-        upgrade.upgrade(rig.places, "test", upgrade.Order(new, start=False), Silent())
+        upgrade.upgrade(rig.places, "test", upgrade.UpgradeRequest(new, start=False), Silent())
     control.start(rig.places, "test", Silent())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.distros import SUITES, MirrorSettings, Sources, UnknownPackageError, distro
+from builder.distros import SUITES, ArchiveSources, MirrorSettings, UnknownPackageError, distro
 from builder.host.programs import on_host
 from builder.model.errors import HostError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked, AskedLayer, Lock
@@ -58,11 +58,13 @@ def mirror(archive: RpmArchive) -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def sources(archive: RpmArchive, mirror: Mirror, tmp_path: Path) -> Sources:
+def sources(archive: RpmArchive, mirror: Mirror, tmp_path: Path) -> ArchiveSources:
     return sources_of(archive, tmp_path, mirror.url)
 
 
-def sources_of(archive: RpmArchive, folder: Path, *urls: str, name: str = "rockylinux") -> Sources:
+def sources_of(
+    archive: RpmArchive, folder: Path, *urls: str, name: str = "rockylinux"
+) -> ArchiveSources:
     settings = MirrorSettings(mirrors={name: urls}, keyrings={name: str(archive.keyring)})
     return distro(name).sources(asked(name=name), settings, folder / "cache")
 
@@ -85,11 +87,11 @@ def asked(
     )
 
 
-def resolve(wanted: Asked, sources: Sources, keep: Lock | None = None) -> Lock:
+def resolve(wanted: Asked, sources: ArchiveSources, keep: Lock | None = None) -> Lock:
     return distro(wanted.distro).resolve(wanted, sources, on_host, keep)
 
 
-def later(sources: Sources) -> Sources:
+def later(sources: ArchiveSources) -> ArchiveSources:
     """Give what another command would have."""
     return dataclasses.replace(sources, fresh=set())
 
@@ -98,7 +100,7 @@ def names(lock: Lock, layer: str) -> list[str]:
     return [package.name for package in lock.packages if package.layer == layer]
 
 
-def test_minimum(sources: Sources, archive: RpmArchive) -> None:
+def test_minimum(sources: ArchiveSources, archive: RpmArchive) -> None:
     lock = resolve(asked(), sources)
     assert names(lock, "base") == sorted({package.name for package in MINIMUM})
     assert len(lock.packages) == len(names(lock, "base"))
@@ -124,7 +126,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def test_a_package_is_described_as_its_repository_does(
-    sources: Sources, archive: RpmArchive
+    sources: ArchiveSources, archive: RpmArchive
 ) -> None:
     lock = resolve(asked("web"), sources)
     by_name = {package.name: package for package in lock.packages}
@@ -141,7 +143,7 @@ def test_a_package_is_described_as_its_repository_does(
     assert not by_name["libweb"].requested
 
 
-def test_layers_stand_on_one_another(sources: Sources) -> None:
+def test_layers_stand_on_one_another(sources: ArchiveSources) -> None:
     lock = resolve(asked("agent", appliance=("web", "coreutils")), sources)
     assert names(lock, "template") == ["agent"]
     # A file that is provided by a package of the layer below is not looked for again.
@@ -149,7 +151,7 @@ def test_layers_stand_on_one_another(sources: Sources) -> None:
 
 
 def test_recommended_packages_come_only_when_wanted_and_only_for_the_layer(
-    sources: Sources,
+    sources: ArchiveSources,
 ) -> None:
     assert names(resolve(asked("web"), sources), "template") == ["agent", "libweb", "web"]
     lock = resolve(asked("web", recommends=True), sources)
@@ -168,7 +170,7 @@ def dataclasses_replace_layers(wanted: Asked) -> Asked:
 
 
 def test_an_extended_lock_keeps_its_versions_and_asks_nobody(
-    sources: Sources, mirror: Mirror
+    sources: ArchiveSources, mirror: Mirror
 ) -> None:
     old = without_newest(resolve(asked("agent"), sources), "libtiny", "1.0-1")
     mirror.requests.clear()
@@ -178,7 +180,7 @@ def test_an_extended_lock_keeps_its_versions_and_asks_nobody(
     assert mirror.requests == []
 
 
-def test_what_an_older_lock_lacks_is_asked_for(sources: Sources, mirror: Mirror) -> None:
+def test_what_an_older_lock_lacks_is_asked_for(sources: ArchiveSources, mirror: Mirror) -> None:
     old = resolve(asked("agent"), sources)
     mirror.requests.clear()
     with pytest.raises(UnknownPackageError):
@@ -186,13 +188,13 @@ def test_what_an_older_lock_lacks_is_asked_for(sources: Sources, mirror: Mirror)
     assert mirror.asked("repomd.xml")
 
 
-def test_versions_of_an_older_lock_that_stand_in_the_way_go(sources: Sources) -> None:
+def test_versions_of_an_older_lock_that_stand_in_the_way_go(sources: ArchiveSources) -> None:
     old = without_newest(resolve(asked(), sources), "libtiny", "1.0-1")
     new = resolve(asked("newest"), sources, keep=old)
     assert versions(new)["libtiny"] == "1.1~rc1-1"
 
 
-def test_a_version_that_is_no_longer_there_is_not_kept(sources: Sources) -> None:
+def test_a_version_that_is_no_longer_there_is_not_kept(sources: ArchiveSources) -> None:
     old = without_newest(resolve(asked(), sources), "libtiny", "0.9-1")
     assert versions(resolve(asked("agent"), sources, keep=old))["libtiny"] == "1.1~rc1-1"
 
@@ -210,22 +212,22 @@ def versions(lock: Lock) -> dict[str, str]:
     return {package.name: package.version for package in lock.packages}
 
 
-def test_names_that_dnf_breaks_into_lines(sources: Sources) -> None:
+def test_names_that_dnf_breaks_into_lines(sources: ArchiveSources) -> None:
     lock = resolve(asked(LONG, "NetworkManager"), sources)
     assert names(lock, "template") == ["NetworkManager", LONG]
 
 
-def test_a_conflict_with_the_layer_below(sources: Sources) -> None:
+def test_a_conflict_with_the_layer_below(sources: ArchiveSources) -> None:
     with pytest.raises(RecipeError, match="rival"):
         resolve(asked("agent", appliance=("rival",)), sources)
 
 
-def test_what_cannot_be_satisfied_is_explained(sources: Sources) -> None:
+def test_what_cannot_be_satisfied_is_explained(sources: ArchiveSources) -> None:
     with pytest.raises(RecipeError, match="nothing provides nowhere >= 2"):
         resolve(asked("torn"), sources)
 
 
-def test_an_unknown_package(sources: Sources) -> None:
+def test_an_unknown_package(sources: ArchiveSources) -> None:
     with pytest.raises(UnknownPackageError, match="no package `libwed` in Rocky Linux 9") as caught:
         resolve(asked("libwed"), sources)
     assert caught.value.name == "libwed"
@@ -241,14 +243,16 @@ def test_a_mirror_that_is_not_there(archive: RpmArchive, tmp_path: Path) -> None
         resolve(asked(), sources_of(archive, tmp_path, dead_url()))
 
 
-def test_metadata_without_a_signature(sources: Sources, mirror: Mirror) -> None:
+def test_metadata_without_a_signature(sources: ArchiveSources, mirror: Mirror) -> None:
     mirror.faults["repomd.xml.asc"] = Fault(status=404)
     with pytest.raises(TrustError, match="signature"):
         resolve(asked(), sources)
     assert not list(sources.cache.rglob("repomd.xml"))
 
 
-def test_metadata_that_was_changed(sources: Sources, mirror: Mirror, archive: RpmArchive) -> None:
+def test_metadata_that_was_changed(
+    sources: ArchiveSources, mirror: Mirror, archive: RpmArchive
+) -> None:
     resolve(asked(), sources)
     repomd = (archive.pub / BASEOS / "repodata/repomd.xml").read_bytes()
     mirror.faults[f"{BASEOS}/repodata/repomd.xml"] = Fault(body=repomd + b"<!-- -->")
@@ -257,7 +261,9 @@ def test_metadata_that_was_changed(sources: Sources, mirror: Mirror, archive: Rp
     assert not list(sources.cache.rglob("repomd.xml"))
 
 
-def test_metadata_of_a_stranger(sources: Sources, mirror: Mirror, archive: RpmArchive) -> None:
+def test_metadata_of_a_stranger(
+    sources: ArchiveSources, mirror: Mirror, archive: RpmArchive
+) -> None:
     archive.sign_index(BASEOS, "stranger")
     forged = (archive.pub / BASEOS / "repodata/repomd.xml.asc").read_bytes()
     archive.sign_index(BASEOS, "archive")
@@ -266,7 +272,7 @@ def test_metadata_of_a_stranger(sources: Sources, mirror: Mirror, archive: RpmAr
         resolve(asked(), sources)
 
 
-def test_an_index_that_is_not_the_signed_one(sources: Sources, mirror: Mirror) -> None:
+def test_an_index_that_is_not_the_signed_one(sources: ArchiveSources, mirror: Mirror) -> None:
     for compressed in ("primary.xml.gz", "primary.xml.zst"):  # by createrepo_c's version
         mirror.faults[compressed] = Fault(body=b"nothing")
     with pytest.raises(UpstreamError):
@@ -317,7 +323,7 @@ def test_without_a_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         distro("rockylinux").sources(asked(), MirrorSettings(), tmp_path / "cache")
 
 
-def test_a_keyring_without_keys(sources: Sources) -> None:
+def test_a_keyring_without_keys(sources: ArchiveSources) -> None:
     assert sources.keys is not None
     empty = msgspec.structs.replace(sources.keys, data=b"")
     with pytest.raises(TrustError, match="no keys"):
@@ -327,7 +333,7 @@ def test_a_keyring_without_keys(sources: Sources) -> None:
 # What a distribution has
 
 
-def test_what_the_distribution_does_not_have(sources: Sources) -> None:
+def test_what_the_distribution_does_not_have(sources: ArchiveSources) -> None:
     wrong = {
         "suite": ("8", "unknown release `8`"),
         "arch": (Arch.ARMHF, "not made for `armhf`"),

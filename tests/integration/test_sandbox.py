@@ -12,7 +12,7 @@ import pytest
 
 from builder.host.kernel.namespaces import current, enter_namespace, mount
 from builder.host.programs import Command
-from builder.host.sandbox.sandbox import Bind, Sandbox, inside, secluded
+from builder.host.sandbox.sandbox import Sandbox, SandboxBind, inside, secluded
 from builder.model.errors import HostError, StageError
 from tests.support.namespace import folder_of, in_child, in_namespace, ordinary_user
 from tests.support.needs import needs
@@ -45,7 +45,7 @@ def make_tree(root: Path) -> Path:
 
 
 def box(folder: Path) -> Sandbox:
-    return Sandbox(make_tree(folder / "tree"), (Bind(Path("/usr"), "/usr"),), epoch=7)
+    return Sandbox(make_tree(folder / "tree"), (SandboxBind(Path("/usr"), "/usr"),), epoch=7)
 
 
 def say(place: Place, script: str) -> str:
@@ -147,7 +147,7 @@ def test_a_sandbox_that_cannot_be_made_is_the_hosts_fault(place: Place) -> None:
     user, folder = place
 
     def work() -> None:
-        sandbox = Sandbox(make_tree(folder / "tree"), (Bind(folder / "missing", "/tmp"),))
+        sandbox = Sandbox(make_tree(folder / "tree"), (SandboxBind(folder / "missing", "/tmp"),))
         inside(sandbox).require(Command(("true",)))
 
     with pytest.raises(HostError, match="missing"):

@@ -13,7 +13,7 @@ from builder.model.value import canonical, hex_of
 from builder.runtime.access.exec import capture
 from builder.runtime.diff import difference
 from builder.runtime.history import clone, schedule, snapshots
-from builder.runtime.history.transfer import Packing, export_container, import_container
+from builder.runtime.history.transfer import ExportOptions, export_container, import_container
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Limits, load
 from builder.runtime.upgrade import upgrade
@@ -81,7 +81,7 @@ def test_all_verbs(rig: Rig) -> None:
     assert run(rig, "cat /a /b", "copy") == "2\nb\n"
     path = rig.places.data / "file"
     with path.open("wb") as file:
-        export_container(rig.places, "test", file, Packing())
+        export_container(rig.places, "test", file, ExportOptions())
     import_container(rig.places, path, "taken")
     assert run(rig, "cat /a /b", "taken") == "2\nb\n"
     clone.rename(rig.places, "test", "new")

@@ -21,7 +21,12 @@ from builder.model.progress import Silent
 from builder.model.value import canonical
 from builder.runtime.access.exec import capture
 from builder.runtime.history import snapshots
-from builder.runtime.history.transfer import Packing, Parcel, export_container, import_container
+from builder.runtime.history.transfer import (
+    ExportOptions,
+    Parcel,
+    export_container,
+    import_container,
+)
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Bind, Container, Interface, all_names, load, save
 from builder.runtime.record.layout import cgroup_of
@@ -52,9 +57,9 @@ def folder(rig: Rig, name: str = "test") -> Path:
     return rig.places.data / "containers" / name
 
 
-def exported(rig: Rig, packing: Packing | None = None) -> bytes:
+def exported(rig: Rig, packing: ExportOptions | None = None) -> bytes:
     file = io.BytesIO()
-    export_container(rig.places, "test", file, packing or Packing())
+    export_container(rig.places, "test", file, packing or ExportOptions())
     return file.getvalue()
 
 
@@ -119,7 +124,7 @@ def test_everything_comes_back(rig: Rig) -> None:
     assert made.first_id != load(rig.places, "test").first_id
     control.stop(rig.places, "new", timeout=20)
     snapshots.restore(rig.places, "new", "one", discard=True)
-    alone = taken(rig, exported(rig, Packing(snapshots=False)), "alone")
+    alone = taken(rig, exported(rig, ExportOptions(snapshots=False)), "alone")
     assert snapshots.listed(rig.places, "alone") == {}
     assert facts(folder(rig, "alone") / "layers" / alone.layers[0])
 
@@ -161,7 +166,7 @@ def test_the_template_comes_along_where_it_is_wanted(rig: Rig, tree: Path) -> No
     put = rig.places.data / "templates" / ("ab" * 32)
     (put / "rootfs").unlink()
     shutil.copytree(tree, put / "rootfs", symlinks=True)
-    bare, whole = exported(rig), exported(rig, Packing(template=True))
+    bare, whole = exported(rig), exported(rig, ExportOptions(template=True))
     control.destroy(rig.places, "test")
     shutil.rmtree(put)
     with pytest.raises(NotFoundError, match=r"the template `tiny` .* is not here") as caught:

@@ -13,8 +13,8 @@ import pytest
 import zstandard
 
 from builder.formats.tar import headers
-from builder.formats.tar.headers import Member, encode, padding
-from builder.formats.tar.policy import Limits
+from builder.formats.tar.headers import TarMember, encode, padding
+from builder.formats.tar.policy import ArchiveLimits
 from builder.formats.tar.unpack import read_manifest, unpack
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError
 from builder.model.manifest import MANIFEST_PATH
@@ -29,7 +29,7 @@ CANARY = "the host's own"
 
 def entry(name: str, kind: bytes = headers.FILE, data: bytes = b"", **more: object) -> bytes:
     """Write one entry, however absurd, followed by its data."""
-    made = Member(name=os.fsencode(name), kind=kind, mode=0o755, uid=0, gid=0, mtime=EPOCH)
+    made = TarMember(name=os.fsencode(name), kind=kind, mode=0o755, uid=0, gid=0, mtime=EPOCH)
     made.size = len(data)
     for field, value in more.items():
         setattr(made, field, value)
@@ -57,7 +57,7 @@ def house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def feed(house: Path, body: bytes, limits: Limits | None = None) -> Path:
+def feed(house: Path, body: bytes, limits: ArchiveLimits | None = None) -> Path:
     """Unpack an archive of these bytes."""
     source = house / "source.tar.zst"
     source.write_bytes(zstandard.compress(body))
@@ -176,13 +176,16 @@ def test_what_no_template_needs_is_refused_by_name(house: Path, body: bytes, why
 @pytest.mark.parametrize(
     ("body", "limits"),
     [
-        (entry("bomb", size=1 << 50, runs=[]), Limits()),
-        (entry("bomb", size=1 << 50, runs=[]), Limits(size=1 << 49)),
-        (b"".join(entry(f"{n}") for n in range(100)), Limits(entries=100)),
-        (entry("a", data=bytes(700_000)) + entry("b", data=bytes(700_000)), Limits(size=1 << 20)),
+        (entry("bomb", size=1 << 50, runs=[]), ArchiveLimits()),
+        (entry("bomb", size=1 << 50, runs=[]), ArchiveLimits(size=1 << 49)),
+        (b"".join(entry(f"{n}") for n in range(100)), ArchiveLimits(entries=100)),
+        (
+            entry("a", data=bytes(700_000)) + entry("b", data=bytes(700_000)),
+            ArchiveLimits(size=1 << 20),
+        ),
     ],
 )
-def test_bombs_are_stopped(house: Path, body: bytes, limits: Limits) -> None:
+def test_bombs_are_stopped(house: Path, body: bytes, limits: ArchiveLimits) -> None:
     with pytest.raises(TrustError, match="more than the limit"):
         feed(house, FIRST + body + END, limits)
     assert_untouched(house)
@@ -190,7 +193,9 @@ def test_bombs_are_stopped(house: Path, body: bytes, limits: Limits) -> None:
 
 def test_a_bomb_of_zeros_after_a_header_is_not_read_into_memory(house: Path) -> None:
     """The size in the header alone tells."""
-    body = FIRST + encode(Member(name=b"x", kind=b"0", mode=0, uid=0, gid=0, mtime=0, size=1 << 60))
+    body = FIRST + encode(
+        TarMember(name=b"x", kind=b"0", mode=0, uid=0, gid=0, mtime=0, size=1 << 60)
+    )
     with pytest.raises(TrustError, match="more than the limit"):
         feed(house, body)
     assert_untouched(house)

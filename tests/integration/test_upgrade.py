@@ -20,7 +20,7 @@ from builder.runtime.record import state
 from builder.runtime.record.container import load
 from builder.runtime.upgrade import merge, upgrade
 from builder.runtime.upgrade.merge import Three
-from builder.runtime.upgrade.upgrade import Order
+from builder.runtime.upgrade.upgrade import UpgradeRequest
 from builder.templates.local import Template, Templates
 from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
@@ -33,7 +33,7 @@ NEW = Digest("sha256:" + "cd" * 32)
 WORK = f"""
 from builder.runtime.upgrade import health, upgrade
 from builder.templates.local import Template
-from builder.runtime.upgrade.upgrade import Order
+from builder.runtime.upgrade.upgrade import UpgradeRequest
 folder = home / "templates" / ("cd" * 32)
 template = Template(digest={NEW!r}, name="tiny", folder=folder, names=("tiny",))
 """
@@ -81,11 +81,11 @@ def rig(tmp_path: Path, old: Path, new: Path) -> Iterator[Rig]:
     assert rig.leftovers() == []
 
 
-def order(rig: Rig, **options: object) -> Order:
+def order(rig: Rig, **options: object) -> UpgradeRequest:
     folder = rig.places.data / "templates" / ("cd" * 32)
     template = Template(digest=NEW, name="tiny", folder=folder, names=("tiny",))
     reinstall, start = bool(options.get("reinstall")), bool(options.get("start", True))
-    return Order(template, reinstall=reinstall, start=start, timeout=20)
+    return UpgradeRequest(template, reinstall=reinstall, start=start, timeout=20)
 
 
 def upper(rig: Rig) -> Path:
@@ -183,7 +183,7 @@ def test_one_that_is_never_ready_is_undone(rig: Rig, new: Path) -> None:
     """An init that is said to be systemd and tells nothing within the time."""
     control.destroy(rig.places, "test")
     rig.of_systemd()
-    late = Order(order(rig).template, timeout=0.5)
+    late = UpgradeRequest(order(rig).template, timeout=0.5)
     with pytest.raises(StageError, match=r"is not ready after 0\.5 seconds"):
         upgrade.upgrade(rig.places, "test", late, Silent())
     assert load(rig.places, "test").template == DIGEST
@@ -204,7 +204,7 @@ class Loud(Silent):
         print(label, flush=True)
         return self
 
-upgrade.upgrade(places, 'test', Order(template), Loud())
+upgrade.upgrade(places, 'test', UpgradeRequest(template), Loud())
 """
 
 
@@ -288,7 +288,7 @@ def test_death_at_any_step_leaves_old_or_new(rig: Rig, new: Path) -> None:
     put(rig, "etc/plain", "mine\n")
     put(rig, "etc/touched", "1\n")
     (new / "etc/touched").write_text("2\n")
-    verb = "upgrade.upgrade(places, 'test', Order(template, start=False), Silent())"
+    verb = "upgrade.upgrade(places, 'test', UpgradeRequest(template, start=False), Silent())"
     begin = WORK + at_each_step(verb, 0, signal.SIGKILL)
     came, died = False, 0
     for step in range(1, 120, 2):

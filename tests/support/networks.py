@@ -13,7 +13,7 @@ from builder.host.programs import Command, on_host
 from builder.model.host_access import HostAccess
 from builder.model.network import Lease, Network, parse_ports
 from builder.runtime.network.addresses import OURS
-from builder.runtime.network.bridges import Member, Switch, Wish
+from builder.runtime.network.bridges import BridgeSpec, NetworkMember, Switch
 from tests.support.netns import Namespace
 
 HOST, HOST6 = "198.51.100.1", "2001:db8::1"
@@ -55,10 +55,10 @@ class Rig:
         return self.connect(made, name, wish(self.network, address=address), ports=ports)[0]
 
     def connect(
-        self, made: Namespace, name: str, *wishes: Wish, ports: tuple[str, ...] = ()
+        self, made: Namespace, name: str, *wishes: BridgeSpec, ports: tuple[str, ...] = ()
     ) -> tuple[Lease, ...]:
         mappings = tuple(one for text in ports for one in parse_ports(text))
-        return self.switch.attach(Member(name, name, made.pid, mappings), wishes)
+        return self.switch.attach(NetworkMember(name, name, made.pid, mappings), wishes)
 
     def on(self, name: str, *networks: Network) -> tuple[Namespace, tuple[Lease, ...]]:
         """Attach a new container to these networks."""
@@ -128,8 +128,8 @@ def wish(
     address6: str | None = None,
     rate: int | None = None,
     host: HostAccess | None = None,
-) -> Wish:
-    return Wish(network.name, network, address, address6, rate, host)
+) -> BridgeSpec:
+    return BridgeSpec(network.name, network, address, address6, rate, host)
 
 
 def cables() -> list[str]:

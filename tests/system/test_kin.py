@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from builder.distros import TABLE, MirrorSettings, Row, distro
+from builder.distros import TABLE, DistroRow, MirrorSettings, distro
 from builder.host.network.downloads import Net
 from builder.host.programs import on_host
 from builder.model.lock import Asked, AskedLayer
@@ -128,8 +128,8 @@ def test_the_distribution_of_the_manual(
     module = ModuleType("builder.distros.meridian")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(code, vars(module))
-    for name, made in eval(f"{{{row}}}", {"Row": Row}).items():
-        monkeypatch.setitem(cast("dict[str, Row]", TABLE), name, made)
+    for name, made in eval(f"{{{row}}}", {"DistroRow": DistroRow}).items():
+        monkeypatch.setitem(cast("dict[str, DistroRow]", TABLE), name, made)
 
     parts = {"zenith": "meridian", "zenith-updates": "meridian", "zenith-fixes": "meridian-fixes"}
     archive = Archive.make(

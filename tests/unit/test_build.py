@@ -9,7 +9,7 @@ from rich.console import Console
 from builder import build
 from builder.cli.app import run
 from builder.cli.terminal.progress import Progressing
-from builder.distros import Sources
+from builder.distros import ArchiveSources
 from builder.host.network.downloads import Net
 from builder.host.programs import on_host
 from builder.model.errors import HostError, RecipeError
@@ -17,7 +17,7 @@ from builder.model.progress import Silent
 from builder.model.recipe import Arch
 from builder.model.value import digest_of
 from builder.recipes.load import load
-from builder.recipes.request import Order, choose_arch
+from builder.recipes.request import BuildRequest, choose_arch
 from builder.stages.stage import Tree
 from builder.stages.tools import Tools
 from builder.store import Store
@@ -42,9 +42,11 @@ def test_a_mistake_beside_a_recipe_is_named_by_its_path(
     monkeypatch.setattr(build, "fetch", lambda *_, **__: None)
     monkeypatch.setattr(build, "make", lambda *_, **__: Tree(digest_of("a tree")))
     tools = Tools(store=Store(tmp_path), run=on_host, net=Net(Silent()), report=Silent(), jobs=1)
-    order = Order(loaded=load("tiny"), arch=Arch.AMD64, lock=lock())
+    order = BuildRequest(loaded=load("tiny"), arch=Arch.AMD64, lock=lock())
     with pytest.raises(RecipeError) as caught:
-        build.build(order, Sources({}, tmp_path, tmp_path, {"native": ()}), tools, driver="native")
+        build.build(
+            order, ArchiveSources({}, tmp_path, tmp_path, {"native": ()}), tools, driver="native"
+        )
     assert caught.value.at is not None
     assert caught.value.at.path == Path(at)
 

@@ -7,7 +7,7 @@ import pytest
 
 from builder.cli.containers.facts import facts
 from builder.runtime.inspect import samples, shared_memory
-from builder.runtime.inspect.show import Row, Summary
+from builder.runtime.inspect.show import ContainerRow, Summary
 from builder.runtime.record.container import Autostart, Bind, Interface, Limits
 from builder.runtime.resources import usage
 from tests.unit.test_spec import CONTAINER
@@ -15,9 +15,9 @@ from tests.unit.test_spec import CONTAINER
 TEXT = (Path(__file__).parents[2] / "docs/reference/containers.md").read_text(encoding="utf-8")
 
 KINDS = (
-    Row, Limits, Interface, Bind, Autostart, usage.Usage, usage.Memory, usage.Processor,
+    ContainerRow, Limits, Interface, Bind, Autostart, usage.Usage, usage.Memory, usage.Processor,
     usage.Traffic, usage.Count, usage.Cable, usage.Space, usage.Pressure, usage.Stall, usage.Rates,
-    samples.Sample, shared_memory.Report, shared_memory.Share, shared_memory.Template,
+    samples.Sample, shared_memory.Report, shared_memory.Share, shared_memory.TemplateMemory,
 )  # fmt: skip
 
 KEYS = {field.encode_name for kind in KINDS for field in msgspec.structs.fields(kind)}

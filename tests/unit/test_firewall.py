@@ -36,7 +36,9 @@ def _lease(number: int, *ports: str) -> Lease:
 
 
 def _ruleset(*leases: Lease, segment: Segment = SEGMENT) -> str:
-    return firewall.ruleset(NetworkState(segments=(segment,), leases=leases), firewall.Host())
+    return firewall.ruleset(
+        NetworkState(segments=(segment,), leases=leases), firewall.FirewallHost()
+    )
 
 
 def _elements(text: str, name: str) -> set[str]:
@@ -76,7 +78,7 @@ def test_kinds_of_networks() -> None:
 
 def test_what_is_empty_has_no_elements() -> None:
     """Older nft refuse `elements = { }`."""
-    assert "elements" not in firewall.ruleset(NetworkState(), firewall.Host())
+    assert "elements" not in firewall.ruleset(NetworkState(), firewall.FirewallHost())
     assert not re.search(r"elements = {\s*}", _ruleset(_lease(2)))
 
 
@@ -84,7 +86,7 @@ def test_what_is_empty_has_no_elements() -> None:
 def test_ruleset_touches_no_other_table(loopback6: bool) -> None:
     state = NetworkState(segments=(SEGMENT,), leases=(_lease(2, "80"),))
     for make in (firewall.ruleset, firewall.first_ruleset):
-        text = make(state, firewall.Host(loopback6=loopback6))
+        text = make(state, firewall.FirewallHost(loopback6=loopback6))
         assert set(re.findall(r"table (\w+ \w+)", text)) == {"inet oven", "bridge oven"}
         assert "flush" not in text
         assert ("::1, fe80" in text) is not loopback6

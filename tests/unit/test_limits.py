@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from builder.cli.containers.options import limits as options
-from builder.host.kernel.block_devices import Disk
-from builder.host.kernel.cgroups import Accounts
+from builder.host.kernel.block_devices import BlockDevice
+from builder.host.kernel.cgroups import Accounting
 from builder.model.errors import RecipeError
 from builder.runtime.bundle.spec import Process, configuration
 from builder.runtime.record.container import Limits
@@ -17,7 +17,7 @@ from builder.runtime.resources.limits import _takes_away as means_nothing
 from builder.runtime.resources.limits import translated
 from tests.unit.test_spec import CONTAINER, HOST
 
-DISK = Disk(8, 0, writeback=True)
+DISK = BlockDevice(8, 0, writeback=True)
 GIB = 1 << 30
 EVERYTHING = Limits(
     memory=GIB, swap=0, pids=500, cpus=1.5, weight=200, read_bytes=1000, write_bytes=2000,
@@ -25,16 +25,16 @@ EVERYTHING = Limits(
 )  # fmt: skip
 
 
-def unified(root: Path) -> Accounts:
-    return Accounts(unified=True, folders=dict.fromkeys(("cpu", "memory", "pids", "io"), root))
+def unified(root: Path) -> Accounting:
+    return Accounting(unified=True, folders=dict.fromkeys(("cpu", "memory", "pids", "io"), root))
 
 
-def legacy(root: Path) -> Accounts:
+def legacy(root: Path) -> Accounting:
     folders = {kind: root / kind for kind in ("cpu", "memory", "pids", "blkio")}
-    return Accounts(unified=False, folders=folders)
+    return Accounting(unified=False, folders=folders)
 
 
-def written(limits: Limits, accounts: Accounts, root: Path) -> list[tuple[str, str]]:
+def written(limits: Limits, accounts: Accounting, root: Path) -> list[tuple[str, str]]:
     return [
         (str(write.path.relative_to(root)), write.value)
         for write in translated(limits, accounts, "web", (DISK,))
@@ -167,7 +167,7 @@ def test_use_is_read_on_version_2(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for name, text in FILES.items():
         (folder / name).write_text(text)
-    sources = usage.Sources(unified(tmp_path), lambda _, file: FILES.get(file, "").encode())
+    sources = usage.UsageSources(unified(tmp_path), lambda _, file: FILES.get(file, "").encode())
     used = usage.read("web", 0, sources)
     assert used.memory == usage.Memory(
         used=3000, cache=2000, tmpfs=50, anonymous=1000, swap=5, swap_limit=0, oom_kills=1
@@ -191,7 +191,7 @@ def test_traffic_on_version_1(tmp_path: Path) -> None:
             lines = f"8:0 Read {number}\n8:0 Write 7\n8:0 Total 9\nTotal {number}\n"
             text = lines if number else "Total 0\n"
             (folder / f"blkio.throttle.{file}_recursive").write_text(text)
-    sources = usage.Sources(accounts, lambda *_: b"")
+    sources = usage.UsageSources(accounts, lambda *_: b"")
     assert usage.read("web", 0, sources).io == usage.Traffic()
     (tmp_path / f"blkio/blkio.throttle.{size}_recursive").write_text("Total 5\n")
     assert usage.read("web", 0, sources).io == usage.Traffic(
@@ -200,7 +200,7 @@ def test_traffic_on_version_1(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:
-    nothing = usage.read("web", 0, usage.Sources(legacy(tmp_path), lambda *_: b""))
+    nothing = usage.read("web", 0, usage.UsageSources(legacy(tmp_path), lambda *_: b""))
     assert nothing.memory == usage.Memory()
     assert nothing.cpu == usage.Processor()
     assert nothing.io == usage.Traffic()

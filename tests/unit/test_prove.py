@@ -14,7 +14,7 @@ import zstandard
 
 from builder.cli.building.prove import _not_proven
 from builder.host.sandbox.variations import why_ids_stay
-from builder.model.trial import Conditions, Made, Outcome, Trial
+from builder.model.trial import BuildTrial, Conditions, MadeStage, TrialOutcome
 from builder.proof.differing import first_difference, first_member, shown
 from builder.proof.prove import Proof, compare
 from builder.proof.trial import PROGRAM
@@ -63,14 +63,16 @@ def nothing(_: Path) -> None:
 
 def stages(
     tmp_path: Path, change: Change, *, stage: str = "install", **inputs: object
-) -> tuple[tuple[Made, ...], tuple[Made, ...], tuple[Store, Store]]:
+) -> tuple[tuple[MadeStage, ...], tuple[MadeStage, ...], tuple[Store, Store]]:
     """Make two builds of two stages; the second one's second stage makes a changed tree."""
     stores = Store(tmp_path / "1"), Store(tmp_path / "2")
     builds = []
     for store, difference in zip(stores, (nothing, change), strict=True):
-        base = Made(stage="bootstrap", slot="a/x", inputs={}, result={"tree": tree(store, nothing)})
+        base = MadeStage(
+            stage="bootstrap", slot="a/x", inputs={}, result={"tree": tree(store, nothing)}
+        )
         result: dict[str, object] = {"tree": tree(store, difference)}
-        builds.append((base, Made(stage=stage, slot="a/x", inputs=inputs, result=result)))
+        builds.append((base, MadeStage(stage=stage, slot="a/x", inputs=inputs, result=result)))
     return builds[0], builds[1], stores
 
 
@@ -161,7 +163,7 @@ def test_many_differences_are_counted(tmp_path: Path) -> None:
 
 def test_a_stage_that_was_given_something_else_is_not_to_blame(tmp_path: Path) -> None:
     first, second, stores = stages(tmp_path, lambda root: (root / "etc/x").write_text(""))
-    other = Made(stage="install", slot="a/x", inputs={"tool": "2"}, result=second[1].result)
+    other = MadeStage(stage="install", slot="a/x", inputs={"tool": "2"}, result=second[1].result)
     proof = compare(first, (second[0], other), stores)
     assert proof.inputs == ("tool",)
     assert "was not given the same: tool" in _not_proven("web", proof).output
@@ -209,7 +211,7 @@ def test_tarballs_that_are_only_compressed_otherwise(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_fails_tells_why(tmp_path: Path) -> None:
-    trial = Trial(
+    trial = BuildTrial(
         recipe=str(tmp_path / "gone.toml"),
         lock=str(tmp_path / "lock"),
         cache=str(tmp_path / "cache"),
@@ -220,7 +222,7 @@ def test_a_trial_that_fails_tells_why(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(argv, input=msgspec.json.encode(trial), capture_output=True, env=env)
     assert done.returncode == 0, done.stderr
-    failure = msgspec.json.decode(done.stdout, type=Outcome).failure
+    failure = msgspec.json.decode(done.stdout, type=TrialOutcome).failure
     assert failure is not None
     assert (failure.problem, failure.code) == ("this file is not there", 2)
 

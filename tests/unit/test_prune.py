@@ -14,10 +14,10 @@ from builder.cli.app import run
 from builder.host.trees.durable import locked
 from builder.model.value import digest_of
 from builder.store import Store, indexes, use
-from builder.store.sweep import Survey, Wish, prune, usage
+from builder.store.sweep import PrunePolicy, Survey, prune, usage
 
 KEY = digest_of("a stage's key")
-ALL = Wish(unused_since=time.time() + 1e6)
+ALL = PrunePolicy(unused_since=time.time() + 1e6)
 LONG_AGO = time.time() - 1e6
 
 
@@ -51,7 +51,7 @@ def test_what_is_recalled_counts_as_used(store: Store) -> None:
     for file in (store.root / "actions").glob("*/*"):
         age(file)
     assert store.recall(KEY) == b"{}"
-    assert prune(store, Wish(before)) == []
+    assert prune(store, PrunePolicy(before)) == []
     assert store.recall(KEY) == b"{}"
 
 
@@ -60,16 +60,16 @@ def test_what_comes_in_counts_as_used_however_old_its_bytes_are(store: Store) ->
         (draft / "file").write_bytes(b"old")
         age(draft / "file")
         store.keep_blob(draft / "file", "0" * 64)
-    assert prune(store, Wish(time.time() - 1000)) == []
+    assert prune(store, PrunePolicy(time.time() - 1000)) == []
 
 
 def test_the_longest_unused_goes_first_until_the_rest_fits(store: Store) -> None:
     names = [blob(store, bytes([n]) * 100_000, used=LONG_AGO + n) for n in (3, 1, 2)]
     size = Survey(store).size
-    gone = prune(store, Wish(size=size - 1))
+    gone = prune(store, PrunePolicy(size=size - 1))
     assert [one.name for one in gone] == [names[1]]
     assert Survey(store).size == size - gone[0].size
-    gone = prune(store, Wish(size=1))
+    gone = prune(store, PrunePolicy(size=1))
     assert [one.name for one in gone] == [names[2], names[0]]
     assert there(store) == []
 
@@ -96,10 +96,10 @@ def test_a_file_that_two_objects_share_is_counted_once_and_freed_with_the_last(
 def test_a_rehearsal_removes_nothing_and_says_the_same(store: Store) -> None:
     for n in range(4):
         blob(store, bytes([n]) * 50_000, used=LONG_AGO + n)
-    said = prune(store, Wish(size=120_000), rehearse=True)
+    said = prune(store, PrunePolicy(size=120_000), rehearse=True)
     assert len(there(store)) == 4
     assert len(said) == 2
-    assert prune(store, Wish(size=120_000)) == said
+    assert prune(store, PrunePolicy(size=120_000)) == said
 
 
 def test_nothing_goes_that_was_touched_since_the_oldest_build_began(store: Store) -> None:
@@ -109,7 +109,9 @@ def test_nothing_goes_that_was_touched_since_the_oldest_build_began(store: Store
         # Touched within the margin for a clock that is set back.
         age(store.root / "blobs" / before[:2] / before, time.time() - use.MARGIN / 2)
         with store.in_use():  # a build that began later does not let go of it
-            assert [one.name for one in prune(store, Wish(ALL.unused_since, size=0))] == [old]
+            assert [one.name for one in prune(store, PrunePolicy(ALL.unused_since, size=0))] == [
+                old
+            ]
         assert prune(store, ALL) == []
     for name in (mine, before):
         age(store.root / "blobs" / name[:2] / name)

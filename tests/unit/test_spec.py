@@ -9,14 +9,14 @@ from builder.model.errors import RecipeError
 from builder.model.value import Digest
 from builder.runtime.bundle import lookup
 from builder.runtime.bundle.seccomp import profile
-from builder.runtime.bundle.spec import Host, Process, configuration, init_environment
+from builder.runtime.bundle.spec import HostFacts, Process, configuration, init_environment
 from builder.runtime.record.container import Container, Limits, check_name
 
 CONTAINER = Container(
     name="web", template=Digest("sha256:00"), template_name="web", uuid="0" * 32, first_id=589824,
     created=0, hostname="web",
 )  # fmt: skip
-HOST = Host(rootfs="/r", cgroup="/c", unified=False, open_files=20000, machine="x86_64")
+HOST = HostFacts(rootfs="/r", cgroup="/c", unified=False, open_files=20000, machine="x86_64")
 
 
 class Linux(msgspec.Struct):
@@ -47,7 +47,7 @@ class Config(msgspec.Struct):
 
 
 def config(
-    container: Container = CONTAINER, process: Process | None = None, host: Host = HOST
+    container: Container = CONTAINER, process: Process | None = None, host: HostFacts = HOST
 ) -> Config:
     made = configuration(container, process or Process(("true",)), host)
     return msgspec.json.decode(msgspec.json.encode(made), type=Config)
@@ -79,7 +79,7 @@ def test_open_files_stay_below_what_we_may_give() -> None:
 
 @pytest.mark.parametrize(("unified", "kind"), [(True, "cgroup"), (False, "cgroup2")])
 def test_guest_sees_version_2(*, unified: bool, kind: str) -> None:
-    host = Host(
+    host = HostFacts(
         rootfs="/r", cgroup="/c", unified=unified, open_files=1024, machine="x86_64", shared="/h"
     )
     made = config(host=host)

@@ -12,9 +12,9 @@ import zstandard
 
 from builder.formats import FORMATS
 from builder.formats.cuts import FRAME
-from builder.formats.frames import FrameWriter, Written, compress
+from builder.formats.frames import FrameWriter, WrittenFile, compress
 from builder.formats.tar import headers
-from builder.formats.tar.headers import Member, encode, padding, plain_capability
+from builder.formats.tar.headers import TarMember, encode, padding, plain_capability
 from builder.formats.tar.policy import DEPTH, RefusedError, check, parts_of, shown
 from builder.formats.tar.reader import TarStream
 from builder.formats.tarball import pack
@@ -23,14 +23,14 @@ from builder.model.manifest import MANIFEST_PATH
 from tests.support.odd_trees import ACL, EPOCH, manifest
 
 
-def member(name: bytes = b"./f", kind: bytes = headers.FILE, **more: object) -> Member:
-    made = Member(name=name, kind=kind, mode=0o644, uid=1, gid=2, mtime=3)
+def member(name: bytes = b"./f", kind: bytes = headers.FILE, **more: object) -> TarMember:
+    made = TarMember(name=name, kind=kind, mode=0o644, uid=1, gid=2, mtime=3)
     for field, value in more.items():
         setattr(made, field, value)
     return made
 
 
-def frames(tmp_path: Path, parts: list[bytes], jobs: int) -> tuple[Written, bytes]:
+def frames(tmp_path: Path, parts: list[bytes], jobs: int) -> tuple[WrittenFile, bytes]:
     path = tmp_path / f"frames-{jobs}"
     with path.open("wb") as file, FrameWriter(file, jobs=jobs) as writer:
         for part in parts:
@@ -274,7 +274,7 @@ BAD_ACLS = (
         (member(kind=headers.SYMLINK, link=b"x", xattrs={"user.a": b""}), "only files"),
     ],
 )
-def test_entries_that_could_do_harm_are_refused(one: Member, why: str) -> None:
+def test_entries_that_could_do_harm_are_refused(one: TarMember, why: str) -> None:
     with pytest.raises(RefusedError, match=why):
         check(one)
 

@@ -15,10 +15,10 @@ from builder.cli.terminal.verbose import verbose
 
 if TYPE_CHECKING:
     from builder.build import Built
-    from builder.cli.building.choosing import Wanted
+    from builder.cli.building.choosing import WantedTemplate
     from builder.cli.building.workplace import Planned, Workplace
     from builder.model.recipe import Arch
-    from builder.recipes.request import Order
+    from builder.recipes.request import BuildRequest
     from builder.stages.fetch import SupersededError
     from builder.stages.tools import Tools
 
@@ -105,14 +105,14 @@ def build(  # one for each option
 
 
 def _build_all(
-    wanted: "list[Wanted]", options: Options, more: tuple[str, ...], jobs: int | None
+    wanted: "list[WantedTemplate]", options: Options, more: tuple[str, ...], jobs: int | None
 ) -> list[dict[str, object]]:
     """Build several at once; ends with the status of the first that failed."""
-    from builder.cli.building.many import Job, build_all, summary
+    from builder.cli.building.many import BuildJob, build_all, summary
 
     same = (*options.arguments(), *more)
     ended = build_all(
-        [Job(one.label, (*one.arguments(), *same)) for one in wanted],
+        [BuildJob(one.label, (*one.arguments(), *same)) for one in wanted],
         cores=jobs or os.cpu_count() or 1,
     )
     for line in summary(ended):
@@ -159,7 +159,7 @@ def _secret(text: str) -> tuple[str, bytes]:
     return name, value
 
 
-def _check_secrets(wanted: "list[Wanted]", given: dict[str, bytes]) -> None:
+def _check_secrets(wanted: "list[WantedTemplate]", given: dict[str, bytes]) -> None:
     """Refuse a secret that nobody asks for: its name may be a slip."""
     if not given:
         return
@@ -171,7 +171,7 @@ def _check_secrets(wanted: "list[Wanted]", given: dict[str, bytes]) -> None:
         raise click.UsageError(f"--secret: no recipe here has a secret `{name}`")
 
 
-def _build(wanted: "Wanted", options: Options, work: "Workplace") -> dict[str, object]:
+def _build(wanted: "WantedTemplate", options: Options, work: "Workplace") -> dict[str, object]:
     """Build one, and again without what turns out to be damaged in the cache."""
     from builder.store.verify import RemovedError
 
@@ -187,7 +187,7 @@ MOST_DAMAGED = 20
 """How many damaged objects are made again before the disk is given up."""
 
 
-def _build_once(wanted: "Wanted", options: Options, work: "Workplace") -> dict[str, object]:
+def _build_once(wanted: "WantedTemplate", options: Options, work: "Workplace") -> dict[str, object]:
     """Give what a script would want to know of what was built."""
     from builder.cli.building.workplace import plan_of
     from builder.stages.accept import accept
@@ -225,7 +225,7 @@ def _build_once(wanted: "Wanted", options: Options, work: "Workplace") -> dict[s
 
 
 def _moved_on(
-    error: "SupersededError", order: "Order", planned: "Planned", options: Options
+    error: "SupersededError", order: "BuildRequest", planned: "Planned", options: Options
 ) -> "Planned":
     """Drop a lock whose packages are gone; raise the error again if somebody wants to keep it.
 
@@ -255,28 +255,28 @@ def _trim(work: "Workplace") -> None:
     if limit is None or not store.grown:
         return
     from builder.model.settings import bytes_of
-    from builder.store.sweep import Wish, prune
+    from builder.store.sweep import PrunePolicy, prune
 
-    gone = prune(store, Wish(size=bytes_of(limit)))
+    gone = prune(store, PrunePolicy(size=bytes_of(limit)))
     if gone:
         freed = sum(one.size for one in gone) / 1e6
         work.tools.report.say(f"cache: removed {len(gone)} objects, {freed:.1f} MB")
 
 
-def _order(planned: "Planned", options: Options) -> "Order":
+def _order(planned: "Planned", options: Options) -> "BuildRequest":
     """Add the lock to what was asked for."""
     from builder.recipes.lock_files import committed_lock, lock_for
-    from builder.recipes.request import Order
+    from builder.recipes.request import BuildRequest
 
     asked, files = planned.asked, planned.files
     if options.locked:
         lock = committed_lock(asked, files)
     else:
         lock = lock_for(asked, files, planned.resolve, planned.tools.report, now=time.time())
-    return Order(loaded=planned.loaded, arch=asked.arch, lock=lock)
+    return BuildRequest(loaded=planned.loaded, arch=asked.arch, lock=lock)
 
 
-def _make(order: "Order", planned: "Planned", options: Options) -> "Built":
+def _make(order: "BuildRequest", planned: "Planned", options: Options) -> "Built":
     from builder.build import build as build_template
 
     return build_template(order, planned.sources, planned.tools, driver=options.driver)

@@ -13,7 +13,7 @@ from builder.host.kernel.namespaces import enter_namespace
 from builder.host.places import Places
 
 if TYPE_CHECKING:
-    from builder.store.sweep import Gone, Usage
+    from builder.store.sweep import Gone, StoreUsage
 
 DAYS = 30.0
 """What `prune` takes when nothing is said."""
@@ -74,13 +74,13 @@ def prune(
     places = Places.of_user()
     enter_namespace()
     from builder.store import Store, indexes
-    from builder.store.sweep import Wish
+    from builder.store.sweep import PrunePolicy
     from builder.store.sweep import prune as prune_store
 
     if everything or (days is None and size is None):
         days = 0.0 if everything else DAYS
     before = None if days is None else time.time() - days * 86400
-    gone = prune_store(Store(places.cache), Wish(before, size), rehearse=dry_run)
+    gone = prune_store(Store(places.cache), PrunePolicy(before, size), rehearse=dry_run)
     if before is not None:
         gone += indexes.prune(places.cache, unused_since=before, rehearse=dry_run)
     if as_json:
@@ -89,7 +89,7 @@ def prune(
         _tell(gone, dry_run=dry_run)
 
 
-def _facts(row: "Usage") -> dict[str, object]:
+def _facts(row: "StoreUsage") -> dict[str, object]:
     return {
         "kind": row.kind,
         "count": row.count,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from builder.model.changes import Change, Changes
+from builder.model.changes import Changes, PackageChange
 
 
 def table(changes: Changes) -> Iterator[str]:
@@ -28,7 +28,7 @@ def summary(changes: Changes) -> str:
     return ", ".join(parts) or "no package changes"
 
 
-def _row(change: Change) -> tuple[str, str, str, str, str]:
+def _row(change: PackageChange) -> tuple[str, str, str, str, str]:
     notes = [
         *(["security"] if change.security else []),
         *(["requested"] if change.requested else []),

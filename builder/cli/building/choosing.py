@@ -23,7 +23,7 @@ only = click.option(
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedTemplate:
     """One template to build."""
 
     name: str
@@ -52,7 +52,7 @@ class Wanted:
 
 def wanted_of(
     names: tuple[str, ...], profiles: tuple[str, ...], only: tuple[str, ...], arch: str | None
-) -> list[Wanted]:
+) -> list[WantedTemplate]:
     """Load all that is wanted; of an architecture `all` stands for each that a recipe has."""
     from builder.recipes.find import find
     from builder.recipes.load import load_file
@@ -64,7 +64,7 @@ def wanted_of(
         for chosen in choices(name, profiles, only):
             loaded = load_file(path, chosen)
             archs = [str(one) for one in base_of(loaded).arch] if arch == "all" else [arch]
-            wanted += [Wanted(name, chosen, loaded, one) for one in archs]
+            wanted += [WantedTemplate(name, chosen, loaded, one) for one in archs]
     return wanted
 
 

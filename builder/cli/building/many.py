@@ -19,7 +19,7 @@ from builder.host.programs import Command, Done
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BuildJob:
     """One build: what it makes, and the arguments of the `oven build` that makes it."""
 
     label: str
@@ -27,17 +27,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class BuildEnd:
     """How a build ended."""
 
-    job: Job
+    job: BuildJob
     code: int
     seconds: float
     built: tuple[dict[str, object], ...]
     """What it said with `--json`; nothing of one that failed."""
 
 
-def build_all(jobs: Sequence[Job], *, cores: int) -> list[Ended]:
+def build_all(jobs: Sequence[BuildJob], *, cores: int) -> list[BuildEnd]:
     """Build all, also when some fail; each line that is said begins with who says it."""
     width = max(len(job.label) for job in jobs)
     at_once = min(cores, len(jobs))
@@ -51,14 +51,14 @@ def build_all(jobs: Sequence[Job], *, cores: int) -> list[Ended]:
             raise
 
 
-def _build(job: Job, crew: Crew, width: int, cores: int) -> Ended:
+def _build(job: BuildJob, crew: Crew, width: int, cores: int) -> BuildEnd:
     def say(line: str) -> None:
         click.echo(f"{job.label:<{width}} | {line}", err=True)
 
     argv = (sys.executable, "-m", "builder", "build", "--json", "--jobs", str(cores))
     started = time.monotonic()
     done = crew.follow(Command((*argv, *job.arguments), env=dict(os.environ)), say)
-    return Ended(job, done.code, time.monotonic() - started, tuple(_told(done)))
+    return BuildEnd(job, done.code, time.monotonic() - started, tuple(_told(done)))
 
 
 def _told(done: Done) -> Iterator[dict[str, object]]:
@@ -66,7 +66,7 @@ def _told(done: Done) -> Iterator[dict[str, object]]:
         yield from json.loads(done.stdout)
 
 
-def summary(ended: Sequence[Ended]) -> Iterator[str]:
+def summary(ended: Sequence[BuildEnd]) -> Iterator[str]:
     """Say in a line for each build how it ended."""
     width = max(len(one.job.label) for one in ended)
     for one in ended:

@@ -50,7 +50,7 @@ def prove(
     from builder.proof.trial import both
     from builder.proof.variations import plan_conditions
     from builder.recipes.lock_files import lock_for
-    from builder.recipes.request import Order
+    from builder.recipes.request import BuildRequest
     from builder.stages.fetch import fetch
 
     cells = chosen_cells(name, profiles, only)
@@ -65,7 +65,7 @@ def prove(
         with tools.store.draft() as draft, TemporaryDirectory(prefix="oven-prove-") as elsewhere:
             size = sum(package.size for package in lock.packages)
             conditions = plan_conditions(draft, Path(elsewhere), size, jobs=tools.jobs)
-            order = Order(loaded=planned.loaded, arch=planned.asked.arch, lock=lock)
+            order = BuildRequest(loaded=planned.loaded, arch=planned.asked.arch, lock=lock)
             with both(order, planned.sources, conditions, tools, driver=bootstrap) as builds:
                 proof = compare(builds.first, builds.second, builds.stores)
         rows = [*conditions.rows, ("clock", *builds.times)]

@@ -13,20 +13,20 @@ from builder.host.programs import on_host
 from builder.host.sandbox.variations import apply
 from builder.model.errors import OvenError, StageError
 from builder.model.progress import Silent
-from builder.model.trial import Failure, Made, Outcome, Trial
+from builder.model.trial import BuildTrial, Failure, MadeStage, TrialOutcome
 from builder.model.value import Value
 from builder.recipes.load import load_file
 from builder.recipes.lock_files import read_lock
-from builder.recipes.request import Order, asked_for
+from builder.recipes.request import BuildRequest, asked_for
 from builder.stages.tarball import tarball_sources
 from builder.stages.tools import Tools
 from builder.store import Store
 
 
 def main() -> None:
-    """Read a `Trial` from stdin, do it, and write its `Outcome` to stdout."""
-    trial = msgspec.json.decode(sys.stdin.buffer.read(), type=Trial)
-    made: list[Made] = []
+    """Read a `BuildTrial` from stdin, do it, and write its `TrialOutcome` to stdout."""
+    trial = msgspec.json.decode(sys.stdin.buffer.read(), type=BuildTrial)
+    made: list[MadeStage] = []
     failure = None
     try:
         apply(trial.conditions)
@@ -34,16 +34,16 @@ def main() -> None:
         _build(trial, made)
     except OvenError as error:
         failure = _failure(error)
-    outcome = Outcome(made=tuple(made), failure=failure)
+    outcome = TrialOutcome(made=tuple(made), failure=failure)
     sys.stdout.buffer.write(msgspec.json.encode(outcome))
 
 
-def _build(trial: Trial, made: list[Made]) -> None:
+def _build(trial: BuildTrial, made: list[MadeStage]) -> None:
     report = Silent()
 
     def note(stage: str, slot: str, inputs: Value, result: Value, /) -> None:
         given, gave = (msgspec.to_builtins(one) for one in (inputs, result))
-        made.append(Made(stage=stage, slot=slot, inputs=given, result=gave))
+        made.append(MadeStage(stage=stage, slot=slot, inputs=given, result=gave))
 
     tools = Tools(
         store=Store(Path(trial.cache)),
@@ -62,7 +62,7 @@ def _build(trial: Trial, made: list[Made]) -> None:
         keyrings = {asked.distro: trial.keyring} if trial.keyring else {}
         settings = MirrorSettings(keyrings=keyrings)
         sources = distro(asked.distro).sources(asked, settings, Path(trial.cache))
-    order = Order(loaded=loaded, arch=asked.arch, lock=lock)
+    order = BuildRequest(loaded=loaded, arch=asked.arch, lock=lock)
     build(order, sources, tools, driver=trial.driver)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from builder.cli.terminal.lines import reporter
-from builder.distros import Sources, UnknownPackageError, distro
+from builder.distros import ArchiveSources, UnknownPackageError, distro
 from builder.host.kernel.namespaces import enter_namespace
 from builder.host.network.downloads import Net, use_proxy
 from builder.host.places import Places
@@ -72,7 +72,7 @@ class Planned:
     loaded: LoadedRecipe
     asked: Asked
     files: LockFiles
-    sources: Sources
+    sources: ArchiveSources
     tools: Tools
 
     def resolve(self, keep: Lock | None = None) -> Lock:

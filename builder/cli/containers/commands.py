@@ -21,12 +21,12 @@ def run_one(template: str, command: tuple[str, ...], given: Mapping[str, object]
     """Run a command in a new container that is gone afterwards; give its exit status."""
 
     def work() -> int:
-        from builder.runtime.lifecycle.run import Order, run_command
+        from builder.runtime.lifecycle.run import RunOptions, run_command
 
         places = session.places_of()
         unpack(places, template)
         container = described(places, template, "", given)
-        code = run_command(places, container, Order(argv=command, **_manner(given)))
+        code = run_command(places, container, RunOptions(argv=command, **_manner(given)))
         if code and container.interfaces:
             from builder.cli.containers.network import tell_notices
 
@@ -40,9 +40,11 @@ def exec_one(name: str, command: tuple[str, ...], given: Mapping[str, object]) -
     """Run a command in a running container; give its exit status."""
 
     def work() -> int:
-        from builder.runtime.access.exec import Call, exec_command
+        from builder.runtime.access.exec import ExecOptions, exec_command
 
-        return exec_command(session.places_of(name), name, Call(argv=command, **_manner(given)))
+        return exec_command(
+            session.places_of(name), name, ExecOptions(argv=command, **_manner(given))
+        )
 
     return passing_status(work)
 

@@ -9,7 +9,7 @@ from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 
 if TYPE_CHECKING:
-    from builder.host.trees.copying import Manner
+    from builder.host.trees.copying import CopyManner
     from builder.host.trees.treeio import TreeIO
 
 _SHOWN = 20
@@ -41,7 +41,7 @@ def cp(source: str, target: str, archive: bool, owner: str | None) -> None:  # n
     quiet = not sys.stderr.isatty()
     with reporter() as report:
         task = (Silent() if quiet else report).begin(f"copying {source}", unit="B")
-        wish = copying.Wish(archive, owner, note, task.advance, _pour)
+        wish = copying.CopyOptions(archive, owner, note, task.advance, _pour)
         try:
             copying.copy(places_of(), copying.parse(source), copying.parse(target), wish)
         finally:
@@ -49,7 +49,7 @@ def cp(source: str, target: str, archive: bool, owner: str | None) -> None:  # n
     _tell(left_out)
 
 
-def _pour(stream: int, tree: "TreeIO", path: str, manner: "Manner") -> None:
+def _pour(stream: int, tree: "TreeIO", path: str, manner: "CopyManner") -> None:
     from builder.formats.tar import pour  # few copy a stream
 
     pour.read(stream, tree, path, manner)

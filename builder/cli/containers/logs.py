@@ -26,7 +26,7 @@ def logs(
     """Show what a container wrote to its console, or its journal."""
     from builder.runtime.access import logs as runtime_logs
 
-    wanted = runtime_logs.Wanted(since=since or 0, count=count, follow=follow)
+    wanted = runtime_logs.LogRange(since=since or 0, count=count, follow=follow)
     places = places_of(name)
     if journal or unit:
         from builder.runtime.access import journal as journal_of

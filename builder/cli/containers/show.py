@@ -11,7 +11,7 @@ from builder.host.places import Places
 from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
-    from builder.runtime.inspect.show import Row, Summary
+    from builder.runtime.inspect.show import ContainerRow, Summary
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _GLANCE = 0.1
@@ -101,7 +101,7 @@ def _print_lines(lines: list[tuple[str, str]]) -> None:
         click.echo(f"{key:<{width}}  {value}")
 
 
-def _fields(row: "Row") -> dict[str, object]:
+def _fields(row: "ContainerRow") -> dict[str, object]:
     """Give a row as scripts see it; times as in `show`."""
     import msgspec
 
@@ -114,7 +114,7 @@ def _fields(row: "Row") -> dict[str, object]:
     return fields
 
 
-def _filled(pattern: str, row: "Row") -> str:
+def _filled(pattern: str, row: "ContainerRow") -> str:
     fields = _fields(row)
 
     def value(match: re.Match[str]) -> str:

@@ -29,10 +29,10 @@ def export(
 ) -> None:
     """Write a whole container, running or not, to one file, and print the path."""
     from builder.host.trees.durable import disk_errors, draft_of
-    from builder.runtime.history.transfer import Packing, export_container
+    from builder.runtime.history.transfer import ExportOptions, export_container
 
     places = places_of(name)
-    packing = Packing(snapshots=not no_snapshots, template=with_template)
+    packing = ExportOptions(snapshots=not no_snapshots, template=with_template)
     if output == Path("-"):
         if sys.stdout.isatty():
             raise click.UsageError("a container is no text: give a file, or a pipe")

@@ -12,7 +12,7 @@ from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
 
 if TYPE_CHECKING:
-    from builder.runtime.upgrade.plan import Plan
+    from builder.runtime.upgrade.plan import UpgradePlan
     from builder.templates.local import Template
 
 _TOLD = ("merged", "conflict", "hidden")
@@ -53,7 +53,9 @@ def upgrade(
     if template is None:
         click.echo(json.dumps({"upgraded": False}) if as_json else f"{name} is up to date")
         return
-    order = upgrading.Order(template, reinstall=reinstall, start=not no_start, timeout=seconds)
+    order = upgrading.UpgradeRequest(
+        template, reinstall=reinstall, start=not no_start, timeout=seconds
+    )
     if dry_run:
         _tell(upgrading.foresee(places, name, order), None, as_json=as_json)
         return
@@ -91,7 +93,7 @@ def _template(places: Places, name: str, wanted: str | None) -> "Template | None
     return templates.find(found.digest)
 
 
-def _tell(plan: "Plan", snapshot: str | None, *, as_json: bool) -> None:
+def _tell(plan: "UpgradePlan", snapshot: str | None, *, as_json: bool) -> None:
     if as_json:
         import msgspec
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from builder.model.progress import Task
+from builder.model.progress import ProgressTask
 
 if TYPE_CHECKING:
     from builder.cli.terminal.progress import Progressing
@@ -43,7 +43,7 @@ class Lines:
         if self._explain:
             self._print(f"  {name:<27} {outcome}  {reason}")
 
-    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> Task:
+    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> ProgressTask:
         """Print that the work begins; its end is printed too when there is something to say."""
         size = f" ({total / 1e6:.1f} MB)" if total and unit == "B" else ""
         self._print(f"{label}{size} ...")

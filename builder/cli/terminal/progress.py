@@ -21,7 +21,7 @@ from rich.progress import Task as RichTask
 from rich.table import Column
 from rich.text import Text
 
-from builder.model.progress import Task
+from builder.model.progress import ProgressTask
 
 
 class Progressing:
@@ -63,7 +63,7 @@ class Progressing:
             line = Text.assemble(f"  {name:<27} ", (outcome, style), "  ", (reason, "dim"))
             self._console.print(line)
 
-    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> Task:
+    def begin(self, label: str, /, *, total: int | None = None, unit: str = "") -> ProgressTask:
         """Show a bar, or a spinner when the total is unknown."""
         return _Bar(self._bars, self._console, label, total, unit)
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar
 
-from builder.distros import TABLE, MirrorSettings, Sources, UnknownPackageError, fitting
+from builder.distros import TABLE, ArchiveSources, MirrorSettings, UnknownPackageError, fitting
 from builder.distros.buildroot import Kitchen
 from builder.distros.debian import batches, bootstrap, install
 from builder.distros.debian.choose import choose
@@ -31,10 +31,10 @@ class Debian:
 
     family: ClassVar[Family] = DEBIAN
 
-    def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> Sources:
+    def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> ArchiveSources:
         """Find the mirrors and the keys on this machine."""
         family = self.family
-        return Sources(
+        return ArchiveSources(
             mirrors=find_mirrors(settings.mirrors, family, asked.arch),
             keyring=Path(settings.keyrings.get(family.name, family.keyring)),
             cache=cache,
@@ -44,7 +44,7 @@ class Debian:
         )
 
     def resolve(
-        self, asked: Asked, sources: Sources, run: Runner, keep: Lock | None = None
+        self, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None = None
     ) -> Lock:
         """Decide which packages an asking means now, from signed indexes only."""
         check_suite(self.family, asked.suite)
@@ -90,7 +90,9 @@ def check_suite(family: Family, suite: str) -> None:
     )
 
 
-def _resolve(apt: Apt, asked: Asked, sources: Sources, run: Runner, keep: Lock | None) -> Lock:
+def _resolve(
+    apt: Apt, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None
+) -> Lock:
     """Keep what a lock has if that can be; ask the mirrors when the indexes here do not do."""
     if keep is not None and apt.still_has(keep.releases):
         # What they lack or cannot satisfy may have come since.
@@ -124,7 +126,7 @@ def _choose(apt: Apt, asked: Asked, releases: tuple[Release, ...], keep: Lock | 
     return choose(apt, index, asked, releases, keep)
 
 
-def _update(apt: Apt, sources: Sources) -> None:
+def _update(apt: Apt, sources: ArchiveSources) -> None:
     """Fetch the indexes from the preferred mirrors that work."""
     left = {archive: list(urls) for archive, urls in sources.mirrors.items()}
     while True:

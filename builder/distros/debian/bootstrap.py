@@ -11,7 +11,7 @@ from pathlib import Path
 from builder.distros.buildroot import Kitchen, opened
 from builder.distros.debian.database import (
     ADMIN,
-    Unpacked,
+    UnpackedPackage,
     check_database,
     create_database,
     diversions,
@@ -31,7 +31,7 @@ from builder.distros.debian.link import (
 )
 from builder.distros.debian.unpack import blob_of, expand, expand_one
 from builder.host.programs import Command
-from builder.host.sandbox.sandbox import Bind, Inside
+from builder.host.sandbox.sandbox import Inside, SandboxBind
 from builder.host.trees.fold import apply_upper
 from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
@@ -67,7 +67,7 @@ def unpack_early(package: Package, store: Store) -> None:
 def bootstrap(packages: Sequence[Package], kitchen: Kitchen) -> None:
     """Make `kitchen.tree` of packages that depend on nothing else."""
     expanded = expand(packages, kitchen.store, jobs=kitchen.jobs)
-    unpacked = [Unpacked(package) for package in expanded]
+    unpacked = [UnpackedPackage(package) for package in expanded]
     if kitchen.driver == "debootstrap":
         refuse_ways_out(unpacked)
         debootstrap(unpacked, kitchen)
@@ -77,7 +77,7 @@ def bootstrap(packages: Sequence[Package], kitchen: Kitchen) -> None:
         _check_installed(tree)
 
 
-def _bootstrap(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
+def _bootstrap(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
     try:
         with naming_the_package():
             _linked(packages, kitchen)
@@ -99,7 +99,7 @@ def naming_the_package() -> Iterator[None]:
         raise
 
 
-def _linked(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
+def _linked(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
     link_packages(packages, kitchen.tree, kitchen.arch)
     with TreeIO(kitchen.tree) as tree:
         write_database(packages, tree)
@@ -119,7 +119,7 @@ _PROBLEM = "the base packages could not be configured"
 
 
 @contextmanager
-def _opened(kitchen: Kitchen, *binds: Bind) -> Iterator[tuple[Path, Inside]]:
+def _opened(kitchen: Kitchen, *binds: SandboxBind) -> Iterator[tuple[Path, Inside]]:
     """Show the tree with an empty layer on top; what lands in that becomes part of the tree."""
     with opened(kitchen.tree, kitchen, *binds) as view_and_run:
         yield view_and_run
@@ -139,7 +139,10 @@ def _lay_shell(tree: TreeIO) -> None:
 
 
 def _run_preinsts(
-    packages: Sequence[Unpacked], coming: Sequence[Unpacked], view: TreeIO, run: Inside
+    packages: Sequence[UnpackedPackage],
+    coming: Sequence[UnpackedPackage],
+    view: TreeIO,
+    run: Inside,
 ) -> None:
     """Run what dpkg runs before it unpacks; `coming` are packages whose files may be affected."""
     check_database(view, _SOME_SCRIPT)
@@ -177,7 +180,7 @@ def _copy_files(source: Path, tree: TreeIO, place: str) -> None:
         tree.write_bytes(f"{place}/{path.name}", path.read_bytes(), mode)
 
 
-def _script_environment(package: Unpacked) -> dict[str, str]:
+def _script_environment(package: UnpackedPackage) -> dict[str, str]:
     """Give what dpkg tells a maintainer script (dpkg(1), internal environment)."""
     return {
         "DPKG_MAINTSCRIPT_PACKAGE": package.name,
@@ -190,7 +193,7 @@ def _script_environment(package: Unpacked) -> dict[str, str]:
 
 
 def _check_diversions(
-    before: list[tuple[str, str, str]], coming: Sequence[Unpacked], view: TreeIO
+    before: list[tuple[str, str, str]], coming: Sequence[UnpackedPackage], view: TreeIO
 ) -> None:
     """See that no diversion would have laid a file elsewhere.
 
@@ -208,7 +211,9 @@ def _check_diversions(
             raise UnlinkableError(f"the preinst of {by} has moved {path}")
 
 
-def _activate(done: Sequence[Unpacked], coming: Sequence[Unpacked], run: Inside) -> None:
+def _activate(
+    done: Sequence[UnpackedPackage], coming: Sequence[UnpackedPackage], run: Inside
+) -> None:
     """Tell configured packages of files that have come since, as unpacking would have done."""
     paths = [path for package in coming for path in package.paths]
     for trigger in (one for package in done for one in package.triggers()):
@@ -218,7 +223,7 @@ def _activate(done: Sequence[Unpacked], coming: Sequence[Unpacked], run: Inside)
             run.require(Command(("dpkg-trigger", "--no-await", by, trigger.name)))
 
 
-def _by_dpkg(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
+def _by_dpkg(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
     """Let dpkg unpack and configure everything, once there is enough for it to run.
 
     The essential packages are laid down first, one over the other, for dpkg to run in; it then
@@ -238,7 +243,7 @@ def _by_dpkg(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
     for package in packages:
         os.link(blob_of(package.expanded.package, kitchen.store), debs / f"{package.name}.deb")
     others = [package for package in packages if package not in essential]
-    with _opened(kitchen, Bind(debs, DEBS)) as (_, run):
+    with _opened(kitchen, SandboxBind(debs, DEBS)) as (_, run):
         # dpkg looks up owners by name, and base-passwd makes them.
         first = [package for package in essential if package.name == "base-passwd"]
         for some in (first, preinst_order(essential), preinst_order(others)):
@@ -248,7 +253,7 @@ def _by_dpkg(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
                 run.require(_dpkg("--force-depends", "--configure", "--pending"), _PROBLEM)
 
 
-def _lay_over(package: Unpacked, tree: TreeIO) -> None:
+def _lay_over(package: UnpackedPackage, tree: TreeIO) -> None:
     """Link all files of a package into a tree, following links to folders there."""
     path = ""
     try:

@@ -31,7 +31,7 @@ _TRIGGER = re.compile(r"(?!(?:File|Lock|Unincorp)\Z)[A-Za-z0-9][A-Za-z0-9+._-]{0
 """A trigger's name, which is a file's; those left out are dpkg's own files there."""
 
 
-class Unpacked:
+class UnpackedPackage:
     """A package with what dpkg has to know about it."""
 
     def __init__(self, expanded: Expanded) -> None:
@@ -111,7 +111,7 @@ class Trigger:
         return self.package + ("/noawait" if self.noawait else "")
 
 
-def write_database(packages: Sequence[Unpacked], tree: TreeIO) -> None:
+def write_database(packages: Sequence[UnpackedPackage], tree: TreeIO) -> None:
     """Write the database of a tree in which all packages are unpacked and none is configured."""
     create_database(tree)
     with judging("a package"), tree.folder(f"{ADMIN}/info") as info:
@@ -136,7 +136,7 @@ def create_database(tree: TreeIO) -> None:
         tree.write_bytes(f"{ADMIN}/info/format", b"1\n")
 
 
-def _stanza(package: Unpacked) -> str:
+def _stanza(package: UnpackedPackage) -> str:
     name, rest = package.text.split("\n", 1)
     lines = [name, "Status: install ok unpacked", rest]
     if package.conffiles:
@@ -144,18 +144,18 @@ def _stanza(package: Unpacked) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _listed(package: Unpacked) -> str:
+def _listed(package: UnpackedPackage) -> str:
     return "".join(f"{path}\n" for path in package.paths)
 
 
-def _link_info(package: Unpacked, info: int) -> None:
+def _link_info(package: UnpackedPackage, info: int) -> None:
     for name in os.listdir(package.expanded.control):
         if name != "control":
             called = f"{package.known_as}.{name}"
             os.link(package.expanded.control / name, called, dst_dir_fd=info)
 
 
-def _trigger_files(packages: Sequence[Unpacked]) -> dict[str, str]:
+def _trigger_files(packages: Sequence[UnpackedPackage]) -> dict[str, str]:
     """Say which files of the database hold which text about what packages are interested in."""
     files: dict[str, list[str]] = {"triggers/File": []}
     for trigger in (one for package in packages for one in package.triggers()):
@@ -234,15 +234,17 @@ def overridden(tree: TreeIO) -> set[str]:
     return {line.split(" ", 3)[3] for line in lines if line.count(" ") > 2}
 
 
-def essentials(packages: Sequence[Unpacked]) -> list[Unpacked]:
+def essentials(packages: Sequence[UnpackedPackage]) -> list[UnpackedPackage]:
     """Choose the essential packages and all that they depend on."""
     return closure([package for package in packages if package.essential], packages)
 
 
-def closure(seeds: Sequence[Unpacked], packages: Sequence[Unpacked]) -> list[Unpacked]:
+def closure(
+    seeds: Sequence[UnpackedPackage], packages: Sequence[UnpackedPackage]
+) -> list[UnpackedPackage]:
     """Choose out of packages some, and all that they depend on."""
     providers = _providers(packages)
-    chosen: dict[str, Unpacked] = {}
+    chosen: dict[str, UnpackedPackage] = {}
     waiting = list(seeds)
     while waiting:
         package = waiting.pop()
@@ -252,7 +254,7 @@ def closure(seeds: Sequence[Unpacked], packages: Sequence[Unpacked]) -> list[Unp
     return [package for package in packages if package.name in chosen]
 
 
-def preinst_order(packages: Sequence[Unpacked]) -> list[Unpacked]:
+def preinst_order(packages: Sequence[UnpackedPackage]) -> list[UnpackedPackage]:
     """Sort packages so that each comes after those that it pre-depends on.
 
     base-passwd is the very first: its preinst makes /etc/passwd, without which no other script can
@@ -260,9 +262,9 @@ def preinst_order(packages: Sequence[Unpacked]) -> list[Unpacked]:
     """
     providers = _providers(packages)
     first = sorted(packages, key=lambda package: (package.name != "base-passwd", package.name))
-    done: dict[str, Unpacked] = {}
+    done: dict[str, UnpackedPackage] = {}
 
-    def visit(package: Unpacked, above: frozenset[str]) -> None:
+    def visit(package: UnpackedPackage, above: frozenset[str]) -> None:
         if package.name in done or package.name in above:
             return
         for needed in _first_choices(package.needs(before_preinst=True), providers):
@@ -274,12 +276,14 @@ def preinst_order(packages: Sequence[Unpacked]) -> list[Unpacked]:
     return list(done.values())
 
 
-def _providers(packages: Sequence[Unpacked]) -> dict[str, Unpacked]:
+def _providers(packages: Sequence[UnpackedPackage]) -> dict[str, UnpackedPackage]:
     providers = {name: package for package in packages for name in package.provides()}
     return providers | {package.name: package for package in packages}
 
 
-def _first_choices(clauses: list[list[str]], providers: dict[str, Unpacked]) -> list[Unpacked]:
+def _first_choices(
+    clauses: list[list[str]], providers: dict[str, UnpackedPackage]
+) -> list[UnpackedPackage]:
     """Choose for each clause the first alternative that is there."""
     found = (
         next((providers[name] for name in names if name in providers), None) for names in clauses

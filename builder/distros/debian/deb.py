@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from builder.distros.debian.members import Ceiling, Member, MembersError, watched
+from builder.distros.debian.members import Ceiling, DebMember, MembersError, watched
 
 PIECE = 1 << 20
 """How many bytes are read or given at once, at most."""
@@ -65,9 +65,9 @@ class ControlFile:
 
 def control_files(deb: Path) -> list[ControlFile]:
     """Give the control files of a package; raises DebError."""
-    found: dict[str, tuple[Member, bytearray]] = {}
+    found: dict[str, tuple[DebMember, bytearray]] = {}
 
-    def seen(one: Member) -> bytearray | None:
+    def seen(one: DebMember) -> bytearray | None:
         name = one.name.removeprefix("./")
         if one.kind == "a folder" and name in {".", ""}:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.distros.buildroot import Kitchen
-from builder.distros.debian.database import Unpacked, closure
+from builder.distros.debian.database import UnpackedPackage, closure
 from builder.distros.debian.unpack import blob_of
 from builder.host.kernel.namespaces import current
 from builder.host.programs import Command, failed
@@ -23,7 +23,7 @@ LEFTOVERS = ("etc/apt/sources.list", "debootstrap")
 """What names the repository, whose place differs from build to build."""
 
 
-def debootstrap(packages: Sequence[Unpacked], kitchen: Kitchen) -> None:
+def debootstrap(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
     """Make `kitchen.tree` of packages that depend on nothing else."""
     if current().unprivileged:
         raise HostError(
@@ -65,7 +65,7 @@ def _log(root: Path) -> str:
     return ""
 
 
-def _script(packages: Sequence[Unpacked]) -> str:
+def _script(packages: Sequence[UnpackedPackage]) -> str:
     """Write the suite's script: the one for current Debian, told which packages there are.
 
     `required` is what debootstrap installs first, all by force; `base` is the rest.
@@ -82,7 +82,7 @@ def _script(packages: Sequence[Unpacked]) -> str:
     )
 
 
-def _lay_out(packages: Sequence[Unpacked], repository: Path, kitchen: Kitchen) -> None:
+def _lay_out(packages: Sequence[UnpackedPackage], repository: Path, kitchen: Kitchen) -> None:
     """Make a repository with one suite and one component (DebianRepository/Format)."""
     pool, suite = repository / "pool", kitchen.suite
     index_name = f"main/binary-{kitchen.arch}/Packages"

@@ -10,7 +10,7 @@ ALL = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class ArchiveRow:
     """A place with `dists/` and `pool/` that many mirrors copy."""
 
     name: str
@@ -38,7 +38,7 @@ class Family:
     """What recipes call it, and settings the keys: `[archive.NAME] keyring`."""
     title: str
     """Its name as people write it."""
-    archives: tuple[Archive, ...]
+    archives: tuple[ArchiveRow, ...]
     """The first one that has an architecture is where its suites are."""
     keyring: Path
     """The keys that sign the archives: the host's file, and the one in a template."""
@@ -54,7 +54,7 @@ class Family:
         """The file of a tree that tells its apt where packages come from."""
         return f"etc/apt/sources.list.d/{self.name}.sources"
 
-    def archives_for(self, arch: str) -> tuple[Archive, ...]:
+    def archives_for(self, arch: str) -> tuple[ArchiveRow, ...]:
         """Give the archives that have an architecture."""
         return tuple(one for one in self.archives if {ALL, arch} & {*one.arches})
 
@@ -76,8 +76,8 @@ DEBIAN = Family(
     aliases=("oldoldstable", "oldstable", "stable", "testing", "unstable", "duke"),
     moving=frozenset({"forky", "sid"}),
     archives=(
-        Archive("debian", ("{}", "{}-updates"), ("debian",)),
-        Archive("debian-security", ("{}-security",), (), beside="debian"),
+        ArchiveRow("debian", ("{}", "{}-updates"), ("debian",)),
+        ArchiveRow("debian-security", ("{}-security",), (), beside="debian"),
     ),
     keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     keyring_package="debian-archive-keyring",

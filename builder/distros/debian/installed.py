@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from builder.host.trees.layered import Found, Layers
+from builder.host.trees.layered import LayeredEntry, Layers
 from builder.model.errors import HostError
 
 STATUS = "var/lib/dpkg/status"
@@ -16,7 +16,7 @@ DATABASES = ("var/lib/rpm", "usr/lib/sysimage/rpm", "lib/apk/db", "var/lib/pacma
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class InstalledPackage:
     """An installed package."""
 
     name: str
@@ -31,17 +31,17 @@ class Package:
         return (f"{INFO}/{self.name}.list", f"{INFO}/{self.name}:{self.arch}.list")
 
 
-Table = dict[tuple[str, str], Package]
+Table = dict[tuple[str, str], InstalledPackage]
 """Packages by name and architecture."""
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PackageDifference:
     """How two tables differ."""
 
-    added: tuple[Package, ...]
-    removed: tuple[Package, ...]
-    changed: tuple[tuple[Package, Package], ...]
+    added: tuple[InstalledPackage, ...]
+    removed: tuple[InstalledPackage, ...]
+    changed: tuple[tuple[InstalledPackage, InstalledPackage], ...]
     """Before and after."""
 
     def __bool__(self) -> bool:
@@ -55,9 +55,9 @@ class Difference:
         return found
 
 
-def compare(before: Table, after: Table) -> Difference:
+def compare(before: Table, after: Table) -> PackageDifference:
     """Tell what has been installed, removed and changed."""
-    return Difference(
+    return PackageDifference(
         added=tuple(after[key] for key in sorted(after.keys() - before.keys())),
         removed=tuple(before[key] for key in sorted(before.keys() - after.keys())),
         changed=tuple(
@@ -68,12 +68,12 @@ def compare(before: Table, after: Table) -> Difference:
     )
 
 
-def of_container(layers: Layers) -> Difference:
+def of_container(layers: Layers) -> PackageDifference:
     """Tell what a container has other than its template."""
     return compare(read(layers.below(STATUS)), read(layers.find(STATUS)))
 
 
-def read(found: Found | None) -> Table:
+def read(found: LayeredEntry | None) -> Table:
     """Read a table of dpkg; without one there are no packages that this knows of."""
     if found is None or not found.is_file:
         return {}
@@ -83,7 +83,7 @@ def read(found: Found | None) -> Table:
         if fields.get("Status", "").split()[2:] in (["installed"], ["triggers-pending"]):
             name, arch = fields.get("Package", ""), fields.get("Architecture", "")
             version, conffiles = fields.get("Version", ""), _conffiles(fields.get("Conffiles", ""))
-            table[name, arch] = Package(name, arch, version, conffiles=conffiles)
+            table[name, arch] = InstalledPackage(name, arch, version, conffiles=conffiles)
     return table
 
 
@@ -93,11 +93,11 @@ def automatic(layers: Layers) -> set[str]:
     if found is None or not found.is_file:
         return set()
     paragraphs = map(_fields, _bytes(found).decode(errors="replace").split("\n\n"))
-    return {one["Package"] for one in paragraphs if one.get("Auto-Installed") == "1"
+    return {one["InstalledPackage"] for one in paragraphs if one.get("Auto-Installed") == "1"
             and "Package" in one}  # fmt: skip
 
 
-def files_of(layers: Layers, package: Package, *, below: bool = False) -> set[str]:
+def files_of(layers: Layers, package: InstalledPackage, *, below: bool = False) -> set[str]:
     """Give the paths that a package has brought, folders among them."""
     for path in package.lists:
         found = layers.below(path) if below else layers.find(path)
@@ -107,7 +107,7 @@ def files_of(layers: Layers, package: Package, *, below: bool = False) -> set[st
     return set()
 
 
-def _bytes(found: Found) -> bytes:
+def _bytes(found: LayeredEntry) -> bytes:
     try:
         return found.read(_LIMIT)
     except OSError as error:

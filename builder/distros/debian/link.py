@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from builder.distros.debian.database import Unpacked
+from builder.distros.debian.database import UnpackedPackage
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
 
@@ -30,7 +30,7 @@ class UnlinkableError(Exception):
     """These packages can only be unpacked by dpkg."""
 
 
-def link_packages(packages: Sequence[Unpacked], target: Path, arch: str) -> None:
+def link_packages(packages: Sequence[UnpackedPackage], target: Path, arch: str) -> None:
     """Make a tree of packages with their conffiles as `.dpkg-new`, as dpkg leaves them.
 
     The first package that has a folder decides on its mode, owner and time: base-files, then the
@@ -54,7 +54,7 @@ def merge_usr(tree: TreeIO, arch: str) -> tuple[str, ...]:
     return names
 
 
-def refuse_ways_out(packages: Sequence[Unpacked]) -> None:
+def refuse_ways_out(packages: Sequence[UnpackedPackage]) -> None:
     """Raise StageError where a file would be laid through a link that leads out of the tree.
 
     For a program that unpacks packages by their paths, outside of the tree.
@@ -117,7 +117,7 @@ class _Tree:
         self.folders |= {f"/usr/{name}": None for name in self.merged}
         self.files: set[str] = set()
 
-    def add(self, package: Unpacked, source: _Desk) -> None:
+    def add(self, package: UnpackedPackage, source: _Desk) -> None:
         """Link all that a package has."""
         if len(package.conffiles) != len(package.control_lines("conffiles")):
             raise UnlinkableError(f"{package.name} has conffiles with flags")
@@ -161,7 +161,7 @@ class _Tree:
         os.fchmod(made, stat.S_IMODE(status.st_mode))
         self.folders[place] = status
 
-    def _same_link(self, package: Unpacked, path: str, target: str) -> None:
+    def _same_link(self, package: UnpackedPackage, path: str, target: str) -> None:
         """Check that base-files, which has had these links since trixie, means the same."""
         if target != f"usr{path}":
             raise UnlinkableError(f"{package.name} has another {path}")
@@ -178,7 +178,7 @@ def _above(place: str) -> str:
     return place.rpartition("/")[0] or "/"
 
 
-def _parted(package: Unpacked, path: str) -> tuple[str, str]:
+def _parted(package: UnpackedPackage, path: str) -> tuple[str, str]:
     """Part a path into the folder and the name in it."""
     above, _, name = path.rpartition("/")
     # A name with a newline in it looks like two; dpkg refuses it.
@@ -187,14 +187,14 @@ def _parted(package: Unpacked, path: str) -> tuple[str, str]:
     return above or "/", name
 
 
-def _opened(package: Unpacked, source: _Desk, above: str) -> int:
+def _opened(package: UnpackedPackage, source: _Desk, above: str) -> int:
     try:
         return source.folder(above)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UnlinkableError(f"{package.name} has a file with an odd name") from error
 
 
-def _status(package: Unpacked, folder: int, name: str) -> os.stat_result:
+def _status(package: UnpackedPackage, folder: int, name: str) -> os.stat_result:
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError as error:

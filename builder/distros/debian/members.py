@@ -39,7 +39,7 @@ class Ceiling:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class DebMember:
     """What a header says."""
 
     name: str
@@ -49,7 +49,7 @@ class Member:
     size: int
 
 
-Seen = Callable[[Member], bytearray | None]
+Seen = Callable[[DebMember], bytearray | None]
 """Is told of each member; what it gives back is filled with the member's bytes."""
 
 
@@ -134,7 +134,7 @@ class _Walk:
         if size and what is not _FILE:
             raise MembersError(f"`{_shown(told)}` is {what} with {size} bytes in it")
         mode, mtime = _number(block[100:108]), _number(block[136:148])
-        self._into = self._seen(Member(told, what, mode, mtime, size))
+        self._into = self._seen(DebMember(told, what, mode, mtime, size))
 
     def _named(self, block: bytes) -> bytes:
         if self._name is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from builder.distros import TABLE
-from builder.distros.debian.family import DEBIAN, Archive, Family
+from builder.distros.debian.family import DEBIAN, ArchiveRow, Family
 from builder.host.programs import find_program
 from builder.model.errors import HostError
 
@@ -53,7 +53,7 @@ def default_mirrors(
 
 
 def _otherwise(
-    archive: Archive, known: Mapping[str, tuple[str, ...]], debootstrap: Path | None
+    archive: ArchiveRow, known: Mapping[str, tuple[str, ...]], debootstrap: Path | None
 ) -> tuple[str, ...]:
     """Give the mirrors of an archive that nobody has said anything about."""
     if archive.beside:
@@ -70,7 +70,7 @@ def _beside(urls: Iterable[str], name: str) -> tuple[str, ...]:
     return tuple(f"{url.rpartition('/')[0]}/{name}" for url in urls)
 
 
-def _built_in(archive: Archive, debootstrap: Path | None) -> str:
+def _built_in(archive: ArchiveRow, debootstrap: Path | None) -> str:
     """Give the server that debootstrap has built in for an archive."""
     if archive.script:
         path: Path | None = SCRIPTS / archive.script
@@ -90,7 +90,7 @@ def _built_in(archive: Archive, debootstrap: Path | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SourceEntry:
     """One entry of apt's sources (sources.list(5))."""
 
     urls: tuple[str, ...]
@@ -110,7 +110,7 @@ def of_apt(folder: Path, family: Family = DEBIAN) -> dict[str, tuple[str, ...]]:
     return {name: tuple(urls) for name, urls in found.items() if urls}
 
 
-def _is_own(entry: Entry, family: Family) -> bool:
+def _is_own(entry: SourceEntry, family: Family) -> bool:
     """Tell whether an entry may be the distribution's own.
 
     Others use its code names as well; they name keys of their own, or components of their own.
@@ -135,7 +135,7 @@ def _archive(url: str, suites: tuple[str, ...], family: Family) -> str | None:
     return None
 
 
-def _entries(folder: Path) -> Iterator[Entry]:
+def _entries(folder: Path) -> Iterator[SourceEntry]:
     """Read apt's sources in its own order."""
     parts = folder / "sources.list.d"
     lists = [folder / "sources.list", *sorted(parts.glob("*.list"))]
@@ -156,24 +156,24 @@ def _lines(path: Path) -> list[str]:
     return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
 
 
-def _one_line(line: str) -> Entry | None:
+def _one_line(line: str) -> SourceEntry | None:
     """Read `deb [signed-by=…] URL SUITE COMPONENT…`."""
     found = re.match(r"deb\s+(?:\[([^\]]*)\]\s*)?(\S+)\s+(\S+)\s+([^#]+)", line.strip())
     if not found:
         return None
     options, url, suite, components = found.groups()
     signed = re.search(r"signed-by=(\S+)", options or "", re.IGNORECASE)
-    return Entry((url,), (suite,), tuple(components.split()), signed[1] if signed else "")
+    return SourceEntry((url,), (suite,), tuple(components.split()), signed[1] if signed else "")
 
 
-def _deb822(lines: list[str]) -> Iterator[Entry]:
+def _deb822(lines: list[str]) -> Iterator[SourceEntry]:
     """Read paragraphs of fields."""
     from debian_inspector.debcon import get_paragraphs_data
 
     for fields in get_paragraphs_data("\n".join(lines)):
         words = {name.lower(): str(value).split() for name, value in fields.items()}
         if "deb" in words.get("types", []) and words.get("enabled") != ["no"]:
-            yield Entry(
+            yield SourceEntry(
                 tuple(words.get("uris", [])),
                 tuple(words.get("suites", [])),
                 tuple(words.get("components", [])),

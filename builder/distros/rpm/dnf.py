@@ -10,7 +10,7 @@ import msgspec
 
 from builder.distros import UnknownPackageError
 from builder.distros.rpm.declaration import MACHINES, Declaration, Repository
-from builder.distros.rpm.metadata import Entry, Metadata
+from builder.distros.rpm.metadata import Metadata, RpmEntry
 from builder.host.network.downloads import proxy_environment
 from builder.host.programs import Command, Done, Runner, check, find_program, missing_program
 from builder.host.trees.durable import replace
@@ -78,7 +78,7 @@ _NOISE = re.compile(r"^(Last metadata expiration|Dependencies resolved|\(try to 
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenPackage:
     """A row of dnf's table."""
 
     name: str
@@ -161,8 +161,8 @@ class Dnf:
         return found
 
     def install(
-        self, names: Sequence[str], *, on: Iterable[Entry] = (), recommends: bool = False
-    ) -> list[Chosen]:
+        self, names: Sequence[str], *, on: Iterable[RpmEntry] = (), recommends: bool = False
+    ) -> list[ChosenPackage]:
         """Choose what to install so that `names` and their needs are there.
 
         `on` are the packages that are there already, which stay as they are.
@@ -192,7 +192,7 @@ class Dnf:
                 hint="take one of them out of the recipe",
             )
         chosen = [
-            Chosen(name, arch, version, repository)
+            ChosenPackage(name, arch, version, repository)
             for title, body in sections.items()
             if title.startswith("Install")
             for name, arch, version, repository in _ROW.findall(_unwrapped(body))
@@ -203,7 +203,7 @@ class Dnf:
             )
         return chosen
 
-    def _write_installed(self, entries: tuple[Entry, ...]) -> None:
+    def _write_installed(self, entries: tuple[RpmEntry, ...]) -> None:
         """Tell dnf which packages are installed, through rpm's own database."""
         database = self._declaration.suites[self._asked.suite].database
         shutil.rmtree(self._root / database.lstrip("/"), ignore_errors=True)

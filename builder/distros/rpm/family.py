@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from builder.distros import MirrorSettings, Sources, UnknownPackageError, fitting
+from builder.distros import ArchiveSources, MirrorSettings, UnknownPackageError, fitting
 from builder.distros.buildroot import Keys, Kitchen
 from builder.distros.rpm import keys as key_files
 from builder.distros.rpm.declaration import MACHINES, Declaration
@@ -22,7 +22,7 @@ from builder.store import Store
 
 if TYPE_CHECKING:
     from builder.distros.rpm.dnf import Dnf
-    from builder.distros.rpm.metadata import Entry, Metadata
+    from builder.distros.rpm.metadata import Metadata, RpmEntry
 
 PROGRAMS = (("rpm", "--version"),)
 """The host's programs whose version shows in a tree: rpm writes it. Dnf hands it the packages, and
@@ -34,7 +34,7 @@ class Rpm:
 
     declaration: ClassVar[Declaration]
 
-    def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> Sources:
+    def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> ArchiveSources:
         """Find the mirrors and the keys on this machine."""
         known = self.declaration
         own = settings.keyrings.get(known.name)
@@ -42,7 +42,7 @@ class Rpm:
         keyring = Path(own) if own else self._key_file(asked.suite)
         urls = settings.mirrors.get(known.name) or (known.mirror,)
         more = (emulator(asked.arch),) if is_foreign(asked.arch) else ()
-        return Sources(
+        return ArchiveSources(
             mirrors={known.name: tuple(url.rstrip("/") for url in urls)},
             keyring=keyring,
             cache=cache,
@@ -52,7 +52,7 @@ class Rpm:
         )
 
     def resolve(
-        self, asked: Asked, sources: Sources, run: Runner, keep: Lock | None = None
+        self, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None = None
     ) -> Lock:
         """Decide which packages an asking means now, from verified metadata only."""
         self._check(asked)
@@ -104,7 +104,7 @@ class Rpm:
                 )
 
     def _lock(
-        self, folder: Path, asked: Asked, sources: Sources, run: Runner, keep: Lock | None
+        self, folder: Path, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None
     ) -> Lock:
         """Keep what a lock has if that can be; ask the mirrors when what is here does not do."""
         from builder.distros.rpm.dnf import Dnf
@@ -170,7 +170,7 @@ class Rpm:
     ) -> Iterator[Package]:
         """Choose the packages layer by layer; what a layer has got, the next one leaves alone."""
         paths = {one.name: dnf.filled(one.path) for one in dnf.repositories}
-        there: list[Entry] = []
+        there: list[RpmEntry] = []
         for layer in (AskedLayer(recipe=BASE, install=self.declaration.minimum), *asked.layers):
             if not layer.install:
                 continue
@@ -187,7 +187,7 @@ class Rpm:
                 place = f"{paths[row.repository]}/{entry.location}"
                 yield self._locked(entry, place, layer)
 
-    def _locked(self, entry: "Entry", place: str, layer: AskedLayer) -> Package:
+    def _locked(self, entry: "RpmEntry", place: str, layer: AskedLayer) -> Package:
         return described(
             Package(
                 name=entry.name,

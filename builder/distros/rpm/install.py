@@ -8,7 +8,7 @@ from builder.distros.rpm.declaration import MACHINES
 from builder.distros.rpm.dnf import MACROS, MAIN
 from builder.distros.rpm.keys import pinned_keys
 from builder.host.programs import Command, Done, failed, find_program, missing_program, on_host
-from builder.host.sandbox.sandbox import Bind, Inside, Sandbox, inside
+from builder.host.sandbox.sandbox import Inside, Sandbox, SandboxBind, inside
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError, TrustError
 from builder.model.lock import Package
@@ -84,7 +84,7 @@ def _sandbox(root: Path, folder: Path, kitchen: Kitchen) -> Inside:
         # Dnf hands rpm the packages in the order of a Python set.
         "PYTHONHASHSEED": "0",
     }
-    binds = tuple(Bind(path, str(path)) for path in (folder, kitchen.draft / "packages"))
+    binds = tuple(SandboxBind(path, str(path)) for path in (folder, kitchen.draft / "packages"))
     arch = Arch(kitchen.arch)
     return inside(Sandbox(root, binds, epoch=kitchen.epoch, env=env, arch=arch, from_host=True))
 

@@ -31,7 +31,7 @@ _DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RpmEntry:
     """A package as its repository describes it."""
 
     name: str
@@ -88,7 +88,7 @@ class Metadata:
         """Give the names of all packages."""
         return iter(self._stanzas)
 
-    def entry(self, name: str, version: str, arch: str) -> Entry | None:
+    def entry(self, name: str, version: str, arch: str) -> RpmEntry | None:
         """Give one package; `version` may have an epoch of 0 in it or leave it out."""
         wanted = version.removeprefix("0:")
         for entry in self.entries(name):
@@ -96,7 +96,7 @@ class Metadata:
                 return entry
         return None
 
-    def entries(self, name: str) -> Iterator[Entry]:
+    def entries(self, name: str) -> Iterator[RpmEntry]:
         """Give every version of a package."""
         return (read_entry(self._data[start:end]) for start, end in self._stanzas.get(name, ()))
 
@@ -158,7 +158,7 @@ def _unpacked(path: Path) -> bytes:
     return data
 
 
-def read_entry(stanza: bytes) -> Entry:
+def read_entry(stanza: bytes) -> RpmEntry:
     """Read the description of one package."""
     package = parse(_OPEN + stanza + b"</metadata>")[0]
     version, checksum, size, place = (
@@ -173,7 +173,7 @@ def read_entry(stanza: bytes) -> Entry:
     if location.startswith("/") or ".." in location.split("/"):
         raise UpstreamError(f"the index has `{name}` outside of its repository: {location}")
     form = package.find(f"{_COMMON}format")
-    return Entry(
+    return RpmEntry(
         name=name,
         version=_version(version),
         arch=package.findtext(f"{_COMMON}arch") or "",

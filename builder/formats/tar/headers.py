@@ -35,7 +35,7 @@ _LARGEST = 0o77777777777
 
 
 @dataclass(slots=True, kw_only=True)
-class Member:
+class TarMember:
     """One entry of a tar archive, without its data."""
 
     name: bytes
@@ -55,7 +55,7 @@ class Member:
     xattrs: dict[str, bytes] = field(default_factory=dict)
 
 
-def encode(member: Member) -> bytes:
+def encode(member: TarMember) -> bytes:
     """Give the blocks that stand before a member's data."""
     name, size, table = member.name, member.size, b""
     records: dict[bytes, bytes] = {}
@@ -122,7 +122,7 @@ def plain_capability(value: bytes) -> bytes | None:
     return struct.pack("<I", 0x02000000 | flags) + value[4:20]
 
 
-def _sparse_records(member: Member) -> dict[bytes, bytes]:
+def _sparse_records(member: TarMember) -> dict[bytes, bytes]:
     """Tell of a sparse file in GNU's PAX format 1.0."""
     return {
         b"GNU.sparse.major": b"1",
@@ -140,14 +140,14 @@ def _table(runs: list[Run], size: int) -> bytes:
     return table + padding(len(table))
 
 
-def _notes(member: Member, records: dict[bytes, bytes]) -> bytes:
+def _notes(member: TarMember, records: dict[bytes, bytes]) -> bytes:
     """Write the PAX records, as an entry of their own."""
     # POSIX wants `hdrcharset` where a name is not UTF-8, but GNU tar warns of it; readers take such
     # a name as the bytes that it is.
     data = b"".join(_record(key, records[key]) for key in sorted(records))
     base = member.name.rstrip(b"/").rpartition(b"/")[2]
     name = (b"./PaxHeaders/" + base)[:_NAME_FIELD]
-    notes = Member(name=name, kind=b"x", mode=0o644, uid=0, gid=0, mtime=member.mtime)
+    notes = TarMember(name=name, kind=b"x", mode=0o644, uid=0, gid=0, mtime=member.mtime)
     return _block(notes, name, len(data)) + data + padding(len(data))
 
 
@@ -160,7 +160,7 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d %b=%b\n" % (length, key, value)
 
 
-def _block(member: Member, name: bytes, size: int) -> bytes:
+def _block(member: TarMember, name: bytes, size: int) -> bytes:
     numbers = (member.mode, member.uid, member.gid, size, member.mtime)
     before = name[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0")
     before += b"%07o\0%07o\0%07o\0%011o\0%011o\0" % numbers

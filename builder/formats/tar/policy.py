@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from builder.formats.tar import acl, headers
-from builder.formats.tar.headers import Member
+from builder.formats.tar.headers import TarMember
 from builder.model.value import Value
 
 ALWAYS_FOLDERS = frozenset(b"dev etc proc run sys usr var".split())
@@ -22,7 +22,7 @@ _SIZELESS = (headers.LINK, headers.SYMLINK, headers.FOLDER, headers.FIFO)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-class Limits(Value, frozen=True, kw_only=True):
+class ArchiveLimits(Value, frozen=True, kw_only=True):
     """How much an archive may hold before it is taken for an attack."""
 
     entries: int = 2_000_000
@@ -34,7 +34,7 @@ class RefusedError(Exception):
     """An entry could do harm; the text goes after the entry's name."""
 
 
-def check(member: Member) -> Parts:
+def check(member: TarMember) -> Parts:
     """Give the path of an entry that may be unpacked; raises RefusedError for any other."""
     parts = parts_of(member.name)
     if member.kind in (headers.CHAR, headers.BLOCK_DEVICE):
@@ -57,7 +57,7 @@ def check(member: Member) -> Parts:
     return parts
 
 
-def tamed(member: Member, strip: int) -> Member | None:
+def tamed(member: TarMember, strip: int) -> TarMember | None:
     """Give an entry of a foreign root file system as a template may have it; None to leave it out.
 
     Left out are device nodes and labels, and the first `strip` folders of each name.
@@ -114,7 +114,7 @@ def _check_target(link: bytes) -> None:
         raise RefusedError("is a symbolic link to nothing that can be named")
 
 
-def _check_xattrs(member: Member) -> None:
+def _check_xattrs(member: TarMember) -> None:
     for name, value in member.xattrs.items():
         if not headers.of_template(name):
             raise RefusedError(

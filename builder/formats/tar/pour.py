@@ -4,11 +4,11 @@ import os
 from pathlib import Path, PurePosixPath
 
 from builder.formats.tar import headers
-from builder.formats.tar.headers import Member
+from builder.formats.tar.headers import TarMember
 from builder.formats.tar.inflate import CHUNK, inflate
 from builder.formats.tar.reader import TarStream
 from builder.host.trees import copying
-from builder.host.trees.copying import Manner, Place
+from builder.host.trees.copying import CopyManner, Place
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError, TrustError
 
@@ -20,7 +20,7 @@ _REST = 64
 """Pieces that are read after the end, so that who writes the stream can finish."""
 
 
-def read(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
+def read(stream: int, tree: TreeIO, path: str, manner: CopyManner) -> None:
     """Unpack what a descriptor gives into a folder, which must be there.
 
     Takes tar, tar.gz, tar.xz and tar.zst. RecipeError and TrustError for what is none of them.
@@ -39,7 +39,9 @@ def read(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
                 break
 
 
-def _unpack(archive: TarStream, member: Member, into: tuple[TreeIO, str], manner: Manner) -> None:
+def _unpack(
+    archive: TarStream, member: TarMember, into: tuple[TreeIO, str], manner: CopyManner
+) -> None:
     tree, top = into
     parts = PurePosixPath(os.fsdecode(member.name).strip("/")).parts
     if ".." in parts:
@@ -84,7 +86,7 @@ def _link(tree: TreeIO, original: str, place: Place) -> None:
         os.close(handle)
 
 
-def _pour(archive: TarStream, member: Member, fd: int, manner: Manner) -> None:
+def _pour(archive: TarStream, member: TarMember, fd: int, manner: CopyManner) -> None:
     for start, length in [(0, member.size)] if member.runs is None else member.runs:
         at = start
         for piece in archive.data(length):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from builder.formats.tar import headers
-from builder.formats.tar.headers import BLOCK, Member
+from builder.formats.tar.headers import BLOCK, TarMember
 from builder.model.errors import RecipeError, TrustError
 
 MOST_RECORDS = 1 << 20
@@ -43,7 +43,7 @@ class TarStream:
         self._unread = 0
         self._padding = 0
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[TarMember]:
         """Give the entries up to the mark of the end; data that nobody asked for is skipped."""
         while (member := self._next()) is not None:
             yield member
@@ -63,7 +63,7 @@ class TarStream:
         """Give that much of the latest entry's data at once."""
         return b"".join(self.data(size))
 
-    def _next(self) -> Member | None:
+    def _next(self) -> TarMember | None:
         records: dict[bytes, bytes] = {}
         left, notes = MOST_RECORDS, _MOST_NOTES
         while True:
@@ -99,7 +99,7 @@ class TarStream:
         elif set(self._records(data)) - {b"comment"}:
             self._refuse("it sets attributes for all entries at once, which no template needs")
 
-    def _decode(self, block: bytes) -> Member:
+    def _decode(self, block: bytes) -> TarMember:
         total = sum(block) - sum(block[148:156]) + 8 * 32
         if self._number(block[148:156]) != total:
             self._refuse("a header is damaged: its checksum is wrong")
@@ -109,7 +109,7 @@ class TarStream:
         kind = headers.FILE if block[156:157] in _FILES else block[156:157]
         # Older kinds of tar have something else there in entries that are no devices.
         numbers = (block[329:337], block[337:345]) if kind == headers.CHAR else (b"0", b"0")
-        return Member(
+        return TarMember(
             name=name,
             kind=kind,
             mode=self._number(block[100:108]) & 0o7777,
@@ -121,7 +121,7 @@ class TarStream:
             device=(self._number(numbers[0]), self._number(numbers[1])),
         )
 
-    def _complete(self, member: Member, records: dict[bytes, bytes]) -> Member:
+    def _complete(self, member: TarMember, records: dict[bytes, bytes]) -> TarMember:
         """Let the PAX records have the last word."""
         member.name = records.pop(b"path", member.name)
         member.link = records.pop(b"linkpath", member.link)
@@ -147,7 +147,7 @@ class TarStream:
             self._refuse("an entry is larger than any file can be")
         return member
 
-    def _spread(self, member: Member, records: dict[bytes, bytes]) -> None:
+    def _spread(self, member: TarMember, records: dict[bytes, bytes]) -> None:
         """Read where the data of a sparse file belongs."""
         version = records.get(b"GNU.sparse.major"), records.get(b"GNU.sparse.minor")
         if version != (b"1", b"0") or b"GNU.sparse.name" not in records:

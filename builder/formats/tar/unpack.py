@@ -18,9 +18,17 @@ from typing import BinaryIO, Self
 import msgspec
 
 from builder.formats.tar import headers
-from builder.formats.tar.headers import Member
+from builder.formats.tar.headers import TarMember
 from builder.formats.tar.inflate import Hashing, inflate
-from builder.formats.tar.policy import Limits, Parts, RefusedError, check, parts_of, shown, tamed
+from builder.formats.tar.policy import (
+    ArchiveLimits,
+    Parts,
+    RefusedError,
+    check,
+    parts_of,
+    shown,
+    tamed,
+)
 from builder.formats.tar.reader import TarStream
 from builder.host.trees.durable import disk_errors
 from builder.host.trees.removal import remove_tree
@@ -29,7 +37,7 @@ from builder.model.manifest import MANIFEST_PATH, Manifest
 from builder.model.names import Name
 from builder.model.value import Digest
 
-_LIMITS = Limits()
+_LIMITS = ArchiveLimits()
 
 Read = Callable[[int], Iterator[memoryview]]
 """Gives that much of an entry's data."""
@@ -47,7 +55,7 @@ _INTO = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class Unpacked:
+class UnpackedTemplate:
     """What an archive was."""
 
     manifest: Manifest
@@ -55,27 +63,27 @@ class Unpacked:
     """Of the archive's own bytes."""
 
 
-def unpack(source: Path, target: Path, limits: Limits | None = None) -> Unpacked:
+def unpack(source: Path, target: Path, limits: ArchiveLimits | None = None) -> UnpackedTemplate:
     """Unpack an archive to a folder that does not exist yet.
 
     Takes tar.zst, tar.gz, tar.xz and tar. Raises TrustError for what could do harm and RecipeError
     for what is no template or not a whole one.
     """
-    limits = limits or Limits()
+    limits = limits or ArchiveLimits()
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     with _opened(source) as file, disk_errors(target):
         try:
             draft.mkdir(mode=0o700)
             hashing = Hashing(file)
             stream = TarStream(inflate(hashing, source), source, most=limits.size)
-            with Draft(draft) as tree:
+            with TreeDraft(draft) as tree:
                 manifest = _unpack(stream, tree, source, limits)
             digest = hashing.finish()
             draft.rename(target)
         except BaseException:
             remove_tree(draft)
             raise
-    return Unpacked(manifest, digest)
+    return UnpackedTemplate(manifest, digest)
 
 
 def unpack_foreign(source: Path, target: Path, *, strip: int, epoch: int) -> None:
@@ -90,7 +98,7 @@ def unpack_foreign(source: Path, target: Path, *, strip: int, epoch: int) -> Non
         try:
             draft.mkdir(mode=0o700)
             stream = TarStream(inflate(Hashing(file), source), source, most=_LIMITS.size)
-            with Draft(draft) as tree:
+            with TreeDraft(draft) as tree:
                 for member, parts in _foreign(stream, source, strip):
                     try:
                         tree.place(member, parts, stream.data)
@@ -113,7 +121,7 @@ def newest_time(source: Path, *, strip: int) -> int:
     return min(max(0, newest), _LAST_TIME)
 
 
-def _foreign(stream: TarStream, source: Path, strip: int) -> Iterator[tuple[Member, Parts]]:
+def _foreign(stream: TarStream, source: Path, strip: int) -> Iterator[tuple[TarMember, Parts]]:
     """Give the entries that are taken, as they are taken."""
     for member in _within(stream, source, _LIMITS):
         try:
@@ -123,7 +131,7 @@ def _foreign(stream: TarStream, source: Path, strip: int) -> Iterator[tuple[Memb
             raise _refused(member, why, source) from why
 
 
-def _within(stream: TarStream, source: Path, limits: Limits) -> Iterator[Member]:
+def _within(stream: TarStream, source: Path, limits: ArchiveLimits) -> Iterator[TarMember]:
     """Give the entries as long as they are within limits."""
     left = limits.size
     for count, member in enumerate(stream, start=1):
@@ -152,7 +160,7 @@ def _opened(source: Path) -> BinaryIO:
         raise RecipeError(f"cannot read `{source}`: {error.strerror}") from error
 
 
-def _unpack(stream: TarStream, tree: "Draft", source: Path, limits: Limits) -> Manifest:
+def _unpack(stream: TarStream, tree: "TreeDraft", source: Path, limits: ArchiveLimits) -> Manifest:
     manifest: Manifest | None = None
     for member in _within(stream, source, limits):
         try:
@@ -171,7 +179,7 @@ def _unpack(stream: TarStream, tree: "Draft", source: Path, limits: Limits) -> M
     return manifest
 
 
-def _first_data(stream: TarStream, member: Member, parts: Parts, source: Path) -> bytes:
+def _first_data(stream: TarStream, member: TarMember, parts: Parts, source: Path) -> bytes:
     plain = member.kind == headers.FILE and member.runs is None
     if not plain or parts != _MANIFEST or member.size > _MOST_MANIFEST:
         raise _no_template(f"its first entry is not `{MANIFEST_PATH}`", source)
@@ -188,7 +196,7 @@ def _manifest(data: bytes, source: Path) -> Manifest:
     return manifest
 
 
-def _refused(member: Member, why: RefusedError, source: Path) -> TrustError:
+def _refused(member: TarMember, why: RefusedError, source: Path) -> TrustError:
     return TrustError(f"the archive is refused: `{shown(member.name)}` {why}", at=source)
 
 
@@ -204,12 +212,12 @@ def _pieces(data: bytes, size: int) -> Iterator[memoryview]:
     yield memoryview(data)[:size]
 
 
-class Draft:
+class TreeDraft:
     """A tree under way; folders get their modes and times at the end, when nothing follows."""
 
     def __init__(self, root: Path) -> None:
         self._open: list[tuple[bytes, int]] = [(b"", os.open(root, _INTO))]
-        self._folders: dict[Parts, Member | None] = {(): None}
+        self._folders: dict[Parts, TarMember | None] = {(): None}
         self._left = _MOST_KEPT
 
     def __enter__(self) -> Self:
@@ -224,7 +232,7 @@ class Draft:
         for _, fd in self._open:
             os.close(fd)
 
-    def place(self, member: Member, parts: Parts, read: Read) -> None:
+    def place(self, member: TarMember, parts: Parts, read: Read) -> None:
         """Make one entry; raises RefusedError when something is in its way."""
         if member.kind == headers.FOLDER:
             self._into(parts)
@@ -295,7 +303,7 @@ class Draft:
         if self._left < 0:
             raise RefusedError("is one folder too many, or has one attribute too many")
 
-    def _link(self, member: Member, folder: int, name: bytes) -> None:
+    def _link(self, member: TarMember, folder: int, name: bytes) -> None:
         """Make a hard link to a file that came before."""
         problem = f"is a hard link to `{shown(member.link)}`, which is no file before it"
         try:
@@ -313,7 +321,7 @@ class Draft:
             raise RefusedError(problem) from None
 
 
-def _make_file(member: Member, folder: int, name: bytes, read: Read) -> None:
+def _make_file(member: TarMember, folder: int, name: bytes, read: Read) -> None:
     fd = os.open(name, _NEW, 0o600, dir_fd=folder)
     try:
         for start, length in [(0, member.size)] if member.runs is None else member.runs:
@@ -334,7 +342,7 @@ def _write(fd: int, piece: memoryview, at: int) -> int:
     return done
 
 
-def _make_other(member: Member, folder: int, name: bytes) -> None:
+def _make_other(member: TarMember, folder: int, name: bytes) -> None:
     if member.kind == headers.SYMLINK:
         os.symlink(member.link, name, dir_fd=folder)
     elif member.kind == headers.CHAR:
@@ -347,7 +355,7 @@ def _make_other(member: Member, folder: int, name: bytes) -> None:
     os.utime(name, _times(member.mtime), dir_fd=folder, follow_symlinks=False)
 
 
-def _dress(fd: int, member: Member) -> None:
+def _dress(fd: int, member: TarMember) -> None:
     """Set the owner first: chown(2) clears set-id bits and capabilities."""
     os.fchown(fd, member.uid, member.gid)
     os.fchmod(fd, member.mode)

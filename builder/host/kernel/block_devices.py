@@ -15,7 +15,7 @@ _WRITEBACK = {"ext2", "ext4", "btrfs", "xfs", "f2fs"}
 old names and is left out."""
 
 
-class Disk(msgspec.Struct, frozen=True):
+class BlockDevice(msgspec.Struct, frozen=True):
     """A block device that requests can be counted and slowed at."""
 
     major: int
@@ -27,7 +27,7 @@ class Disk(msgspec.Struct, frozen=True):
         return f"{self.major}:{self.minor}"
 
 
-def disk_of(path: Path) -> Disk:
+def disk_of(path: Path) -> BlockDevice:
     """Find the whole disk that a file or folder lies on; HostError where there is not just one."""
     status = path.stat()
     kind, source = _mounted(path)
@@ -36,7 +36,7 @@ def disk_of(path: Path) -> Disk:
         # An anonymous device: a file system without a block device, or with several of them.
         device = _only_device(path, kind, source)
     major, minor = _whole(os.major(device), os.minor(device))
-    return Disk(major, minor, kind in _WRITEBACK)
+    return BlockDevice(major, minor, kind in _WRITEBACK)
 
 
 def _mounted(path: Path) -> tuple[str, str]:

@@ -65,7 +65,7 @@ def controllers() -> frozenset[str]:
     return frozenset(word for words in limiting().values() for word in words)
 
 
-class Accounts(msgspec.Struct, frozen=True):
+class Accounting(msgspec.Struct, frozen=True):
     """Where the kernel counts and limits what containers use."""
 
     unified: bool
@@ -81,12 +81,12 @@ class Accounts(msgspec.Struct, frozen=True):
         return self.folders[controller] / _PARENT / name
 
 
-def accounts() -> Accounts:
+def accounts() -> Accounting:
     """Find the hierarchies that this host has mounted."""
     if layout() is Layout.UNIFIED:
-        return Accounts(unified=True, folders=dict.fromkeys(controllers(), _top()))
+        return Accounting(unified=True, folders=dict.fromkeys(controllers(), _top()))
     found = {word: folder for folder, words in limiting().items() for word in words}
-    return Accounts(unified=False, folders=found)
+    return Accounting(unified=False, folders=found)
 
 
 def _top() -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
-from builder.model.progress import Task
+from builder.model.progress import ProgressTask
 
 if TYPE_CHECKING:
     import requests
@@ -23,7 +23,7 @@ class StoppedError(Exception):
 class Crowd:
     """What the downloads of one call share."""
 
-    def __init__(self, task: Task, session: "requests.Session") -> None:
+    def __init__(self, task: ProgressTask, session: "requests.Session") -> None:
         self.session = session
         self.stopped = threading.Event()
         self._task = task

@@ -94,46 +94,46 @@ class RulesError(HostError):
     """The kernel did not take rules, or does not have what they are to change."""
 
 
-class Job(msgspec.Struct, frozen=True):
+class LinkJob(msgspec.Struct, frozen=True):
     """Commands for one program, which it takes all at once."""
 
     program: str
     command: Command
 
 
-def ip(commands: Iterable[str], *, inside: int | None = None) -> Job:
+def ip(commands: Iterable[str], *, inside: int | None = None) -> LinkJob:
     """Have `ip` do these commands, on the host or in the network namespace of a process.
 
     Only that one namespace is entered: `ip` stays a program of the host, which the guest can
     neither see nor trace.
     """
     enter = () if inside is None else ("nsenter", f"--net=/proc/{inside}/ns/net")
-    return Job("ip", _batch(*enter, "ip", "-batch", "-", lines=commands))
+    return LinkJob("ip", _batch(*enter, "ip", "-batch", "-", lines=commands))
 
 
-def tc(commands: Iterable[str], *, tolerant: bool = False) -> Job:
+def tc(commands: Iterable[str], *, tolerant: bool = False) -> LinkJob:
     """Have `tc` do these commands on the host; `tolerant` where one that fails is no error."""
     if tolerant:
-        return Job("", _batch("tc", "-force", "-batch", "-", lines=commands))
-    return Job("tc", _batch("tc", "-batch", "-", lines=commands))
+        return LinkJob("", _batch("tc", "-force", "-batch", "-", lines=commands))
+    return LinkJob("tc", _batch("tc", "-batch", "-", lines=commands))
 
 
-def nft(rules: str) -> Job:
+def nft(rules: str) -> LinkJob:
     """Have the kernel take all these nftables commands, or none of them."""
-    return Job("nft", Command(("nft", "-f", "-"), stdin=rules.encode(), limit=PROMPT))
+    return LinkJob("nft", Command(("nft", "-f", "-"), stdin=rules.encode(), limit=PROMPT))
 
 
-def removal(names: Iterable[str]) -> Job:
+def removal(names: Iterable[str]) -> LinkJob:
     """Remove interfaces, and the other ends of their cables; one that is gone is no error.
 
     The kernel waits some 20 ms for each that is removed by itself, and once for a group.
     """
     lines = [f"link set dev {name} group {_GOING}" for name in names]
     lines.append(f"link delete group {_GOING}")
-    return Job("", _batch("ip", "-force", "-batch", "-", lines=lines))
+    return LinkJob("", _batch("ip", "-force", "-batch", "-", lines=lines))
 
 
-def perform(*jobs: Job, meanwhile: Callable[[], None] | None = None) -> None:
+def perform(*jobs: LinkJob, meanwhile: Callable[[], None] | None = None) -> None:
     """Do jobs side by side; raises HostError when one fails, after all have ended.
 
     It is a RulesError only when all but rules went well.

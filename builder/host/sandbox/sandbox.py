@@ -49,7 +49,7 @@ access(2) calls writable, and these are not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bind:
+class SandboxBind:
     """A file or folder of the host that is seen inside; the place must exist in the tree."""
 
     source: Path
@@ -68,7 +68,7 @@ class Sandbox:
 
     root: Path
     """A writable view of a tree, such as an overlay; never a tree of the store itself."""
-    binds: tuple[Bind, ...] = ()
+    binds: tuple[SandboxBind, ...] = ()
     network: bool = False
     hostname: str = "oven"
     epoch: int | None = None

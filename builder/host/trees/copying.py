@@ -47,7 +47,7 @@ def itself(folder: int, name: str) -> int:
 
 
 @dataclass(slots=True)
-class Manner:
+class CopyManner:
     """How copies are made."""
 
     owner: Owner
@@ -74,7 +74,7 @@ Place = tuple[int, str]
 """An open folder, and a name in it."""
 
 
-def copy(source: Place, target: Place, manner: Manner, depth: int = 0) -> None:
+def copy(source: Place, target: Place, manner: CopyManner, depth: int = 0) -> None:
     """Copy a file, a link or a folder with all in it; folders that are there are filled."""
     with opened(source, manner.step) as (handle, status):
         if stat.S_ISDIR(status.st_mode):
@@ -90,7 +90,7 @@ def copy(source: Place, target: Place, manner: Manner, depth: int = 0) -> None:
             manner.note(source[1])
 
 
-def fill(source: int, target: int, manner: Manner) -> None:
+def fill(source: int, target: int, manner: CopyManner) -> None:
     """Copy what the folder `source` has into the folder `target`."""
     _refuse_itself(source, target)
     for name in names(source):
@@ -194,7 +194,7 @@ def _pour_unsized(source: int, target: int, advance: Callable[[int], None]) -> N
             data = data[os.write(target, data) :]
 
 
-def _copy_folder(source: int, target: Place, manner: Manner, depth: int) -> None:
+def _copy_folder(source: int, target: Place, manner: CopyManner, depth: int) -> None:
     check_depth(depth)
     with open_folder(source) as inner:
         if depth == 0:
@@ -223,7 +223,7 @@ def _make_folder(target: Place) -> bool:
     return True
 
 
-def _copy_file(source: int, target: Place, manner: Manner) -> None:
+def _copy_file(source: int, target: Place, manner: CopyManner) -> None:
     status = os.fstat(source)
     known = manner.links.get((status.st_dev, status.st_ino))
     if known is not None:
@@ -246,7 +246,7 @@ def _copy_file(source: int, target: Place, manner: Manner) -> None:
         manner.links[status.st_dev, status.st_ino] = itself(*target)
 
 
-def _copy_special(target: Place, status: os.stat_result, manner: Manner) -> None:
+def _copy_special(target: Place, status: os.stat_result, manner: CopyManner) -> None:
     folder, name = target
     kind = stat.S_IFMT(status.st_mode)
     with _draft(target, (kind, status.st_rdev)) as draft:
@@ -261,7 +261,7 @@ def _copy_special(target: Place, status: os.stat_result, manner: Manner) -> None
         os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _copy_attributes(source: int, target: int, manner: Manner) -> None:
+def _copy_attributes(source: int, target: int, manner: CopyManner) -> None:
     if manner.everything:
         with contextlib.suppress(OSError):  # a file system without them
             for name in os.listxattr(source):
@@ -269,7 +269,7 @@ def _copy_attributes(source: int, target: int, manner: Manner) -> None:
                     os.setxattr(target, name, os.getxattr(source, name))
 
 
-def _mode(status: os.stat_result, manner: Manner) -> int:
+def _mode(status: os.stat_result, manner: CopyManner) -> int:
     return status.st_mode & (0o7777 if manner.everything else 0o777)
 
 
@@ -340,7 +340,7 @@ def _refuse_special(target: Place, special: tuple[int, int] | None) -> None:
 
 
 @contextlib.contextmanager
-def changed_is_fine(name: str, manner: Manner) -> Iterator[None]:
+def changed_is_fine(name: str, manner: CopyManner) -> Iterator[None]:
     """Leave out what was removed, or became something else, between its listing and its turn."""
     try:
         yield

@@ -59,7 +59,7 @@ _MENDED = 0b11
 """What e2fsck(8) ends with when all is well, or has been mended."""
 
 
-class Room(msgspec.Struct, frozen=True):
+class ImageUse(msgspec.Struct, frozen=True):
     """How much of an image is used."""
 
     used: int
@@ -183,10 +183,10 @@ def resize_at_rest(path: Path, size: int) -> None:
     os.truncate(path, size)
 
 
-def room(mounted: Path) -> Room:
+def room(mounted: Path) -> ImageUse:
     """Tell how much of a mounted image is used."""
     found = os.statvfs(mounted)
-    return Room(
+    return ImageUse(
         used=(found.f_blocks - found.f_bfree) * found.f_frsize,
         size=found.f_blocks * found.f_frsize,
         files_used=found.f_files - found.f_ffree,

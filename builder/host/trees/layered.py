@@ -35,7 +35,7 @@ def opaque() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LayeredEntry:
     """Something in one of the trees."""
 
     tree: TreeIO
@@ -84,8 +84,8 @@ class Pair:
     """A path that a layer touches: what the tree below has there, and what is seen."""
 
     path: str
-    below: Found | None
-    seen: Found | None
+    below: LayeredEntry | None
+    seen: LayeredEntry | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Layers:
             if inner is not None:
                 todo.append((inner, iter(_names(inner))))
 
-    def find(self, path: str) -> Found | None:
+    def find(self, path: str) -> LayeredEntry | None:
         """Give what is seen at a path, on whose way there are no links."""
         folder = self._top()
         parts = path.strip("/").split("/")
@@ -144,7 +144,7 @@ class Layers:
             folder = inner
         return _look(folder, path.strip("/"))[0].seen
 
-    def below(self, path: str) -> Found | None:
+    def below(self, path: str) -> LayeredEntry | None:
         """Give what the tree below has at a path."""
         return found_in(self._base, path.strip("/"))
 
@@ -152,10 +152,10 @@ class Layers:
         return _Folder("", self._layers, self._base, shows=self._shows)
 
 
-def found_in(tree: TreeIO, path: str) -> Found | None:
+def found_in(tree: TreeIO, path: str) -> LayeredEntry | None:
     """Give what a tree has at a path; None when there is nothing."""
     try:
-        return Found(tree, path, tree.lstat(path))
+        return LayeredEntry(tree, path, tree.lstat(path))
     except OSError as error:
         if error.errno in TREES_FAULT:
             return None
@@ -187,7 +187,7 @@ def _listed(tree: TreeIO, path: str) -> list[str]:
 
 def _look(folder: _Folder, path: str) -> tuple[Pair, _Folder | None]:
     below = found_in(folder.base, path) if folder.base is not None else None
-    seen: Found | None = None
+    seen: LayeredEntry | None = None
     tops: list[TreeIO] = []
     shows = folder.shows
     for top in folder.tops:

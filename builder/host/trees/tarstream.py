@@ -6,14 +6,14 @@ import tarfile
 from typing import IO
 
 from builder.host.trees import copying
-from builder.host.trees.copying import Manner, Place
+from builder.host.trees.copying import CopyManner, Place
 from builder.host.trees.treeio import TreeIO, names, open_file
 
 _HOLES = 1 << 30
 """Bytes of a file that are on no disk, at most: a stream would hold them as zeros."""
 
 
-def write(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
+def write(stream: int, tree: TreeIO, path: str, manner: CopyManner) -> None:
     """Write a file, or a folder with all in it, to a descriptor."""
     whole = path.rstrip("/")
     with (
@@ -28,7 +28,7 @@ def write(stream: int, tree: TreeIO, path: str, manner: Manner) -> None:
                 _add(archive, place, place[1], manner)
 
 
-def _add_all(archive: tarfile.TarFile, folder: int, prefix: str, manner: Manner) -> None:
+def _add_all(archive: tarfile.TarFile, folder: int, prefix: str, manner: CopyManner) -> None:
     copying.check_depth(prefix.count("/"))
     for name in names(folder):
         # What it is shows before any of it is written, so nothing is left half said.
@@ -36,7 +36,7 @@ def _add_all(archive: tarfile.TarFile, folder: int, prefix: str, manner: Manner)
             _add(archive, (folder, name), prefix + name, manner)
 
 
-def _add(archive: tarfile.TarFile, place: Place, name: str, manner: Manner) -> None:
+def _add(archive: tarfile.TarFile, place: Place, name: str, manner: CopyManner) -> None:
     with copying.opened(place, manner.step) as (handle, status):
         member = tarfile.TarInfo(name)
         member.mode, member.mtime = status.st_mode & 0o7777, status.st_mtime
@@ -58,7 +58,7 @@ def _add(archive: tarfile.TarFile, place: Place, name: str, manner: Manner) -> N
 
 
 def _add_file(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, handle: int, manner: Manner
+    archive: tarfile.TarFile, member: tarfile.TarInfo, handle: int, manner: CopyManner
 ) -> None:
     with open(open_file(handle), "rb") as file:  # noqa: PTH123  # opened by descriptor
         member.size = os.fstat(file.fileno()).st_size

@@ -11,7 +11,7 @@ from pathlib import Path
 from builder.host.kernel import mounts
 from builder.host.places import Places
 from builder.host.trees import copying, sinks, tarstream
-from builder.host.trees.copying import Manner, Note
+from builder.host.trees.copying import CopyManner, Note
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, RecipeError
 from builder.runtime.bundle import lookup, rootfs
@@ -25,7 +25,7 @@ _NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class CopyEnd:
     """One end of a copy: a path of the host, or one in a container; `-` is a tar stream."""
 
     container: str | None
@@ -33,7 +33,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class CopyOptions:
     """How a person wants it copied."""
 
     archive: bool = False
@@ -42,19 +42,19 @@ class Wish:
     """Who gets the copies inside: `USER`, `UID`, either with `:GROUP`."""
     note: Note = lambda *_: None
     advance: Callable[[int], None] = lambda _: None
-    pour: Callable[[int, TreeIO, str, Manner], None] = lambda *_: None
+    pour: Callable[[int, TreeIO, str, CopyManner], None] = lambda *_: None
     """Unpacks the tar stream of a descriptor into a folder of a tree."""
 
 
-def parse(word: str) -> End:
+def parse(word: str) -> CopyEnd:
     """Read `NAME:PATH` or a path of the host; one that holds a colon is written `./a:b`."""
     name, sign, path = word.partition(":")
     if sign and NAME.fullmatch(name):
-        return End(check_name(name), path or "/")
-    return End(None, word)
+        return CopyEnd(check_name(name), path or "/")
+    return CopyEnd(None, word)
 
 
-def copy(places: Places, source: End, target: End, wish: Wish) -> None:
+def copy(places: Places, source: CopyEnd, target: CopyEnd, wish: CopyOptions) -> None:
     """Copy a file or a folder as `cp -r` does; at least one end is a container.
 
     Mounts the root of a container that does not run, for the rest of this process.
@@ -79,7 +79,7 @@ def copy(places: Places, source: End, target: End, wish: Wish) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    end: End
+    end: CopyEnd
     tree: TreeIO
     first: int | None
     """The id of the container's root; None on the host."""
@@ -102,7 +102,7 @@ def _in(number: int, first: int) -> int:
 
 
 def _opened(places: Places, name: str | None, stack: contextlib.ExitStack) -> _Opened:
-    end = End(name, "/")
+    end = CopyEnd(name, "/")
     if name is None:
         return _Opened(end, stack.enter_context(TreeIO(Path("/"))), None)
     container = load(places, name)
@@ -115,17 +115,17 @@ def _opened(places: Places, name: str | None, stack: contextlib.ExitStack) -> _O
     container = stack.enter_context(repair.holding(places, name)).record
     if state.alive(state.read(places, name)):
         raise ConflictError(f"container `{name}` was started meanwhile")
-    rootfs.look_into(rootfs.Room(places, container))
+    rootfs.look_into(rootfs.RootfsSpec(places, container))
     return _Opened(end, stack.enter_context(TreeIO(places.rootfs)), container.first_id)
 
 
-def _copy(origin: _Opened, goal: _Opened, wish: Wish) -> None:
+def _copy(origin: _Opened, goal: _Opened, wish: CopyOptions) -> None:
     manner = _manner(origin, goal, wish)
     manner.step, manner.into = origin.tree.step, goal.tree.step
     with contextlib.closing(manner), _writing_as(goal):
-        if goal.end == End(None, "-"):
+        if goal.end == CopyEnd(None, "-"):
             tarstream.write(1, origin.tree, _path(origin), manner)
-        elif origin.end == End(None, "-"):
+        elif origin.end == CopyEnd(None, "-"):
             _refuse_link(goal, _path(goal))
             wish.pour(0, goal.tree, _path(goal), manner)
         else:
@@ -148,20 +148,20 @@ def _told_when_full(places: Places, goal: _Opened) -> Iterator[None]:
         raise writable.full(name) from error
 
 
-def _manner(origin: _Opened, goal: _Opened, wish: Wish) -> Manner:
+def _manner(origin: _Opened, goal: _Opened, wish: CopyOptions) -> CopyManner:
     if wish.owner is not None:
         user = lookup.find_user(goal.tree, wish.owner) if goal.first is not None else None
         if user is None:
             raise RecipeError("`--owner` is for what goes into a container")
         given = goal.outer(user.uid, user.gid)
-        return Manner(lambda *_: given, wish.note, wish.advance, everything=wish.archive)
+        return CopyManner(lambda *_: given, wish.note, wish.advance, everything=wish.archive)
     if wish.archive or goal.end.path == "-":
-        return Manner(
+        return CopyManner(
             lambda uid, gid: goal.outer(*origin.inner(uid, gid)),
             wish.note, wish.advance, everything=wish.archive,
         )  # fmt: skip
     mine = goal.outer(0, 0) if goal.first is not None else (os.geteuid(), os.getegid())
-    return Manner(lambda *_: mine, wish.note, wish.advance)
+    return CopyManner(lambda *_: mine, wish.note, wish.advance)
 
 
 @contextlib.contextmanager
@@ -174,7 +174,7 @@ def _writing_as(goal: _Opened) -> Iterator[None]:
         yield
 
 
-def _copy_path(origin: _Opened, goal: _Opened, manner: Manner) -> None:
+def _copy_path(origin: _Opened, goal: _Opened, manner: CopyManner) -> None:
     source, target = _path(origin), _path(goal)
     whole = source.rstrip("/")
     if source.endswith("/.") or not whole.strip("./"):
@@ -202,7 +202,7 @@ def _copy_path(origin: _Opened, goal: _Opened, manner: Manner) -> None:
         copying.copy(one, other, manner)
 
 
-def _write_into(sink: int, origin: _Opened, manner: Manner) -> None:
+def _write_into(sink: int, origin: _Opened, manner: CopyManner) -> None:
     with origin.tree.opened(_path(origin)) as file:
         sinks.write(file, sink, manner.advance)
 
@@ -246,7 +246,7 @@ def _where(opened: _Opened) -> str:
     return f" in container `{opened.end.container}`" if opened.end.container else ""
 
 
-def _told(error: OSError, source: End, target: End) -> OvenError:
+def _told(error: OSError, source: CopyEnd, target: CopyEnd) -> OvenError:
     from builder.host.trees.durable import disk_error
 
     words, goal = _shown(source), _shown(target)
@@ -258,5 +258,5 @@ def _told(error: OSError, source: End, target: End) -> OvenError:
     return HostError(f"cannot copy {words} to {goal}: {reason[0].lower()}{reason[1:]}")
 
 
-def _shown(end: End) -> str:
+def _shown(end: CopyEnd) -> str:
     return f"`{end.path}`" if end.container is None else f"`{end.container}:{end.path}`"

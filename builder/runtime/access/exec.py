@@ -22,7 +22,7 @@ from builder.runtime.recovery import orphans, repair
 _OUTPUT_LIMIT = 1 << 20
 
 
-class Call(msgspec.Struct, frozen=True):
+class ExecOptions(msgspec.Struct, frozen=True):
     """A command for a running container, and how it is run."""
 
     argv: tuple[str, ...]
@@ -44,7 +44,7 @@ class BootReport(msgspec.Struct, frozen=True):
     """The units that failed."""
 
 
-def exec_command(places: Places, name: str, call: Call) -> int:
+def exec_command(places: Places, name: str, call: ExecOptions) -> int:
     """Run a command with our stdin, stdout and stderr; give its exit status.
 
     When this process is killed, the command and all of its session end.
@@ -66,7 +66,7 @@ def enter(places: Places, name: str, user: str = "root") -> int:
     env = [f"HOME={found.home}", f"SHELL={found.shell}"]
     if found.name:
         env += [f"USER={found.name}", f"LOGNAME={found.name}"]
-    call = Call(
+    call = ExecOptions(
         argv=(found.shell, "-l"), user=user, cwd=lookup.check_folder(home), env=tuple(env),
         tty=os.isatty(0) and os.isatty(1),
     )  # fmt: skip
@@ -81,7 +81,7 @@ def capture(
     reading, writing = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with _program(places, name, current, Call(tuple(argv))) as (program, guard):
+        with _program(places, name, current, ExecOptions(tuple(argv))) as (program, guard):
             silent = msgspec.structs.replace(program, streams=(null, writing, writing))
             try:
                 pid = launch.launch(silent, _way_in(places, name, current), guard.over)
@@ -104,7 +104,7 @@ def output(places: Places, name: str, argv: Sequence[str]) -> Iterator[bytes]:
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     with (
         open(reading, "rb") as file,  # noqa: PTH123  # opened by descriptor
-        _program(places, name, current, Call(tuple(argv))) as (program, guard),
+        _program(places, name, current, ExecOptions(tuple(argv))) as (program, guard),
     ):
         silent = msgspec.structs.replace(program, streams=(null, writing, writing))
         try:
@@ -143,7 +143,7 @@ def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:
     return enter
 
 
-def _resolve(name: str, current: State, call: Call) -> spec.Process:
+def _resolve(name: str, current: State, call: ExecOptions) -> spec.Process:
     with lookup.root_of(name, current.pid) as tree:
         user = lookup.find_user(tree, call.user)
         words = dict(word.partition("=")[::2] for word in call.env)
@@ -159,7 +159,7 @@ def _resolve(name: str, current: State, call: Call) -> spec.Process:
 
 @contextlib.contextmanager
 def _program(
-    places: Places, name: str, current: State, call: Call, before: Settings | None = None
+    places: Places, name: str, current: State, call: ExecOptions, before: Settings | None = None
 ) -> Iterator[tuple[launch.Program, Guard]]:
     """Give the call of the runtime, and its guard; two files last as long as it may use them."""
     process = _resolve(name, current, call)

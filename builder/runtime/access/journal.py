@@ -9,7 +9,7 @@ from builder.host.sandbox import journal_reader
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, NotFoundError
 from builder.runtime.access import logs
-from builder.runtime.access.logs import Wanted
+from builder.runtime.access.logs import LogRange
 from builder.runtime.bundle import lookup, rootfs
 from builder.runtime.record import state
 from builder.runtime.record.container import load
@@ -22,7 +22,7 @@ from builder.runtime.recovery import orphans, repair
 _FOLDER = "var/log/journal"
 
 
-def read(places: Places, name: str, wanted: Wanted, unit: str | None = None) -> Iterator[str]:
+def read(places: Places, name: str, wanted: LogRange, unit: str | None = None) -> Iterator[str]:
     """Give the lines of the journal, the oldest first, without what would steer a terminal."""
     load(places, name)
     options = journal_reader.options(wanted.since, wanted.count, unit)
@@ -49,7 +49,7 @@ def _of_stopped(places: Places, name: str, options: tuple[str, ...]) -> Iterator
         held = stack.enter_context(repair.holding(places, name))
         if state.alive(held.state):
             raise ConflictError(f"container `{name}` was started meanwhile")
-        rootfs.look_into(rootfs.Room(places, held.record))
+        rootfs.look_into(rootfs.RootfsSpec(places, held.record))
         tree = stack.enter_context(TreeIO(places.rootfs))
         if not tree.is_dir(_FOLDER):
             raise NotFoundError(

@@ -13,7 +13,7 @@ from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import orphans
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class LogRange(msgspec.Struct, frozen=True):
     """Which lines are wanted."""
 
     since: float = 0
@@ -24,10 +24,10 @@ class Wanted(msgspec.Struct, frozen=True):
     """Whether to go on as new ones come."""
 
 
-ALL = Wanted()
+ALL = LogRange()
 
 
-def console(places: Places, name: str, wanted: Wanted = ALL) -> Iterator[str]:
+def console(places: Places, name: str, wanted: LogRange = ALL) -> Iterator[str]:
     """Give the lines of the console so far, the oldest first."""
     load(places, name)
     orphans.seen(places, name)
@@ -42,10 +42,10 @@ def console(places: Places, name: str, wanted: Wanted = ALL) -> Iterator[str]:
 
 def tail(places: Places, name: str, count: int = 30) -> str:
     """Give the last lines of the console, for an error message."""
-    return "\n".join(console(places, name, Wanted(count=count)))
+    return "\n".join(console(places, name, LogRange(count=count)))
 
 
-def _follow(places: Places, name: str, wanted: Wanted) -> Iterator[str]:
+def _follow(places: Places, name: str, wanted: LogRange) -> Iterator[str]:
     """Give the lines of the console so far, then each new one until the container is gone."""
     path = folder_of(places, name) / "console.log"
     rest = b""
@@ -75,13 +75,13 @@ class _Line(msgspec.Struct, frozen=True):
     text: str
 
 
-def _since(lines: Iterable[_Line], wanted: Wanted) -> Iterator[str]:
+def _since(lines: Iterable[_Line], wanted: LogRange) -> Iterator[str]:
     for line in lines:
         if not wanted.since or _seconds(line.time) >= wanted.since:
             yield line.text
 
 
-def _last(lines: Iterable[str], wanted: Wanted) -> Iterable[str]:
+def _last(lines: Iterable[str], wanted: LogRange) -> Iterable[str]:
     return lines if wanted.count is None else deque(lines, wanted.count)
 
 

@@ -60,7 +60,7 @@ def root_of(name: str, pid: int) -> Iterator[TreeIO]:
             raise HostError(f"`{where}` in container `{name}`: {error.strerror}") from error
 
 
-class User(msgspec.Struct, frozen=True):
+class UserInside(msgspec.Struct, frozen=True):
     """Somebody inside a container, in numbers."""
 
     uid: int
@@ -71,7 +71,7 @@ class User(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-def find_user(tree: TreeIO, wanted: str) -> User:
+def find_user(tree: TreeIO, wanted: str) -> UserInside:
     """Look up a user or `USER:GROUP`, each by name or number; a number needs no entry.
 
     HostError when a table is there that is no readable file: the OCI runtime would wait for it.
@@ -81,7 +81,7 @@ def find_user(tree: TreeIO, wanted: str) -> User:
     gid = _group(groups, group) if group else None
     for fields in _table(tree, "etc/passwd", 7):
         if uid in {fields[0], fields[2]} and _are_ids(fields[2], fields[3]):
-            return User(
+            return UserInside(
                 uid=int(fields[2]),
                 gid=int(fields[3]) if gid is None else gid,
                 groups=_groups_of(groups, fields[0]) if gid is None else (),
@@ -90,7 +90,7 @@ def find_user(tree: TreeIO, wanted: str) -> User:
                 name=fields[0],
             )
     if uid.isdigit():
-        return User(uid=_id(uid), gid=gid or 0)
+        return UserInside(uid=_id(uid), gid=gid or 0)
     raise NotFoundError(f"there is no user `{uid}` in the container")
 
 

@@ -27,7 +27,7 @@ _REAL_FOLDERS = ("proc", "sys", "dev", "run", "etc")
 _MARK = b"# written by oven at the start of the container; delete this line to keep your changes\n"
 
 
-class Room(msgspec.Struct, frozen=True):
+class RootfsSpec(msgspec.Struct, frozen=True):
     """What a container's root is made of."""
 
     places: Places
@@ -39,7 +39,7 @@ class Room(msgspec.Struct, frozen=True):
     resolvers: tuple[str, ...] = ()
 
 
-def enter(room: Room) -> None:
+def enter(room: RootfsSpec) -> None:
     """Move this process into a new room; `cgroups.join` is the caller's part."""
     container, places = room.container, room.places
     look_into(room)
@@ -55,7 +55,7 @@ def enter(room: Room) -> None:
         hierarchies.show_legacy_only(_lower(places))
 
 
-def look_into(room: Room) -> None:
+def look_into(room: RootfsSpec) -> None:
     """Mount the root of a container that does not run, for this process alone.
 
     The caller holds the container's lock, since an overlay has one user at a time.
@@ -76,7 +76,7 @@ def look_into(room: Room) -> None:
             _mount_binds(room, tree)
 
 
-def told_of_disk(room: Room) -> contextlib.AbstractContextManager[None]:
+def told_of_disk(room: RootfsSpec) -> contextlib.AbstractContextManager[None]:
     """Have it told when the own disk of a room that has been entered is full or damaged."""
     if writable.image_of(room.places, room.container.name) is None:
         return contextlib.nullcontext()
@@ -104,7 +104,7 @@ def _lower(places: Places) -> Path:
     return places.point / "lower"
 
 
-def _mount_root(room: Room) -> None:
+def _mount_root(room: RootfsSpec) -> None:
     places, first = room.places, room.container.first_id
     area = folder_of(places, room.container.name)
     image = writable.image_of(places, room.container.name)
@@ -144,7 +144,7 @@ def _prepare(target: Path) -> None:
     writable.lay_by(target)
 
 
-def _show(rootfs: Path, lower: Path, area: Path, room: Room) -> None:
+def _show(rootfs: Path, lower: Path, area: Path, room: RootfsSpec) -> None:
     """Show the template and the container's own files with the owners that they have inside."""
     if room.container.first_id == 0:
         # Who has but one range of ids keeps files in it already.
@@ -156,7 +156,7 @@ def _show(rootfs: Path, lower: Path, area: Path, room: Room) -> None:
         mounts.mount_idmapped(area, room.places.own, namespace)
 
 
-def _mount_binds(room: Room, tree: TreeIO) -> None:
+def _mount_binds(room: RootfsSpec, tree: TreeIO) -> None:
     from builder.runtime.storage import volumes  # most containers have none
 
     if room.container.first_id == 0:
@@ -185,7 +185,7 @@ def _check(tree: TreeIO) -> None:
             )
 
 
-def _write_names(tree: TreeIO, room: Room) -> None:
+def _write_names(tree: TreeIO, room: RootfsSpec) -> None:
     """Give the container its name and name servers, unless it has its own."""
     hostname = room.container.hostname
     owner = (room.container.first_id, room.container.first_id)

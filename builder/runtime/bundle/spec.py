@@ -2,7 +2,7 @@
 
 import msgspec
 
-from builder.host.kernel.block_devices import Disk
+from builder.host.kernel.block_devices import BlockDevice
 from builder.runtime.bundle.seccomp import CAPABILITIES, profile
 from builder.runtime.record import inits
 from builder.runtime.record.container import IDS, Container, Limits
@@ -36,7 +36,7 @@ class Process(msgspec.Struct, frozen=True):
     cwd: str = "/"
 
 
-class Host(msgspec.Struct, frozen=True):
+class HostFacts(msgspec.Struct, frozen=True):
     """What a configuration takes from the host."""
 
     rootfs: str
@@ -52,13 +52,13 @@ class Host(msgspec.Struct, frozen=True):
     shared: str = ""
     """The folder that becomes `/run/host`; empty for none."""
     hooks: dict[str, object] = {}
-    disks: tuple[Disk, ...] = ()
+    disks: tuple[BlockDevice, ...] = ()
     """Where disk traffic is limited; empty when it is not."""
     socketcall: bool = False
     """Whether its programs need that call to make sockets."""
 
 
-def configuration(container: Container, process: Process, host: Host) -> dict[str, object]:
+def configuration(container: Container, process: Process, host: HostFacts) -> dict[str, object]:
     """Make the whole configuration of a container that begins with `process`."""
     ids = _id_map(container.first_id)
     result: dict[str, object] = {
@@ -136,7 +136,7 @@ def _environment(words: tuple[str, ...]) -> list[str]:
     return [f"{name}={value}" for name, value in {**usual, **given}.items()]
 
 
-def _mounts(host: Host) -> list[dict[str, object]]:
+def _mounts(host: HostFacts) -> list[dict[str, object]]:
     quiet = ("nosuid", "noexec", "nodev")
     # On a version 1 host the runtime would build version 1 mounts for `cgroup`; `cgroup2` it does
     # not know and hands to the kernel, which lets the container's root mount its own subtree.
@@ -170,7 +170,7 @@ def _mount(target: str, kind: str, *options: str) -> dict[str, object]:
     return {"destination": target, "type": kind, "source": kind, "options": list(options)}
 
 
-def _resources(limits: Limits, host: Host) -> dict[str, object]:
+def _resources(limits: Limits, host: HostFacts) -> dict[str, object]:
     """Say what it may use at most; `limits.py` has the weight, and changes any of this later."""
     result: dict[str, object] = {}
     if limits.memory is not None:
@@ -189,7 +189,7 @@ def _resources(limits: Limits, host: Host) -> dict[str, object]:
     return result
 
 
-def _rates(limits: Limits, disks: tuple[Disk, ...]) -> dict[str, object]:
+def _rates(limits: Limits, disks: tuple[BlockDevice, ...]) -> dict[str, object]:
     rates = {
         "throttleReadBpsDevice": limits.read_bytes,
         "throttleWriteBpsDevice": limits.write_bytes,

@@ -12,7 +12,7 @@ from builder.host.trees.layered import Layers
 from builder.model.errors import ConflictError
 from builder.model.toml_text import inline
 from builder.runtime.diff import as_users
-from builder.runtime.diff.as_users import Accounts
+from builder.runtime.diff.as_users import RecipeAccounts
 from builder.runtime.diff.difference import Difference, differences
 from builder.runtime.diff.ignored import matches
 from builder.runtime.record.container import Container
@@ -46,7 +46,7 @@ _LARGEST_SHIPPED = 4 << 20
 
 
 @dataclass(slots=True)
-class Written:
+class WrittenOverlay:
     """What became of a container's changes."""
 
     files: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Written:
     deleted: list[str] = field(default_factory=list)
     install: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    accounts: Accounts = field(default_factory=Accounts)
+    accounts: RecipeAccounts = field(default_factory=RecipeAccounts)
     commands: list[str] = field(default_factory=list)
     """Lines of the script that does what an overlay cannot say."""
     links: dict[tuple[int, int], Path] = field(default_factory=dict)
@@ -76,13 +76,13 @@ class Written:
         return "".join(f"{line}\n" for line in lines)
 
 
-def write(layers: Layers, container: Container, folder: Path) -> Written:
+def write(layers: Layers, container: Container, folder: Path) -> WrittenOverlay:
     """Write the overlay into a folder, where there must be none yet."""
     overlay = folder / "overlay"
     for taken, what in ((overlay, "an overlay"), (folder / SCRIPT, "a script")):
         if taken.exists():
             raise ConflictError(f"there is {what} already: `{taken}`", hint="name another folder")
-    written = Written()
+    written = WrittenOverlay()
     changed = installed.of_container(layers)
     shipped = _shipped(layers, changed)
     written.install = sorted({one.name for one in changed.added} - installed.automatic(layers))
@@ -107,7 +107,7 @@ def write(layers: Layers, container: Container, folder: Path) -> Written:
     return written
 
 
-def _shipped(layers: Layers, changed: installed.Difference) -> dict[str, str]:
+def _shipped(layers: Layers, changed: installed.PackageDifference) -> dict[str, str]:
     """Give what installed and upgraded packages brought; with the MD5 sum, where dpkg knows it."""
     found: dict[str, str] = {}
     for one in (*changed.added, *(after for _, after in changed.changed)):
@@ -132,7 +132,7 @@ def _is_shipped(difference: Difference, shipped: dict[str, str]) -> bool:
     return digest.hexdigest() == shipped[known]
 
 
-def _write(difference: Difference, overlay: Path, written: Written) -> None:
+def _write(difference: Difference, overlay: Path, written: WrittenOverlay) -> None:
     row, seen = difference.row, difference.pair.seen
     if seen is None:
         written.deleted.append(row.path)
@@ -155,7 +155,7 @@ def _write(difference: Difference, overlay: Path, written: Written) -> None:
     written.files.append(row.path)
 
 
-def _write_file(target: Path, difference: Difference, written: Written) -> None:
+def _write_file(target: Path, difference: Difference, written: WrittenOverlay) -> None:
     row, seen = difference.row, difference.pair.seen
     assert seen is not None  # it is to be written
     inode = (seen.status.st_dev, seen.status.st_ino)
@@ -182,7 +182,7 @@ def _notes(difference: Difference) -> Iterator[str]:
         yield "left out: it holds a private key"
 
 
-def _owned(difference: Difference, accounts: Accounts) -> Iterator[str]:
+def _owned(difference: Difference, accounts: RecipeAccounts) -> Iterator[str]:
     """Give the commands that set owner and mode, where an overlay has others."""
     row = difference.row
     path, is_owned = f"/{row.path}", bool(row.uid or row.gid or "owner" in row.of)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from builder.distros.debian import installed
-from builder.host.trees.layered import Found, Layers
+from builder.host.trees.layered import LayeredEntry, Layers
 from builder.model.numbers import number
 from builder.model.recipe import User
 from builder.model.toml_text import table_lines
@@ -24,7 +24,7 @@ _Table = dict[str, list[str]]
 
 
 @dataclass(slots=True)
-class Accounts:
+class RecipeAccounts:
     """What became of the accounts."""
 
     users: list[User] = field(default_factory=list)
@@ -43,10 +43,10 @@ class Accounts:
         return list(table_lines("user", self.users))
 
 
-def read(layers: Layers, added: Iterable[installed.Package]) -> Accounts:
+def read(layers: Layers, added: Iterable[installed.InstalledPackage]) -> RecipeAccounts:
     """Compare the tables of a container with those of its template."""
     old, new = (_Tables(find) for find in (layers.below, layers.find))
-    found = Accounts()
+    found = RecipeAccounts()
     for names, table in ((found.user_names, new.passwd), (found.group_names, new.group)):
         names.update((int(row[2]), name) for name, row in reversed(table.items()))
     scripts = _scripts(layers, added)
@@ -72,7 +72,7 @@ def read(layers: Layers, added: Iterable[installed.Package]) -> Accounts:
 class _Tables:
     """The tables of one side; lines that are not understood are left out."""
 
-    def __init__(self, find: Callable[[str], Found | None]) -> None:
+    def __init__(self, find: Callable[[str], LayeredEntry | None]) -> None:
         self.passwd = _rows(find("etc/passwd"), 7)
         self.group = _rows(find("etc/group"), 4)
         self.shadow = _rows(find("etc/shadow"), 9, numbered=False)
@@ -83,7 +83,7 @@ class _Tables:
         return next((name for name, row in self.group.items() if row[2] == number), number)
 
 
-def _add_user(found: Accounts, name: str, known: set[str], new: _Tables) -> None:
+def _add_user(found: RecipeAccounts, name: str, known: set[str], new: _Tables) -> None:
     row = new.passwd[name]
     told: dict[str, object] = {
         "name": name,
@@ -113,7 +113,7 @@ def _add_user(found: Accounts, name: str, known: set[str], new: _Tables) -> None
 
 
 def _add_groups(
-    found: Accounts, old: _Tables, new: _Tables, users: set[str], of_packages: set[str]
+    found: RecipeAccounts, old: _Tables, new: _Tables, users: set[str], of_packages: set[str]
 ) -> None:
     """Have a script make the groups that are no user's own, before anybody is put into them."""
     made, joined = [], []
@@ -135,7 +135,7 @@ def _add_groups(
     found.commands = [*made, *found.commands, *joined]
 
 
-def _tell_changes(found: Accounts, name: str, old: list[str], new: list[str] | None) -> None:
+def _tell_changes(found: RecipeAccounts, name: str, old: list[str], new: list[str] | None) -> None:
     if new is None:
         found.notes.append(f"user `{name}` was deleted by hand: a script has to do that")
         return
@@ -151,7 +151,7 @@ def _joined(user: str, tables: _Tables, known: set[str]) -> list[str]:
             and name in known]  # fmt: skip
 
 
-def _scripts(layers: Layers, added: Iterable[installed.Package]) -> set[str]:
+def _scripts(layers: Layers, added: Iterable[installed.InstalledPackage]) -> set[str]:
     """Give all words of the scripts of installed packages, which make users of their own."""
     words: set[str] = set()
     for package in added:
@@ -162,7 +162,7 @@ def _scripts(layers: Layers, added: Iterable[installed.Package]) -> set[str]:
     return words
 
 
-def _rows(found: Found | None, width: int, *, numbered: bool = True) -> _Table:
+def _rows(found: LayeredEntry | None, width: int, *, numbered: bool = True) -> _Table:
     rows = [line.split(":") for line in _text(found).splitlines()]
     return {
         row[0]: row
@@ -175,7 +175,7 @@ def _rows(found: Found | None, width: int, *, numbered: bool = True) -> _Table:
     }
 
 
-def _text(found: Found | None) -> str:
+def _text(found: LayeredEntry | None) -> str:
     if found is None or not found.is_file:
         return ""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from builder.host.places import Places
-from builder.host.trees.layered import Found, Layers, Pair
+from builder.host.trees.layered import LayeredEntry, Layers, Pair
 from builder.host.trees.treeio import TREES_FAULT
 from builder.model.errors import HostError
 from builder.model.value import Value
@@ -31,7 +31,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-class Row(Value, frozen=True, kw_only=True):
+class DiffRow(Value, frozen=True, kw_only=True):
     """A path that differs."""
 
     path: str
@@ -52,7 +52,7 @@ class Row(Value, frozen=True, kw_only=True):
 class Difference:
     """A row, and where to read what it is about."""
 
-    row: Row
+    row: DiffRow
     pair: Pair
 
 
@@ -99,7 +99,7 @@ def differences(
         raise HostError("folders are nested too deeply to be compared") from error
 
 
-def row_of(pair: Pair) -> Row | None:
+def row_of(pair: Pair) -> DiffRow | None:
     """Compare the two sides of a pair; None when they are equal but for their times."""
     below, seen = pair.below, pair.seen
     if seen is None:
@@ -110,19 +110,19 @@ def row_of(pair: Pair) -> Row | None:
     return _row(pair.path, "changed", seen, aspects) if aspects else None
 
 
-def same(one: Found | None, other: Found | None) -> bool:
+def same(one: LayeredEntry | None, other: LayeredEntry | None) -> bool:
     """Tell whether two things are equal but for their times."""
     if one is None or other is None:
         return one is other
     return not any(_aspects(one, other))
 
 
-def kind_of(found: Found) -> str:
+def kind_of(found: LayeredEntry) -> str:
     """Say in a word what something is."""
     return _KINDS[stat.S_IFMT(found.status.st_mode)]
 
 
-def same_content(one: Found, other: Found) -> bool:
+def same_content(one: LayeredEntry, other: LayeredEntry) -> bool:
     """Compare two regular files byte by byte."""
     if one.status.st_size != other.status.st_size:
         return False
@@ -130,7 +130,7 @@ def same_content(one: Found, other: Found) -> bool:
     return all(a == b for a, b in zip(one.pieces(), other.pieces(), strict=False))
 
 
-def text_of(found: Found | None) -> list[str] | None:
+def text_of(found: LayeredEntry | None) -> list[str] | None:
     """Give the lines of a text; None when it is none, or too long. Nothing at all is no line."""
     if found is None:
         return []
@@ -148,7 +148,7 @@ def text_of(found: Found | None) -> list[str] | None:
         return None
 
 
-def _aspects(below: Found, seen: Found) -> Iterator[str]:
+def _aspects(below: LayeredEntry, seen: LayeredEntry) -> Iterator[str]:
     one, other = below.status, seen.status
     if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
         return
@@ -173,11 +173,11 @@ def _aspects(below: Found, seen: Found) -> Iterator[str]:
 def _row(
     path: str,
     what: Literal["added", "changed", "deleted"],
-    found: Found,
+    found: LayeredEntry,
     aspects: tuple[str, ...] = (),
-) -> Row:
+) -> DiffRow:
     status = found.status
-    return Row(
+    return DiffRow(
         path=path,
         what=what,
         kind=kind_of(found),

@@ -22,7 +22,7 @@ from builder.runtime.record.container import Container, check_name, encode, root
 from builder.runtime.record.layout import CHANGE, RECORD, cgroup_of, folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.storage import change, layers, writable
-from builder.runtime.storage.change import LAYERS, UPPER, Change
+from builder.runtime.storage.change import LAYERS, UPPER, LayerChange
 
 Forget = Callable[[TreeIO], None]
 """Takes from a tree what two containers must not share."""
@@ -128,7 +128,7 @@ def _rename(places: Places, container: Container, target: Path) -> None:
         address_key=container.address_key or str(folder),
     )
     # The folder's name decides: until it has the new one, the next command undoes the rest.
-    durable.replace(folder / CHANGE, canonical(Change(rename=target.name, record=container)))
+    durable.replace(folder / CHANGE, canonical(LayerChange(rename=target.name, record=container)))
     try:
         if follows:
             with (

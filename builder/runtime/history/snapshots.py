@@ -15,7 +15,15 @@ from builder.runtime.record.layout import cgroup_of, folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers
-from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, Change, Draft, Kind, Snapshot
+from builder.runtime.storage.change import (
+    DRAFTS,
+    LAYERS,
+    UPPER,
+    Kind,
+    LayerChange,
+    LayerDraft,
+    Snapshot,
+)
 
 
 def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = "asked") -> str:
@@ -43,7 +51,7 @@ def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = 
                 kept, moves = layers.set_aside(draft, container)
                 record = msgspec.structs.replace(container, layers=kept)
             put = {snapshot: describe(container, kept, kind, running=running)}
-            draft.commit(Change(moves=moves, record=record, put=put))
+            draft.commit(LayerChange(moves=moves, record=record, put=put))
         events.record(places, name, "snapshot", snapshot=snapshot, reason=kind)
         if not running:
             compact(places, name)
@@ -95,7 +103,7 @@ def go_back(held: Held, wanted: Snapshot, kind: Kind, *, discard: bool = False) 
             put[before] = describe(container, (fresh, *container.layers), kind)
             moves = ((UPPER, f"{LAYERS}/{fresh}"),)
         moves += layers.fresh_upper(draft, top_of(draft, wanted.layers))
-        draft.commit(Change(moves=moves, record=record, put=put))
+        draft.commit(LayerChange(moves=moves, record=record, put=put))
     events.record(places, name, "restored", reason=kind, template=wanted.template_name)
     return before
 
@@ -107,7 +115,7 @@ def remove(places: Places, name: str, names: tuple[str, ...]) -> None:
         for snapshot in names:
             find(places, name, snapshot)
         with change.prepared(places, container) as draft:
-            draft.commit(Change(drop=names))
+            draft.commit(LayerChange(drop=names))
 
 
 def compact(places: Places, name: str) -> None:
@@ -122,7 +130,7 @@ def compact(places: Places, name: str) -> None:
         with change.prepared(places, container) as draft:
             merged, moves = layers.merge(draft, container.layers)
             record = msgspec.structs.replace(container, layers=(merged,))
-            draft.commit(Change(moves=moves, record=record))
+            draft.commit(LayerChange(moves=moves, record=record))
     except OSError as error:
         # Folders within folders without end: it works with many layers too, up to a point.
         if error.errno != errno.ENAMETOOLONG:
@@ -164,7 +172,7 @@ def free_name(taken: dict[str, Snapshot], begin: str) -> str:
     return next(name for n in range(2, 1 << 20) if (name := f"{plain}-{n}") not in taken)
 
 
-def top_of(draft: Draft, kept: tuple[str, ...]) -> Path | None:
+def top_of(draft: LayerDraft, kept: tuple[str, ...]) -> Path | None:
     """Give the layer whose root folder is that of the container."""
     return draft.area / LAYERS / kept[0] if kept else None
 

@@ -55,7 +55,7 @@ class Parcel(Value, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Packing:
+class ExportOptions:
     """What of a container is written."""
 
     snapshots: bool = True
@@ -71,7 +71,7 @@ class Taken:
     notes: list[str] = field(default_factory=list)
 
 
-def export_container(places: Places, name: str, file: BinaryIO, packing: Packing) -> None:
+def export_container(places: Places, name: str, file: BinaryIO, packing: ExportOptions) -> None:
     """Write a container to an open file. One that runs is halted while its changes are copied."""
     check_name(name)
     folder = folder_of(places, name)

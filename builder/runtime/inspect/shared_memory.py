@@ -43,7 +43,7 @@ class Share(Value, frozen=True, kw_only=True):
     """What it would need if it shared with nobody: `own`, `files` and `mapped`."""
 
 
-class Template(Value, frozen=True, kw_only=True):
+class TemplateMemory(Value, frozen=True, kw_only=True):
     """The memory of one template's files, in bytes."""
 
     template: str
@@ -61,7 +61,7 @@ class Report(Value, frozen=True, kw_only=True):
     """The memory of all running containers."""
 
     containers: tuple[Share, ...]
-    templates: tuple[Template, ...]
+    templates: tuple[TemplateMemory, ...]
     saved: int
     """By all containers; templates that have files in common share these too."""
 
@@ -123,14 +123,14 @@ def _files(places: Places, container: Container) -> int:
 
 def _templates(
     places: Places, containers: Sequence[Container], frames: dict[str, set[int]]
-) -> Iterator[Template]:
+) -> Iterator[TemplateMemory]:
     groups: dict[Path, list[Container]] = {}
     for container in containers:
         groups.setdefault(rootfs_of(places, container), []).append(container)
     for rootfs, group in groups.items():
         sets = [frames[container.name] for container in group]
         mapped = len(set().union(*sets))
-        yield Template(
+        yield TemplateMemory(
             template=group[0].template_name,
             digest=group[0].template,
             containers=len(group),

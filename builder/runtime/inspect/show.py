@@ -55,7 +55,7 @@ class Summary(Value, frozen=True, kw_only=True):
     """
 
 
-class Row(Value, frozen=True, kw_only=True):
+class ContainerRow(Value, frozen=True, kw_only=True):
     """What a list of containers tells of each."""
 
     name: str
@@ -125,7 +125,7 @@ def _reached(places: Places, container: Container) -> Iterator[tuple[str, HostAc
         yield one.network, general if one.host is None else one.host
 
 
-def row(places: Places, name: str) -> Row:
+def row(places: Places, name: str) -> ContainerRow:
     """Tell the most important of one container, even if its record is damaged."""
     check_name(name)
     found = _row(places, name, orphans.seen(places, name))
@@ -136,7 +136,7 @@ def row(places: Places, name: str) -> Row:
     return found
 
 
-def list_containers(places: Places) -> tuple[Row, ...]:
+def list_containers(places: Places) -> tuple[ContainerRow, ...]:
     """Tell about every container, by name; one that goes away meanwhile is left out."""
     started = set(_entries(places.runtime / "containers"))
     rows = (
@@ -162,7 +162,7 @@ def _entries(folder: "os.PathLike[str]") -> list[str]:
         return []
 
 
-def _row(places: Places, name: str, current: State | None) -> Row | None:
+def _row(places: Places, name: str, current: State | None) -> ContainerRow | None:
     status = state.status_of(current)
     try:
         with open(f"{places.data}/containers/{name}/{layout.RECORD}", "rb") as file:  # noqa: PTH123  # quicker than Path
@@ -170,9 +170,9 @@ def _row(places: Places, name: str, current: State | None) -> Row | None:
     except (OSError, msgspec.MsgspecError) as error:
         if not folder_of(places, name).is_dir():
             return None
-        return Row(name=name, status="damaged", problem=str(error))
+        return ContainerRow(name=name, status="damaged", problem=str(error))
     lives = None if status == "stopped" else current
-    return Row(
+    return ContainerRow(
         name=name,
         status=status,
         ready=lives is not None and lives.ready,

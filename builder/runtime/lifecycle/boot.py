@@ -113,8 +113,8 @@ def _prepare_shared(shared: Path, container: Container) -> None:
     os.chown(credentials, 0, container.first_id)
 
 
-def _host(places: Places, container: Container) -> spec.Host:
-    return spec.Host(
+def _host(places: Places, container: Container) -> spec.HostFacts:
+    return spec.HostFacts(
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, container.name)),
         unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
@@ -126,7 +126,7 @@ def _host(places: Places, container: Container) -> spec.Host:
     )
 
 
-def _write_bundle(volatile: Path, container: Container, host: spec.Host) -> None:
+def _write_bundle(volatile: Path, container: Container, host: spec.HostFacts) -> None:
     process = spec.Process(
         argv=inits.argv(container.init), env=spec.init_environment(container), terminal=True
     )
@@ -149,7 +149,7 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
         "PYTHONPATH": str(PACKAGE.parent),
     }
     servers = rootfs.resolvers_for(places, container)
-    here = rootfs.Room(places, container, shared=volatile / "host", resolvers=servers)
+    here = rootfs.RootfsSpec(places, container, shared=volatile / "host", resolvers=servers)
     try:
         argv = _monitor(places, container, runtime, folder)
         host, own_cgroups = _host(places, container), hierarchies.available()
@@ -184,7 +184,7 @@ def _monitor(places: Places, container: Container, runtime: Path, folder: int) -
     ]  # fmt: skip
 
 
-def _enter(here: rootfs.Room, host: spec.Host, *, own_cgroups: bool) -> None:
+def _enter(here: rootfs.RootfsSpec, host: spec.HostFacts, *, own_cgroups: bool) -> None:
     """Enter the room, and write there what depends on the kind of init that it turns out to have.
 
     Whatever has changed the tree since, a template, a snapshot or a person inside: it is the tree

@@ -29,7 +29,7 @@ from builder.runtime.resources import limits
 # lock of the container's folder then tells the next command that the rest may be removed.
 
 
-class Order(msgspec.Struct, frozen=True):
+class RunOptions(msgspec.Struct, frozen=True):
     """A command for a new container."""
 
     argv: tuple[str, ...]
@@ -39,7 +39,7 @@ class Order(msgspec.Struct, frozen=True):
     tty: bool = False
 
 
-def run_command(places: Places, container: Container, order: Order) -> int:
+def run_command(places: Places, container: Container, order: RunOptions) -> int:
     """Run a command in a container made after `container`; give its exit status.
 
     Name and ids are chosen here. The command is the first process inside, with no init around.
@@ -63,14 +63,14 @@ def run_command(places: Places, container: Container, order: Order) -> int:
             os.close(lock)
 
 
-def _run(places: Places, container: Container, order: Order) -> int:
+def _run(places: Places, container: Container, order: RunOptions) -> int:
     name = container.name
     volatile = volatile_of(places, name)
     bundle, begun, log = volatile / "bundle", volatile / "pid", volatile / "oci.log"
     volatile.mkdir(mode=0o700, parents=True)
     bundle.mkdir()
     gate = _Gate(places, container) if container.interfaces else None
-    host = spec.Host(
+    host = spec.HostFacts(
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, name)),
         unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
@@ -81,7 +81,7 @@ def _run(places: Places, container: Container, order: Order) -> int:
         socketcall=rootfs.needs_socketcall(places, container),
     )
     servers = rootfs.resolvers_for(places, container)
-    here = rootfs.Room(places, container, volatile=True, resolvers=servers)
+    here = rootfs.RootfsSpec(places, container, volatile=True, resolvers=servers)
 
     def prepare() -> None:
         rootfs.enter(here)
@@ -114,7 +114,7 @@ def _disconnect(places: Places, container: Container) -> None:
         network.let_go(places, container.name)
 
 
-def _process(tree: TreeIO, order: Order) -> spec.Process:
+def _process(tree: TreeIO, order: RunOptions) -> spec.Process:
     user = lookup.find_user(tree, order.user)
     words = dict(word.partition("=")[::2] for word in order.env)
     lookup.check_program(tree, order.argv[0], words.get("PATH", spec.PATH))

@@ -28,7 +28,7 @@ class Changed:
     container: Container
     fields: tuple[str, ...]
     """Parts of the record that are not as they were."""
-    writes: tuple[limits.Write, ...]
+    writes: tuple[limits.KernelWrite, ...]
     """What is written to the kernel, in this order; nothing for a stopped container."""
     disk: bool
     """Whether its disk gets another size."""

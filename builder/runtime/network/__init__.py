@@ -4,7 +4,7 @@ from builder.host.places import Places
 from builder.model.host_access import HostAccess
 from builder.model.network import Lease, Network
 from builder.runtime.network import definitions
-from builder.runtime.network.bridges import Member, Switch, Wish, begin
+from builder.runtime.network.bridges import BridgeSpec, NetworkMember, Switch, begin
 from builder.runtime.network.resolv_conf import resolvers
 from builder.runtime.record.container import Container, Interface
 from builder.runtime.record.layout import folder_of
@@ -31,7 +31,7 @@ def attach(places: Places, container: Container, pid: int) -> tuple[Lease, ...]:
         key = definitions.key_of(places, one.network)
         look = definitions.find if key in active else definitions.ready
         wishes.append(_wish(key, look(places, one.network), one))
-    member = Member(
+    member = NetworkMember(
         key=_key(places, container.name),
         name=container.name,
         pid=pid,
@@ -77,8 +77,8 @@ def admit(places: Places, name: str, host: HostAccess) -> None:
     Switch().admit(definitions.key_of(places, name), host)
 
 
-def _wish(key: str, network: Network, one: Interface) -> Wish:
-    return Wish(key, network, one.address, one.address6, one.rate, one.host)
+def _wish(key: str, network: Network, one: Interface) -> BridgeSpec:
+    return BridgeSpec(key, network, one.address, one.address6, one.rate, one.host)
 
 
 def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
     key = definitions.key_of(places, name)
     segment = Switch().state().segment(key)
     if segment is None:
-        segment = begin(Wish(key, definitions.ready(places, name)))
+        segment = begin(BridgeSpec(key, definitions.ready(places, name)))
     if not segment.named:
         return resolvers()
     return tuple(one for one in (segment.gateway, segment.gateway6) if one)

@@ -38,7 +38,7 @@ _LEAST_MTU = 1280
 """The kernel has no IPv6 on a link with less (RFC 8200, 5)."""
 
 
-class Member(msgspec.Struct, frozen=True):
+class NetworkMember(msgspec.Struct, frozen=True):
     """A container that is to be on networks, by a process in its network namespace."""
 
     key: str
@@ -51,7 +51,7 @@ class Member(msgspec.Struct, frozen=True):
     """What its addresses are made from, where that is not `key`."""
 
 
-class Wish(msgspec.Struct, frozen=True):
+class BridgeSpec(msgspec.Struct, frozen=True):
     """An interface that a container is to have."""
 
     key: str
@@ -70,7 +70,7 @@ class Switch:
         self._ledger = Ledger(folder)
         self._names = Names(folder / "names")
 
-    def attach(self, member: Member, wishes: Sequence[Wish]) -> tuple[Lease, ...]:
+    def attach(self, member: NetworkMember, wishes: Sequence[BridgeSpec]) -> tuple[Lease, ...]:
         """Give the network namespace of a process, which has none yet, its interfaces.
 
         Raises ConflictError when a port or an address that was asked for is taken.
@@ -114,7 +114,7 @@ class Switch:
             if after != before:
                 self._settle(alive(after))
 
-    def change(self, key: str, wanted: Mapping[str, Wish]) -> None:
+    def change(self, key: str, wanted: Mapping[str, BridgeSpec]) -> None:
         """Give the interfaces of a running container other rates, and other parts of the host.
 
         They are found by the keys of their networks; those that it is not on yet are left to its
@@ -205,7 +205,7 @@ class Switch:
             link.perform(*jobs, meanwhile=self._names.wait)
         self._ledger.save(after)
 
-    def _mended(self, state: NetworkState) -> list[link.Job]:
+    def _mended(self, state: NetworkState) -> list[link.LinkJob]:
         """Bring back what a state needs; give the jobs that remove the rest and set all rules."""
         present = link.interfaces()
         strays = sorted(_strays(present, state.segments, state.leases))
@@ -244,12 +244,12 @@ class Switch:
 
 def _rules(state: NetworkState, *, first: bool = False) -> str:
     make = firewall.first_ruleset if first else firewall.ruleset
-    host = firewall.Host(loopback6=not link.filters_bridged_ipv6(), flows=link.most_flows())
+    host = firewall.FirewallHost(loopback6=not link.filters_bridged_ipv6(), flows=link.most_flows())
     return make(state, host)
 
 
 def _grown(
-    state: NetworkState, member: Member, wishes: Sequence[Wish]
+    state: NetworkState, member: NetworkMember, wishes: Sequence[BridgeSpec]
 ) -> tuple[NetworkState, tuple[Lease, ...]]:
     """Add a member, and the networks that it is the first on."""
     started = start_time(member.pid)
@@ -305,7 +305,7 @@ def _exchanged(state: NetworkState, new: Mapping[str, Lease]) -> NetworkState:
     return msgspec.structs.replace(state, leases=leases)
 
 
-def begin(wish: Wish, others: Sequence[Segment] = ()) -> Segment:
+def begin(wish: BridgeSpec, others: Sequence[Segment] = ()) -> Segment:
     """Say how a network that has no member will be; the others are there already."""
     network = wish.network
     subnet6 = network.subnet6
@@ -342,7 +342,7 @@ def begin(wish: Wish, others: Sequence[Segment] = ()) -> Segment:
 
 
 def _addresses(
-    segment: Segment, wish: Wish, leases: Iterable[Lease], key: str
+    segment: Segment, wish: BridgeSpec, leases: Iterable[Lease], key: str
 ) -> tuple[str | None, str | None]:
     """Choose the addresses of an interface, IPv4 and IPv6."""
     taken = {one for lease in leases for one in lease.addresses}

@@ -206,7 +206,7 @@ iifname . @th,64,128 @targets6 accept
 # their own, or they could keep all others from having one (RFC 4862, 5.4).
 
 
-class Host(Value, frozen=True, kw_only=True):
+class FirewallHost(Value, frozen=True, kw_only=True):
     """What the rules have to know of this host."""
 
     loopback6: bool = True
@@ -215,12 +215,12 @@ class Host(Value, frozen=True, kw_only=True):
     """How many connections it can keep track of (nf_conntrack-sysctl.rst)."""
 
 
-def ruleset(state: NetworkState, host: Host) -> str:
+def ruleset(state: NetworkState, host: FirewallHost) -> str:
     """Give the transaction that replaces both tables by what is needed now."""
     return REMOVAL + _tables(state, host)
 
 
-def first_ruleset(state: NetworkState, host: Host) -> str:
+def first_ruleset(state: NetworkState, host: FirewallHost) -> str:
     """Give the same for when there is no table; nft refuses it else.
 
     It takes a third of the time: what is replaced waits for packets that are on their way.
@@ -229,7 +229,7 @@ def first_ruleset(state: NetworkState, host: Host) -> str:
     return create + _tables(state, host)
 
 
-def _tables(state: NetworkState, host: Host) -> str:
+def _tables(state: NetworkState, host: FirewallHost) -> str:
     elements = {**_of_networks(state), **_of_leases(state.leases, state)}
     sets = "".join(
         _declaration("set", name, f"type {kind}", elements)

@@ -9,7 +9,7 @@ from builder.model.errors import ConflictError, HostError, NotFoundError
 from builder.model.network import DEFAULT, Lease, Network, Segment
 from builder.model.value import Value
 from builder.runtime.network import definitions, dns
-from builder.runtime.network.bridges import FOLDER, Switch, Wish, begin
+from builder.runtime.network.bridges import FOLDER, BridgeSpec, Switch, begin
 from builder.runtime.record.container import Container, all_names, load
 
 
@@ -60,7 +60,7 @@ def notices(places: Places, container: Container, folder: Path = FOLDER) -> Iter
     for one in container.interfaces:
         key = definitions.key_of(places, one.network)
         known = state.segment(key)
-        segments.append(known or begin(Wish(key, definitions.find(places, one.network))))
+        segments.append(known or begin(BridgeSpec(key, definitions.find(places, one.network))))
     told = folder / "told"
     for notice in _wrong(segments):
         if notice not in _lines(told):

@@ -6,7 +6,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.runtime.record.container import Init
 
 
-class Manner(msgspec.Struct, frozen=True):
+class InitManner(msgspec.Struct, frozen=True):
     """How one kind of init is dealt with."""
 
     stop: int = 0
@@ -19,20 +19,20 @@ class Manner(msgspec.Struct, frozen=True):
 
 # OpenRC leaves the host's hardware alone only in containers whose managers it knows
 # (https://github.com/OpenRC/openrc/issues/695), and runs below other inits too.
-_MANNERS: dict[Init, Manner] = {
+_MANNERS: dict[Init, InitManner] = {
     # It halts at SIGRTMIN+3 (https://systemd.io/CONTAINER_INTERFACE).
-    "systemd": Manner(stop=37),
+    "systemd": InitManner(stop=37),
     # It takes orders through a FIFO, and no signal (openrc-init(8)).
-    "openrc": Manner(halt=("openrc-shutdown", "--poweroff", "now"), manager="lxc"),
+    "openrc": InitManner(halt=("openrc-shutdown", "--poweroff", "now"), manager="lxc"),
     # SIGPWR means a shutdown only where /etc/inittab says so; the runlevel is always there.
-    "sysvinit": Manner(halt=("/sbin/init", "0"), manager="lxc"),
+    "sysvinit": InitManner(halt=("/sbin/init", "0"), manager="lxc"),
     # Both power off at SIGUSR2, and at SIGTERM reboot (init.c of busybox; finit(8)).
-    "busybox": Manner(stop=12, manager="lxc"),
-    "finit": Manner(stop=12),
+    "busybox": InitManner(stop=12, manager="lxc"),
+    "finit": InitManner(stop=12),
     # What SIGCONT means depends on files that this command makes (runit-init(8)).
-    "runit": Manner(halt=("/sbin/init", "0")),
+    "runit": InitManner(halt=("/sbin/init", "0")),
     # dinit, s6-svscan as the first process, and most others that catch any signal.
-    "other": Manner(stop=15),
+    "other": InitManner(stop=15),
 }
 
 _PROGRAM = "sbin/init"
@@ -46,7 +46,7 @@ _BY_NAME: dict[str, Init] = {
 }
 
 
-def manner(init: Init) -> Manner:
+def manner(init: Init) -> InitManner:
     """Tell how an init is dealt with."""
     return _MANNERS[init]
 

@@ -22,7 +22,7 @@ from builder.runtime.recovery.finishing import finisher
 # `resume` does what is left.
 
 
-class Trial(Value, frozen=True, kw_only=True):
+class UpgradeTrial(Value, frozen=True, kw_only=True):
     """The trial of a new template: what it has to stand, and the way back."""
 
     snapshot: str
@@ -49,7 +49,7 @@ class Task(Value, frozen=True, kw_only=True):
 
     runs: bool
     """Whether the container is to run in the end, as it did before."""
-    trial: Trial | None = None
+    trial: UpgradeTrial | None = None
     boot: str = ""
     pid: int = 0
     started: int = 0

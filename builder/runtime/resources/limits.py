@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from builder.host.kernel import block_devices, cgroups, hierarchies
-from builder.host.kernel.block_devices import Disk
-from builder.host.kernel.cgroups import Accounts
+from builder.host.kernel.block_devices import BlockDevice
+from builder.host.kernel.cgroups import Accounting
 from builder.host.places import Places
 from builder.model.errors import ConflictError, HostError
 from builder.runtime.record.container import Container, Limits, rootfs_of
@@ -33,7 +33,7 @@ _RATES = (
 """The field, its word in `io.max` (version 2), and its file (version 1)."""
 
 
-class Write(msgspec.Struct, frozen=True):
+class KernelWrite(msgspec.Struct, frozen=True):
     """A value for a file of the kernel."""
 
     path: Path
@@ -66,7 +66,7 @@ def check(places: Places, container: Container) -> None:
         image.check(limits)
 
 
-def disks_of(places: Places, container: Container) -> tuple[Disk, ...]:
+def disks_of(places: Places, container: Container) -> tuple[BlockDevice, ...]:
     """Find the disks behind a container's files; none when no limit of it needs them."""
     if all(value is None for value in _rates(container.limits)):
         return ()
@@ -84,10 +84,12 @@ def join(places: Places, container: Container, pid: int) -> None:
         apply(container, (weight_write(accounts, name, container.limits.weight),))
 
 
-def changes(places: Places, container: Container, old: Limits | None = None) -> tuple[Write, ...]:
+def changes(
+    places: Places, container: Container, old: Limits | None = None
+) -> tuple[KernelWrite, ...]:
     """List what is to be written for a running container, in order; all of it without `old`."""
     accounts, name = cgroups.accounts(), cgroup_of(places, container.name)
-    found: tuple[Disk, ...] = ()
+    found: tuple[BlockDevice, ...] = ()
     if old is None:
         with contextlib.suppress(HostError):  # then no rate was ever set
             found = _disks(places, container)
@@ -101,8 +103,8 @@ def changes(places: Places, container: Container, old: Limits | None = None) -> 
 
 
 def translated(
-    limits: Limits, accounts: Accounts, name: str, devices: Sequence[Disk]
-) -> tuple[Write, ...]:
+    limits: Limits, accounts: Accounting, name: str, devices: Sequence[BlockDevice]
+) -> tuple[KernelWrite, ...]:
     """Say which file gets which value; pure but for the order of the two limits of memory."""
     kinds = (
         _unified(limits, accounts, name) if accounts.unified else _legacy(limits, accounts, name)
@@ -111,17 +113,17 @@ def translated(
     return (*kinds, *rates(limits, accounts, name, devices))
 
 
-def weight_write(accounts: Accounts, name: str, weight: int | None) -> Write:
+def weight_write(accounts: Accounting, name: str, weight: int | None) -> KernelWrite:
     """Say how a share of processors is set; version 1 calls 1024 what version 2 calls 100."""
     weight = weight or _USUAL_WEIGHT
     folder = accounts.whole("cpu", name)
     if accounts.unified:
-        return Write(folder / "cpu.weight", str(weight))
+        return KernelWrite(folder / "cpu.weight", str(weight))
     # Not the formula of the OCI runtimes, by which the usual weight is 2.5 times the usual share.
-    return Write(folder / "cpu.shares", str(max(2, weight * _USUAL_SHARES // _USUAL_WEIGHT)))
+    return KernelWrite(folder / "cpu.shares", str(max(2, weight * _USUAL_SHARES // _USUAL_WEIGHT)))
 
 
-def apply(container: Container, writes: Sequence[Write]) -> None:
+def apply(container: Container, writes: Sequence[KernelWrite]) -> None:
     """Write all of it; ConflictError when a container uses more than it is to have."""
     for write in writes:
         try:
@@ -131,7 +133,7 @@ def apply(container: Container, writes: Sequence[Write]) -> None:
             raise _refused(container, write, error) from error
 
 
-def _not_there(places: Places, controller: str, accounts: Accounts) -> HostError:
+def _not_there(places: Places, controller: str, accounts: Accounting) -> HostError:
     if not places.ordinary:
         return HostError(
             f"this host cannot limit {controller}: it has no such cgroup controller",
@@ -161,12 +163,12 @@ def _rates(limits: Limits) -> tuple[int | None, ...]:
     return tuple(getattr(limits, field) for field, _, _ in _RATES)
 
 
-def _disks(places: Places, container: Container) -> tuple[Disk, ...]:
+def _disks(places: Places, container: Container) -> tuple[BlockDevice, ...]:
     folders = (places.data, rootfs_of(places, container))
     return tuple(dict.fromkeys(block_devices.disk_of(folder) for folder in folders))
 
 
-def _check_swap(limits: Limits, accounts: Accounts) -> None:
+def _check_swap(limits: Limits, accounts: Accounting) -> None:
     if not _counts_swap(accounts):
         raise HostError(
             "this host cannot limit swap: its kernel does not count it",
@@ -179,7 +181,7 @@ def _check_swap(limits: Limits, accounts: Accounts) -> None:
         )
 
 
-def _counts_swap(accounts: Accounts) -> bool:
+def _counts_swap(accounts: Accounting) -> bool:
     root = accounts.folders["memory"]
     if not accounts.unified:
         return (root / "memory.memsw.limit_in_bytes").exists()
@@ -188,7 +190,7 @@ def _counts_swap(accounts: Accounts) -> bool:
     return not counting or (counting[0] / "memory.swap.max").exists()
 
 
-def _check_rates(limits: Limits, accounts: Accounts, devices: Sequence[Disk]) -> None:
+def _check_rates(limits: Limits, accounts: Accounting, devices: Sequence[BlockDevice]) -> None:
     if limits.write_bytes is None and limits.write_operations is None:
         return
     if not accounts.unified:
@@ -206,7 +208,7 @@ def _check_rates(limits: Limits, accounts: Accounts, devices: Sequence[Disk]) ->
         )
 
 
-def _unified(limits: Limits, accounts: Accounts, name: str) -> Iterator[Write]:
+def _unified(limits: Limits, accounts: Accounting, name: str) -> Iterator[KernelWrite]:
     """Translate for version 2 (cgroup-v2.rst)."""
     values = {
         "memory": {"memory.max": _or_max(limits.memory), "memory.swap.max": _or_max(limits.swap)},
@@ -216,31 +218,31 @@ def _unified(limits: Limits, accounts: Accounts, name: str) -> Iterator[Write]:
     for controller, files in values.items():
         if controller in accounts.folders:
             folder = accounts.guest(controller, name)
-            yield from (Write(folder / file, value) for file, value in files.items())
+            yield from (KernelWrite(folder / file, value) for file, value in files.items())
     if "cpu" in accounts.folders:
         yield weight_write(accounts, name, limits.weight)
 
 
-def _legacy(limits: Limits, accounts: Accounts, name: str) -> Iterator[Write]:
+def _legacy(limits: Limits, accounts: Accounting, name: str) -> Iterator[KernelWrite]:
     """Translate for version 1 (Documentation/admin-guide/cgroup-v1 and sched-bwc.rst)."""
     if "memory" in accounts.folders:
         yield from _legacy_memory(limits, accounts.guest("memory", name))
     if "pids" in accounts.folders:
-        yield Write(accounts.guest("pids", name) / "pids.max", _or_max(limits.pids))
+        yield KernelWrite(accounts.guest("pids", name) / "pids.max", _or_max(limits.pids))
     if "cpu" in accounts.folders:
         folder = accounts.guest("cpu", name)
-        yield Write(folder / "cpu.cfs_period_us", str(PERIOD))
-        yield Write(folder / "cpu.cfs_quota_us", str(_quota(limits.cpus) or _NO_QUOTA))
+        yield KernelWrite(folder / "cpu.cfs_period_us", str(PERIOD))
+        yield KernelWrite(folder / "cpu.cfs_quota_us", str(_quota(limits.cpus) or _NO_QUOTA))
         yield weight_write(accounts, name, limits.weight)
 
 
-def _legacy_memory(limits: Limits, folder: Path) -> Iterator[Write]:
+def _legacy_memory(limits: Limits, folder: Path) -> Iterator[KernelWrite]:
     """Limit memory, and the sum of memory and swap, which must never be the lower of the two."""
     both = None
     if limits.memory is not None and limits.swap is not None:
         both = limits.memory + limits.swap
-    memory = Write(folder / "memory.limit_in_bytes", _or(limits.memory, _NO_BYTES))
-    total = Write(folder / "memory.memsw.limit_in_bytes", _or(both, _NO_BYTES))
+    memory = KernelWrite(folder / "memory.limit_in_bytes", _or(limits.memory, _NO_BYTES))
+    total = KernelWrite(folder / "memory.memsw.limit_in_bytes", _or(both, _NO_BYTES))
     try:
         now = int(total.path.read_text(encoding="ascii"))
     except FileNotFoundError:
@@ -249,21 +251,21 @@ def _legacy_memory(limits: Limits, folder: Path) -> Iterator[Write]:
 
 
 def _unified_rates(
-    limits: Limits, accounts: Accounts, name: str, devices: Sequence[Disk]
-) -> Iterator[Write]:
+    limits: Limits, accounts: Accounting, name: str, devices: Sequence[BlockDevice]
+) -> Iterator[KernelWrite]:
     words = " ".join(f"{word}={_or_max(getattr(limits, field))}" for field, word, _ in _RATES)
     for device in devices:
-        yield Write(accounts.guest("io", name) / "io.max", f"{device} {words}")
+        yield KernelWrite(accounts.guest("io", name) / "io.max", f"{device} {words}")
 
 
 def _legacy_rates(
-    limits: Limits, accounts: Accounts, name: str, devices: Sequence[Disk]
-) -> Iterator[Write]:
+    limits: Limits, accounts: Accounting, name: str, devices: Sequence[BlockDevice]
+) -> Iterator[KernelWrite]:
     for device in devices:
         for field, _, file in _RATES:
             path = accounts.guest("blkio", name) / f"blkio.throttle.{file}"
             # 0 takes the limit away (blkio-controller.rst).
-            yield Write(path, f"{device} {getattr(limits, field) or 0}")
+            yield KernelWrite(path, f"{device} {getattr(limits, field) or 0}")
 
 
 def _quota(cpus: float | None) -> int | None:
@@ -278,7 +280,7 @@ def _or_max(value: int | None) -> str:
     return _or(value, "max")
 
 
-def _takes_away(write: Write) -> bool:
+def _takes_away(write: KernelWrite) -> bool:
     """Tell whether a value means no limit, which a file that is not there does too."""
     first, *rest = write.value.split()
     if write.path.name == "io.max":
@@ -289,7 +291,7 @@ def _takes_away(write: Write) -> bool:
     return first in {"max", "-1", usual.get(write.path.name)}
 
 
-def _make_room(write: Write) -> None:
+def _make_room(write: KernelWrite) -> None:
     """Have version 2 take back what it can, or it would kill processes to get below a new limit."""
     if write.path.name != "memory.max" or write.value == "max":
         return
@@ -307,7 +309,7 @@ def _make_room(write: Write) -> None:
         raise OSError(errno.EBUSY, "in use", str(write.path))
 
 
-def _refused(container: Container, write: Write, error: OSError) -> ConflictError | HostError:
+def _refused(container: Container, write: KernelWrite, error: OSError) -> ConflictError | HostError:
     if error.errno == errno.EBUSY and write.path.name.startswith("memory."):
         counts = {
             "memory.max": "memory.current",

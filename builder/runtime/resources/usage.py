@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from builder.host.kernel import block_devices, cgroups
-from builder.host.kernel.cgroups import Accounts
+from builder.host.kernel.cgroups import Accounting
 from builder.host.places import Places
 from builder.model.value import Value
 from builder.runtime.record.layout import cgroup_of
@@ -138,7 +138,7 @@ def reader(places: Places) -> Iterator[Callable[[str, int], Usage]]:
     """Lend a function that tells of a running container, by its name and its first process."""
     accounts = cgroups.accounts()
     with cgroups.unified_guests() as unified:
-        sources = Sources(accounts, unified)
+        sources = UsageSources(accounts, unified)
 
         def look(name: str, pid: int) -> Usage:
             found = read(cgroup_of(places, name), pid, sources)
@@ -150,16 +150,16 @@ def reader(places: Places) -> Iterator[Callable[[str, int], Usage]]:
 def kills(places: Places, name: str) -> dict[str, int]:
     """Tell how many processes of a container the kernel has killed for memory, if any."""
     accounts = cgroups.accounts()
-    sources = Sources(accounts, lambda *_: b"")
+    sources = UsageSources(accounts, lambda *_: b"")
     file = "memory.events" if accounts.unified else "memory.oom_control"
     count = sources.table("memory", cgroup_of(places, name), file).get("oom_kill")
     return {"oom_kills": count} if count else {}
 
 
-class Sources:
+class UsageSources:
     """Where the numbers of containers are read."""
 
-    def __init__(self, accounts: Accounts, unified: Callable[[str, str], bytes]) -> None:
+    def __init__(self, accounts: Accounting, unified: Callable[[str, str], bytes]) -> None:
         self.accounts = accounts
         self.unified = unified
 
@@ -178,7 +178,7 @@ class Sources:
         return _table(self.text(controller, cgroup, file))
 
 
-def read(cgroup: str, pid: int, sources: Sources) -> Usage:
+def read(cgroup: str, pid: int, sources: UsageSources) -> Usage:
     """Tell of a container but for its disk, by the name of its cgroup and its first process."""
     unified = sources.accounts.unified
     return Usage(
@@ -245,7 +245,7 @@ def _space(places: Places, name: str) -> Space | None:
     )
 
 
-def _memory(cgroup: str, sources: Sources) -> Memory:
+def _memory(cgroup: str, sources: UsageSources) -> Memory:
     about = sources.table("memory", cgroup, "memory.stat")
     return Memory(
         used=sources.number("memory", cgroup, "memory.current"),
@@ -259,7 +259,7 @@ def _memory(cgroup: str, sources: Sources) -> Memory:
     )
 
 
-def _legacy_memory(cgroup: str, sources: Sources) -> Memory:
+def _legacy_memory(cgroup: str, sources: UsageSources) -> Memory:
     about = sources.table("memory", cgroup, "memory.stat")
     limit = sources.number("memory", cgroup, "memory.limit_in_bytes")
     both = sources.number("memory", cgroup, "memory.memsw.limit_in_bytes")
@@ -275,7 +275,7 @@ def _legacy_memory(cgroup: str, sources: Sources) -> Memory:
     )
 
 
-def _processor(cgroup: str, sources: Sources) -> Processor:
+def _processor(cgroup: str, sources: UsageSources) -> Processor:
     # Version 2 counts time everywhere, also where version 1 is what limits it.
     counted = _table(sources.unified(cgroup, "cpu.stat").decode("ascii"))
     waited = sources.table("cpu", cgroup, "cpu.stat")
@@ -292,7 +292,7 @@ def _processor(cgroup: str, sources: Sources) -> Processor:
     )
 
 
-def _processors(cgroup: str, sources: Sources) -> float | None:
+def _processors(cgroup: str, sources: UsageSources) -> float | None:
     if sources.accounts.unified:
         quota, _, period = sources.text("cpu", cgroup, "cpu.max").partition(" ")
     else:
@@ -302,7 +302,7 @@ def _processors(cgroup: str, sources: Sources) -> float | None:
     return allowed / of if allowed and of else None
 
 
-def _traffic(cgroup: str, sources: Sources) -> Traffic:
+def _traffic(cgroup: str, sources: UsageSources) -> Traffic:
     """Add up the lines of `io.stat`, such as `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0`."""
     total = dict.fromkeys(("rbytes", "wbytes", "rios", "wios"), 0)
     text = sources.text("io", cgroup, "io.stat")
@@ -321,7 +321,7 @@ def _traffic(cgroup: str, sources: Sources) -> Traffic:
     )  # fmt: skip
 
 
-def _legacy_traffic(cgroup: str, sources: Sources) -> Traffic:
+def _legacy_traffic(cgroup: str, sources: UsageSources) -> Traffic:
     total = "blkio.throttle.io_service_bytes_recursive"
     root = sources.accounts.folders.get("blkio")
     if root is None or _text(root / total).strip() in {"", "Total 0"}:

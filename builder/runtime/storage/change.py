@@ -49,7 +49,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     """What it might use then; for people to look at."""
 
 
-class Change(Value, frozen=True, kw_only=True):
+class LayerChange(Value, frozen=True, kw_only=True):
     """What is to be done; kept as `change.json` until it is."""
 
     ready: bool = False
@@ -67,7 +67,7 @@ class Change(Value, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class LayerDraft:
     """A change that is being prepared."""
 
     folder: Path
@@ -87,7 +87,7 @@ class Draft:
         """
         durable.Disk().sync_filesystem(self.area)
 
-    def commit(self, change: Change) -> None:
+    def commit(self, change: LayerChange) -> None:
         """Make up one's mind: from here on the change will be done, whatever happens."""
         disk = durable.Disk()
         for made in (self.drafts / UPPER, self.drafts, self.area / LAYERS):
@@ -98,18 +98,18 @@ class Draft:
 
 
 @contextlib.contextmanager
-def prepared(places: Places, container: Container, *, frozen: bool = False) -> Iterator[Draft]:
+def prepared(places: Places, container: Container, *, frozen: bool = False) -> Iterator[LayerDraft]:
     """Lend a draft; what was committed when the block ends is done then, else nothing is.
 
     The caller holds the container's lock. `frozen` says that the block halts the container.
     """
     folder = folder_of(places, container.name)
     try:
-        durable.replace(folder / CHANGE, canonical(Change(frozen=frozen)))
+        durable.replace(folder / CHANGE, canonical(LayerChange(frozen=frozen)))
         with writable.opened(places, container) as area:
             (area / DRAFTS).mkdir(mode=0o700, exist_ok=True)
             (area / LAYERS).mkdir(mode=0o700, exist_ok=True)
-            yield Draft(folder, area)
+            yield LayerDraft(folder, area)
     finally:
         settled(places, container.name)
 
@@ -124,7 +124,7 @@ def settled(places: Places, name: str, *, layers: bool = True) -> Container:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         (folder / f".{CHANGE}.new").unlink()
     try:
-        change = msgspec.json.decode((folder / CHANGE).read_bytes(), type=Change)
+        change = msgspec.json.decode((folder / CHANGE).read_bytes(), type=LayerChange)
     except (FileNotFoundError, NotADirectoryError):
         return load(places, name)
     except msgspec.MsgspecError as error:
@@ -147,7 +147,7 @@ def settled(places: Places, name: str, *, layers: bool = True) -> Container:
                 _move(area, change.moves)
                 _note(folder, change)
                 # What is left is to remove things, and no step may be done again after that.
-                durable.replace(folder / CHANGE, canonical(Change()))
+                durable.replace(folder / CHANGE, canonical(LayerChange()))
             sweep(folder, area)
     (folder / CHANGE).unlink()
     durable.Disk().sync(folder)
@@ -158,7 +158,7 @@ def halts(places: Places, name: str) -> bool:
     """Tell whether a container was halted for a change."""
     with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
         data = (folder_of(places, name) / CHANGE).read_bytes()
-        return msgspec.json.decode(data, type=Change).frozen
+        return msgspec.json.decode(data, type=LayerChange).frozen
     return False
 
 
@@ -212,7 +212,7 @@ def _is_taken(area: Path, target: str) -> bool:
     return there.exists() and not (target == UPPER and not os.listdir(there))
 
 
-def _note(folder: Path, change: Change) -> None:
+def _note(folder: Path, change: LayerChange) -> None:
     for name, snapshot in change.put.items():
         durable.replace(folder / layout.SNAPSHOTS / f"{name}.json", canonical(snapshot))
     for name in change.drop:
@@ -221,7 +221,7 @@ def _note(folder: Path, change: Change) -> None:
         durable.replace(folder / layout.RECORD, encode(change.record))
 
 
-def _settle_rename(places: Places, folder: Path, change: Change) -> None:
+def _settle_rename(places: Places, folder: Path, change: LayerChange) -> None:
     """Finish a change of name, or undo one that has not come to the renaming of the folder."""
     if change.record is None:
         return

@@ -75,7 +75,7 @@ def resize(places: Places, container: Container, limits: Limits) -> None:
             images.resize(image, folder, limits.disk)
 
 
-def usage(places: Places, name: str) -> images.Room | None:
+def usage(places: Places, name: str) -> images.ImageUse | None:
     """Tell how much of its disk a running container uses; None where it has no limit."""
     current = state.read(places, name)
     if writable.image_of(places, name) is None or current is None or not state.alive(current):

@@ -13,7 +13,7 @@ from builder.host.trees.layered import notes, opaque
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.runtime.record.container import Container
-from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, Draft
+from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, LayerDraft
 
 MOST = 20
 """Layers that a container may stand on; the kernel takes more, but looks through each."""
@@ -28,7 +28,7 @@ def new_name() -> str:
     return os.urandom(6).hex()
 
 
-def fresh_upper(draft: Draft, like: Path | None) -> Moves:
+def fresh_upper(draft: LayerDraft, like: Path | None) -> Moves:
     """Prepare an empty upper layer whose root folder is as in another one; give its move.
 
     The root folder of what the container sees is that of the upper layer.
@@ -42,7 +42,7 @@ def fresh_upper(draft: Draft, like: Path | None) -> Moves:
     return ((f"{DRAFTS}/{UPPER}", UPPER),)
 
 
-def set_aside(draft: Draft, container: Container) -> tuple[tuple[str, ...], Moves]:
+def set_aside(draft: LayerDraft, container: Container) -> tuple[tuple[str, ...], Moves]:
     """Make the upper layer of a stopped container its top layer; instant, whatever its size.
 
     Gives the layers there will be, and the moves that do it; none when nothing has changed.
@@ -55,7 +55,7 @@ def set_aside(draft: Draft, container: Container) -> tuple[tuple[str, ...], Move
     return (name, *container.layers), moves
 
 
-def copied(draft: Draft, container: Container, cgroup: str) -> tuple[tuple[str, ...], Moves]:
+def copied(draft: LayerDraft, container: Container, cgroup: str) -> tuple[tuple[str, ...], Moves]:
     """Copy the upper layer of a running container while all its processes are halted.
 
     One that a person has halted stays so.
@@ -75,7 +75,7 @@ def copied(draft: Draft, container: Container, cgroup: str) -> tuple[tuple[str, 
     return (name, *container.layers), ((f"{DRAFTS}/{name}", f"{LAYERS}/{name}"),)
 
 
-def is_unchanged(draft: Draft, container: Container) -> bool:
+def is_unchanged(draft: LayerDraft, container: Container) -> bool:
     """Tell whether there is nothing in the upper layer that the one below does not have."""
     upper = draft.area / UPPER
     if os.listdir(upper):
@@ -109,7 +109,7 @@ def link_tree(source: Path, target: Path) -> None:
         copy_tree(source, target)
 
 
-def merge(draft: Draft, layers: tuple[str, ...]) -> tuple[str, Moves]:
+def merge(draft: LayerDraft, layers: tuple[str, ...]) -> tuple[str, Moves]:
     """Make one layer of several, the top first, out of links to their files."""
     name = new_name()
     folders = [draft.area / LAYERS / layer for layer in layers]

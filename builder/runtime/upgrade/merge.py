@@ -13,7 +13,7 @@ from builder.runtime.diff.ignored import matches
 How = Literal["accounts", "template", "packages", "keep", "lines"]
 
 
-class Rule(msgspec.Struct, frozen=True):
+class MergeRule(msgspec.Struct, frozen=True):
     """What is done with paths that both sides have changed; the first rule that fits counts.
 
     `accounts` are united by name, `template` takes the template's, `packages` does so once it is
@@ -26,30 +26,32 @@ class Rule(msgspec.Struct, frozen=True):
     reason: str
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("etc/passwd", "accounts", "users of both are needed, with the ids that files have"),
-    Rule("etc/group", "accounts", "the same for groups"),
-    Rule("etc/shadow", "accounts", "passwords are the container's"),
-    Rule("etc/gshadow", "accounts", "the same for groups"),
-    Rule("etc/subuid", "accounts", "ranges of ids belong to users"),
-    Rule("etc/subgid", "accounts", "the same for groups"),
-    Rule("etc/machine-id", "keep", "the machine's own"),
-    Rule("etc/hostname", "keep", "the machine's own"),
-    Rule("etc/hosts", "keep", "written at each start, or by hand"),
-    Rule("etc/resolv.conf", "keep", "written at each start, or by hand"),
-    Rule("etc/ld.so.cache", "template", "ldconfig makes it again after the start"),
-    Rule("var/lib/dpkg/diversions", "lines", "an administrator's too (dpkg-divert(1))"),
-    Rule("var/lib/dpkg/statoverride", "lines", "an administrator's too (dpkg-statoverride(1))"),
-    Rule("var/lib/dpkg/**", "packages", "dpkg's tables must tell of the template's files"),
-    Rule("var/lib/apt/extended_states", "packages", "belongs to dpkg's tables"),
-    Rule("var/log/**", "keep", "logs"),
-    Rule("var/cache/**", "keep", "made again when it is missed"),
-    Rule("var/lib/apt/**", "keep", "made again when it is missed"),
-    Rule("var/lib/systemd/**", "keep", "the machine's own"),
-    Rule("run/**", "keep", "lives until the next stop only"),
-    Rule("tmp/**", "keep", "for a short time"),
-    Rule("var/tmp/**", "keep", "for a short time"),
-    Rule("**/__pycache__/**", "template", "made again when it is missed"),
+RULES: tuple[MergeRule, ...] = (
+    MergeRule("etc/passwd", "accounts", "users of both are needed, with the ids that files have"),
+    MergeRule("etc/group", "accounts", "the same for groups"),
+    MergeRule("etc/shadow", "accounts", "passwords are the container's"),
+    MergeRule("etc/gshadow", "accounts", "the same for groups"),
+    MergeRule("etc/subuid", "accounts", "ranges of ids belong to users"),
+    MergeRule("etc/subgid", "accounts", "the same for groups"),
+    MergeRule("etc/machine-id", "keep", "the machine's own"),
+    MergeRule("etc/hostname", "keep", "the machine's own"),
+    MergeRule("etc/hosts", "keep", "written at each start, or by hand"),
+    MergeRule("etc/resolv.conf", "keep", "written at each start, or by hand"),
+    MergeRule("etc/ld.so.cache", "template", "ldconfig makes it again after the start"),
+    MergeRule("var/lib/dpkg/diversions", "lines", "an administrator's too (dpkg-divert(1))"),
+    MergeRule(
+        "var/lib/dpkg/statoverride", "lines", "an administrator's too (dpkg-statoverride(1))"
+    ),
+    MergeRule("var/lib/dpkg/**", "packages", "dpkg's tables must tell of the template's files"),
+    MergeRule("var/lib/apt/extended_states", "packages", "belongs to dpkg's tables"),
+    MergeRule("var/log/**", "keep", "logs"),
+    MergeRule("var/cache/**", "keep", "made again when it is missed"),
+    MergeRule("var/lib/apt/**", "keep", "made again when it is missed"),
+    MergeRule("var/lib/systemd/**", "keep", "the machine's own"),
+    MergeRule("run/**", "keep", "lives until the next stop only"),
+    MergeRule("tmp/**", "keep", "for a short time"),
+    MergeRule("var/tmp/**", "keep", "for a short time"),
+    MergeRule("**/__pycache__/**", "template", "made again when it is missed"),
 )
 
 BESIDE = ".oven-new"

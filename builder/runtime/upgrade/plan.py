@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from builder.distros.debian import installed
-from builder.host.trees.layered import Found
+from builder.host.trees.layered import LayeredEntry
 from builder.model.errors import ConflictError
 from builder.model.value import Value
 from builder.runtime.diff.difference import TEXT_LIMIT, Difference, differences, layers_on, same
@@ -33,25 +33,25 @@ class Take:
     """Show what the new template has at a path, which a layer covers."""
 
     path: str
-    new: Found | None
+    new: LayeredEntry | None
     """None where the template has nothing there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class PlannedWrite:
     """Put a file there, with the owner and mode of another one."""
 
     path: str
     data: bytes
-    like: Found
+    like: LayeredEntry
     attributes: dict[str, bytes]
 
 
-Step = Take | Write
+Step = Take | PlannedWrite
 
 
 @dataclass(slots=True)
-class Plan:
+class UpgradePlan:
     """All that an upgrade will do to files, and what is to be done inside afterwards."""
 
     lines: list[Line] = field(default_factory=list)
@@ -87,9 +87,9 @@ class Trees:
             layers.__exit__()
 
 
-def make(trees: Trees, *, reinstall: bool) -> Plan:
+def make(trees: Trees, *, reinstall: bool) -> UpgradePlan:
     """Compare all three sides; raises ConflictError for what Oven cannot decide, all at once."""
-    plan = Plan()
+    plan = UpgradePlan()
     changed = installed.of_container(trees.on_old)
     if changed and not reinstall:
         raise _packages_differ(changed)
@@ -117,7 +117,7 @@ def make(trees: Trees, *, reinstall: bool) -> Plan:
 
 
 def _both(
-    trees: Trees, owned: set[str], plan: Plan
+    trees: Trees, owned: set[str], plan: UpgradePlan
 ) -> tuple[dict[str, Difference], dict[str, Difference]]:
     """Give what differs from the old template, and from the new one.
 
@@ -148,11 +148,11 @@ def _is_dpkgs(path: str) -> bool:
 class _Merger:
     """Decides path by path, and gathers what has to be refused."""
 
-    def __init__(self, trees: Trees, plan: Plan) -> None:
+    def __init__(self, trees: Trees, plan: UpgradePlan) -> None:
         self._trees, self._plan = trees, plan
         self._refused: list[str] = []
 
-    def take(self, path: str, seen: Found | None, note: str = "") -> None:
+    def take(self, path: str, seen: LayeredEntry | None, note: str = "") -> None:
         """Take what the template has."""
         new = self._trees.on_new.below(path)
         if seen is not None and seen.is_folder and (new is None or not new.is_folder):
@@ -162,14 +162,14 @@ class _Merger:
         self._plan.steps.append(Take(path, new))
         self._say(path, "updated", note)
 
-    def follow(self, path: str, seen: Found | None) -> None:
+    def follow(self, path: str, seen: LayeredEntry | None) -> None:
         """Handle what is as in the old template, and not as in the new one."""
         if seen is None:
             self._say(path, "hidden", "the container has deleted the folder, or what was there")
         else:
             self.take(path, seen)
 
-    def decide(self, path: str, seen: Found | None) -> None:
+    def decide(self, path: str, seen: LayeredEntry | None) -> None:
         """Handle what is neither as in the old template nor as in the new one."""
         old, new = self._trees.on_old.below(path), self._trees.on_new.below(path)
         if same(old, new):
@@ -200,18 +200,18 @@ class _Merger:
                 "changed",
             )
 
-    def _write(self, path: str, data: bytes, seen: Found) -> None:
-        self._plan.steps.append(Write(path, data, seen, seen.attributes()))
+    def _write(self, path: str, data: bytes, seen: LayeredEntry) -> None:
+        self._plan.steps.append(PlannedWrite(path, data, seen, seen.attributes()))
         self._say(path, "merged")
 
-    def _stay(self, path: str, new: Found | None, seen: Found | None) -> None:
+    def _stay(self, path: str, new: LayeredEntry | None, seen: LayeredEntry | None) -> None:
         if new is None:
             self._say(path, "conflict", "the template has it no more; the container's stays")
         elif seen is None:
             self._say(path, "conflict", "deleted in the container, and it stays so")
         elif new.is_file and new.status.st_size <= TEXT_LIMIT:
             data = new.read(TEXT_LIMIT)
-            self._plan.steps.append(Write(path + BESIDE, data, new, new.attributes()))
+            self._plan.steps.append(PlannedWrite(path + BESIDE, data, new, new.attributes()))
             self._say(path, "conflict", f"the template's is in /{path}{BESIDE}")
         else:
             self._say(path, "conflict", "the container's stays")
@@ -220,7 +220,9 @@ class _Merger:
         self._plan.lines.append(Line(path=path, verdict=verdict, note=note))
 
 
-def _three(old: Found | None, new: Found | None, own: Found | None) -> Three | None:
+def _three(
+    old: LayeredEntry | None, new: LayeredEntry | None, own: LayeredEntry | None
+) -> Three | None:
     """Read a file on all sides; without an old one both have added it."""
     if new is None or own is None:
         return None
@@ -231,7 +233,9 @@ def _three(old: Found | None, new: Found | None, own: Found | None) -> Three | N
     return Three(before, new.read(TEXT_LIMIT), own.read(TEXT_LIMIT))
 
 
-def _plan_packages(trees: Trees, changed: installed.Difference, plan: Plan) -> set[str]:
+def _plan_packages(
+    trees: Trees, changed: installed.PackageDifference, plan: UpgradePlan
+) -> set[str]:
     """Note what has to be installed and removed again; give the paths that packages own."""
     _refuse_other_tables(trees)
     there = installed.read(trees.on_new.below(installed.STATUS))
@@ -270,7 +274,7 @@ def _refuse_other_tables(trees: Trees) -> None:
                 )
 
 
-def _packages_differ(changed: installed.Difference) -> ConflictError:
+def _packages_differ(changed: installed.PackageDifference) -> ConflictError:
     lines = changed.lines()
     shown = ", ".join(lines[:20]) + (f" and {len(lines) - 20} more" if len(lines) > 20 else "")
     return ConflictError(
@@ -280,11 +284,11 @@ def _packages_differ(changed: installed.Difference) -> ConflictError:
     )
 
 
-def _apt_name(package: installed.Package) -> str:
+def _apt_name(package: installed.InstalledPackage) -> str:
     return package.name if package.arch == "all" else f"{package.name}:{package.arch}"
 
 
-def _add_updated(trees: Trees, plan: Plan) -> None:
+def _add_updated(trees: Trees, plan: UpgradePlan) -> None:
     """Tell what only the template has changed, of which nothing needs to be done."""
     known = {line.path for line in plan.lines}
     for one in differences(trees.templates, everything=True):

@@ -11,7 +11,7 @@ from builder.runtime.record import locks, state
 from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair, tasks
 from builder.runtime.recovery.finishing import End
-from builder.runtime.recovery.tasks import Task, Trial
+from builder.runtime.recovery.tasks import Task, UpgradeTrial
 from builder.runtime.storage import change
 
 
@@ -77,7 +77,7 @@ def _start(places: Places, name: str, task: Task) -> None:
         control.start(places, name, Silent())
 
 
-def _changed(places: Places, name: str, task: Task) -> Trial | None:
+def _changed(places: Places, name: str, task: Task) -> UpgradeTrial | None:
     """Give the trial of a new template, if the container stands on that by now."""
     with repair.held(places, name):  # what has been committed is done then
         known = change.snapshots_in(folder_of(places, name))
@@ -85,7 +85,7 @@ def _changed(places: Places, name: str, task: Task) -> Trial | None:
     return trial if trial is not None and trial.snapshot in known else None
 
 
-def _judge(places: Places, name: str, task: Task, trial: Trial) -> None:
+def _judge(places: Places, name: str, task: Task, trial: UpgradeTrial) -> None:
     from builder.runtime.upgrade import upgrade
 
     try:
@@ -96,7 +96,7 @@ def _judge(places: Places, name: str, task: Task, trial: Trial) -> None:
         notices.tell(f"container `{name}` is healthy on `{trial.template}`, and stays on it")
 
 
-def _go_back(places: Places, name: str, task: Task, trial: Trial) -> None:
+def _go_back(places: Places, name: str, task: Task, trial: UpgradeTrial) -> None:
     from builder.runtime.upgrade import upgrade
 
     upgrade.go_back(places, name, task, trial, Silent())

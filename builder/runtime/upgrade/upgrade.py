@@ -9,7 +9,7 @@ import msgspec
 from builder.host.kernel import mounts
 from builder.host.places import Places
 from builder.host.trees import durable
-from builder.host.trees.layered import Found
+from builder.host.trees.layered import LayeredEntry
 from builder.host.trees.mounted import overlaid
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
@@ -21,11 +21,11 @@ from builder.runtime.record import events
 from builder.runtime.record.container import Container, check_name, load, rootfs_of
 from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair, tasks
-from builder.runtime.recovery.tasks import Task, Trial
+from builder.runtime.recovery.tasks import Task, UpgradeTrial
 from builder.runtime.storage import change, layers, writable
-from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, Change, Draft
+from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, LayerChange, LayerDraft
 from builder.runtime.upgrade import health, plan
-from builder.runtime.upgrade.plan import Plan, Take, Trees, Write
+from builder.runtime.upgrade.plan import PlannedWrite, Take, Trees, UpgradePlan
 from builder.templates.local import Template, Templates
 
 LARGEST = 1 << 30
@@ -33,7 +33,7 @@ LARGEST = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class UpgradeRequest:
     """What is wanted of an upgrade."""
 
     template: Template
@@ -47,15 +47,15 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class UpgradeOutcome:
     """What an upgrade did."""
 
-    plan: Plan
+    plan: UpgradePlan
     snapshot: str
     """What it was before."""
 
 
-def foresee(places: Places, name: str, order: Order) -> Plan:
+def foresee(places: Places, name: str, order: UpgradeRequest) -> UpgradePlan:
     """Tell what an upgrade would do; changes nothing, and the container may run."""
     check_name(name)
     _refuse_stranger(places, name, order.template)
@@ -63,7 +63,7 @@ def foresee(places: Places, name: str, order: Order) -> Plan:
         return _plan(places, held.record, area, order)
 
 
-def upgrade(places: Places, name: str, order: Order, report: Reporter) -> Outcome:
+def upgrade(places: Places, name: str, order: UpgradeRequest, report: Reporter) -> UpgradeOutcome:
     """Put a new template under a container, see that it starts, and go back if it does not.
 
     Raises StageError once all is as before when the container is not healthy.
@@ -111,7 +111,7 @@ def judge(places: Places, name: str, task: Task, report: Reporter) -> None:
         control.stop(places, name)
 
 
-def go_back(places: Places, name: str, task: Task, trial: Trial, report: Reporter) -> None:
+def go_back(places: Places, name: str, task: Task, trial: UpgradeTrial, report: Reporter) -> None:
     """Make a container what it was before it was put on a new template."""
     back = msgspec.structs.replace(task, trial=msgspec.structs.replace(trial, back=True))
     tasks.write(places, name, back)
@@ -155,15 +155,15 @@ def _refuse_stranger(places: Places, name: str, template: Template) -> None:
         )
 
 
-def _plan(places: Places, container: Container, area: Path, order: Order) -> Plan:
+def _plan(places: Places, container: Container, area: Path, order: UpgradeRequest) -> UpgradePlan:
     folders = (area / UPPER, *(area / LAYERS / layer for layer in container.layers))
     with Trees(folders, rootfs_of(places, container), order.template.rootfs) as trees:
         return plan.make(trees, reinstall=order.reinstall)
 
 
 def _swap(
-    places: Places, container: Container, order: Order, before: health.Before
-) -> tuple[Outcome, Task]:
+    places: Places, container: Container, order: UpgradeRequest, before: health.Before
+) -> tuple[UpgradeOutcome, Task]:
     """Change template and upper layer, in one step that is done whole or not at all."""
     taken = change.snapshots_in(folder_of(places, container.name))
     name = snapshots.free_name(taken, "before-upgrade")
@@ -188,12 +188,14 @@ def _swap(
         task = Task(runs=before.running, trial=_trial(name, made, order, before))
         tasks.write(places, container.name, task)
         put = {name: snapshots.describe(container, kept, "upgrade")}
-        draft.commit(Change(moves=moves, record=record, put=put))
-    return Outcome(made, name), task
+        draft.commit(LayerChange(moves=moves, record=record, put=put))
+    return UpgradeOutcome(made, name), task
 
 
-def _trial(snapshot: str, made: Plan, order: Order, before: health.Before) -> Trial:
-    return Trial(
+def _trial(
+    snapshot: str, made: UpgradePlan, order: UpgradeRequest, before: health.Before
+) -> UpgradeTrial:
+    return UpgradeTrial(
         snapshot=snapshot,
         template=order.template.name,
         start=order.start,
@@ -206,7 +208,9 @@ def _trial(snapshot: str, made: Plan, order: Order, before: health.Before) -> Tr
     )
 
 
-def _apply(places: Places, draft: Draft, container: Container, made: Plan, rootfs: Path) -> None:
+def _apply(
+    places: Places, draft: LayerDraft, container: Container, made: UpgradePlan, rootfs: Path
+) -> None:
     """Do all steps in a new upper layer, through the very view that the container will have."""
     work = draft.drafts / "work"
     work.mkdir(mode=0o755)
@@ -233,7 +237,7 @@ def _apply(places: Places, draft: Draft, container: Container, made: Plan, rootf
 def _take(tree: TreeIO, path: str, rootfs: Path) -> None:
     """Make a path what the template has there."""
     with TreeIO(rootfs) as template:
-        new = Found(template, path, template.lstat(path))
+        new = LayeredEntry(template, path, template.lstat(path))
         owner = (new.status.st_uid, new.status.st_gid)
         mode = stat.S_IMODE(new.status.st_mode)
         _make_room(tree, path, new)
@@ -249,7 +253,7 @@ def _take(tree: TreeIO, path: str, rootfs: Path) -> None:
         tree.set_xattrs(path, new.attributes())
 
 
-def _make_room(tree: TreeIO, path: str, new: Found) -> None:
+def _make_room(tree: TreeIO, path: str, new: LayeredEntry) -> None:
     """Remove what is of another kind; a folder is never taken away for a file."""
     try:
         mode = tree.lstat(path).st_mode
@@ -259,7 +263,7 @@ def _make_room(tree: TreeIO, path: str, new: Found) -> None:
         tree.remove(path)
 
 
-def _put(tree: TreeIO, step: Write) -> None:
+def _put(tree: TreeIO, step: PlannedWrite) -> None:
     status = step.like.status
     owner = (status.st_uid, status.st_gid)
     if tree.is_dir(step.path.rpartition("/")[0]):
@@ -279,7 +283,7 @@ _ENVIRONMENT = ("env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
 _APT_TIMEOUT = 1800.0
 
 
-def finish_inside(places: Places, name: str, made: Trial, report: Reporter) -> None:
+def finish_inside(places: Places, name: str, made: UpgradeTrial, report: Reporter) -> None:
     """Do inside what an upgrade has left to do there; it may be done again."""
     if made.libraries:
         inside.capture(places, name, ("ldconfig",))

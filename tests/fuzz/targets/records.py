@@ -18,7 +18,7 @@ from builder.runtime.record.state import End, State
 from builder.runtime.recovery import tasks
 from builder.runtime.recovery.tasks import Task
 from builder.runtime.storage import change
-from builder.runtime.storage.change import Change
+from builder.runtime.storage.change import LayerChange
 from builder.templates.local import Templates
 from tests.fuzz.scratch import scratch
 from tests.fuzz.targets.parcel import container, snapshot
@@ -51,8 +51,8 @@ _READERS: list[tuple[str, Read, bytes]] = [
         lambda at: change.snapshots_in(at.data / "containers/web"),
         canonical(snapshot()),
     ),
-    ("containers/web/change.json", lambda at: change.halts(at, "web"), canonical(Change())),
-    ("containers/web/change.json", lambda at: change.settled(at, "web"), canonical(Change())),
+    ("containers/web/change.json", lambda at: change.halts(at, "web"), canonical(LayerChange())),
+    ("containers/web/change.json", lambda at: change.settled(at, "web"), canonical(LayerChange())),
     (
         "containers/web/schedule.json",
         lambda at: schedule.read(at, "web"),

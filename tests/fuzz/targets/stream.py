@@ -3,7 +3,7 @@
 import os
 
 from builder.formats.tar import pour
-from builder.host.trees.copying import Manner
+from builder.host.trees.copying import CopyManner
 from builder.host.trees.treeio import TreeIO
 from tests.fuzz.scratch import scratch
 from tests.fuzz.targets import tarball
@@ -22,7 +22,7 @@ def play(data: bytes) -> None:
         source.write_bytes(summed(data) if data[257:262] == b"ustar" else data)
         tree.mkdir()
         fd = os.open(source, os.O_RDONLY)
-        manner = Manner(lambda *_: (0, 0), lambda *_: None, lambda _: None)
+        manner = CopyManner(lambda *_: (0, 0), lambda *_: None, lambda _: None)
         try:
             with TreeIO(tree) as opened:
                 pour.read(fd, opened, "/", manner)

@@ -7,8 +7,8 @@ from pathlib import Path
 import zstandard
 
 from builder.formats.tar import headers
-from builder.formats.tar.headers import Member, encode, padding
-from builder.formats.tar.policy import Limits
+from builder.formats.tar.headers import TarMember, encode, padding
+from builder.formats.tar.policy import ArchiveLimits
 from builder.formats.tar.unpack import newest_time, read_manifest, unpack, unpack_foreign
 from builder.model.errors import OvenError
 from builder.model.manifest import MANIFEST_PATH
@@ -37,7 +37,7 @@ def seeds() -> list[bytes]:
 
 
 def _sparse() -> bytes:
-    member = Member(name=b"./s", kind=headers.FILE, mode=0o644, uid=0, gid=0, mtime=0, size=5000)
+    member = TarMember(name=b"./s", kind=headers.FILE, mode=0o644, uid=0, gid=0, mtime=0, size=5000)
     member.runs = [(1000, 512), (4000, 512)]
     return encode(member) + bytes(1024) + padding(1024)
 
@@ -49,7 +49,7 @@ def play(data: bytes) -> None:
         source.write_bytes(summed(data) if data[257:262] == b"ustar" else data)
         ways: list[Callable[[Path], object]] = [
             lambda _: read_manifest(source),
-            lambda to: unpack(source, to, Limits(size=1 << 30)),
+            lambda to: unpack(source, to, ArchiveLimits(size=1 << 30)),
             lambda _: newest_time(source, strip=0),
             lambda to: unpack_foreign(source, to, strip=1, epoch=0),
         ]

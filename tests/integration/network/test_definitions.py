@@ -124,7 +124,7 @@ def test_damaged_record_is_told(places: Places) -> None:
 
 def test_networks_of_equal_name_in_two_homes(rig: Rig, tmp_path: Path) -> None:
     """Each home has its own; their subnets and bridges differ, and nobody reaches the other."""
-    from builder.runtime.network.bridges import Wish
+    from builder.runtime.network.bridges import BridgeSpec
 
     reached = []
     for home in ("one", "two"):
@@ -132,7 +132,9 @@ def test_networks_of_equal_name_in_two_homes(rig: Rig, tmp_path: Path) -> None:
         places = Places(data=data, cache=data, runtime=data, settings=())
         network = definitions.ready(places, DEFAULT)
         guest = rig.container()
-        (lease,) = rig.connect(guest, home, Wish(definitions.key_of(places, DEFAULT), network))
+        (lease,) = rig.connect(
+            guest, home, BridgeSpec(definitions.key_of(places, DEFAULT), network)
+        )
         guest.serve(home, 80)
         reached.append((guest, lease))
     (one, first), (_, second) = reached

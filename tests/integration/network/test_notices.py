@@ -10,7 +10,7 @@ from builder.host.places import Places
 from builder.model.network import DEFAULT
 from builder.model.value import Digest
 from builder.runtime.network import definitions, dns, inspect
-from builder.runtime.network.bridges import Wish
+from builder.runtime.network.bridges import BridgeSpec
 from builder.runtime.record.container import Interface, new_container
 from tests.support.needs import needs
 from tests.support.networks import Rig
@@ -29,7 +29,7 @@ def test_each_thing_is_said_once(rig: Rig, tmp_path: Path, monkeypatch: pytest.M
     # Also of a network that has no members any more.
     assert said() == []
     key = definitions.key_of(places, DEFAULT)
-    rig.connect(rig.container(), "web", Wish(key, definitions.ready(places, DEFAULT)))
+    rig.connect(rig.container(), "web", BridgeSpec(key, definitions.ready(places, DEFAULT)))
     assert said() == []
     rig.switch.detach("web")
 
@@ -37,7 +37,7 @@ def test_each_thing_is_said_once(rig: Rig, tmp_path: Path, monkeypatch: pytest.M
     link.apply_rules(f"table inet filter {{ chain f {{ {chain} }}; }}")
     monkeypatch.setattr(dns, "PROGRAM", "no-such-program")
     try:
-        rig.connect(rig.container(), "web", Wish(key, definitions.ready(places, DEFAULT)))
+        rig.connect(rig.container(), "web", BridgeSpec(key, definitions.ready(places, DEFAULT)))
         first, second = said()
         assert "apt-get install dnsmasq-base" in first
         assert "`inet filter f`" in second

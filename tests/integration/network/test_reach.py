@@ -9,7 +9,7 @@ from builder.host.network import link
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.network import Lease, Network
 from builder.runtime.network import addresses
-from builder.runtime.network.bridges import Member
+from builder.runtime.network.bridges import NetworkMember
 from tests.support.needs import needs
 from tests.support.networks import (
     BLOCKED,
@@ -84,7 +84,7 @@ def test_new_owner_of_an_address_is_reached_at_once(rig: Rig) -> None:
 def test_addresses_are_kept_under_another_name(rig: Rig) -> None:
     def attach(name: str, address_key: str = "") -> Lease:
         pid = rig.container().pid
-        return rig.switch.attach(Member(name, name, pid, (), address_key), [wish(OVEN)])[0]
+        return rig.switch.attach(NetworkMember(name, name, pid, (), address_key), [wish(OVEN)])[0]
 
     first = attach("first")
     rig.switch.detach("first")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from builder.cli.containers.options import life, limits, network, storage
-from builder.cli.containers.options.groups import Decorator, Group
+from builder.cli.containers.options.groups import Decorator, OptionGroup
 
 if TYPE_CHECKING:
     from builder.runtime.record.container import Container
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _GROUPS = (network, limits, storage, life)
 
 
-def with_options(*groups: Group) -> Decorator:
+def with_options(*groups: OptionGroup) -> Decorator:
     """Add the options of these groups to a command."""
 
     def add(command: Callable[..., object]) -> Callable[..., object]:

@@ -6,7 +6,7 @@ from typing import Protocol
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
 
 
-class Group(Protocol):
+class OptionGroup(Protocol):
     """A module with options."""
 
     def options(self) -> tuple[Decorator, ...]:
