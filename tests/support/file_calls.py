@@ -20,7 +20,7 @@ _CALLS = {
     "os.path": frozenset(_OS_PATH.split()),
     "": frozenset(_PATH.split()),
 }
-_AUDITED = frozenset({"TreeIO", "Project", "Accounts", "Manner", "Disk"})
+_AUDITED = frozenset({"TreeIO", "Project", "Accounts", "RecipeAccounts", "CopyManner", "Disk"})
 """Classes whose methods are called like those of a path; they are the way in, or no files."""
 
 

@@ -32,7 +32,7 @@ LISTED = (
     "a tree of the store, whose manifest has told what each name is; the last link is not followed"
 )
 DRAFT = (
-    "`TreeDraft`, the audited way to fill a new tree: each folder by descriptor, and no link followed"
+    "`TreeDraft`, the audited way to fill a new tree: folders by descriptor, and no link followed"
 )
 CONTROL = "control files of packages as Oven has laid them out, linked into a descriptor"
 DESK = "packages linked by descriptors that its own desk opens below TreeIO"
