@@ -4,17 +4,13 @@ from builder.host.places import Places
 from builder.host.process import console
 from builder.model.errors import HostError
 from builder.runtime.record import state
-from builder.runtime.record.container import check_name, load
 from builder.runtime.record.layout import volatile_of
-from builder.runtime.record.seen import Seen
 from builder.runtime.recovery import orphans
 
 
 def attach(places: Places, name: str) -> bool:
     """Join our terminal to the console; give True when it was left, False when it has ended."""
-    check_name(name)
-    load(places, name)
-    Seen(places, name, orphans.seen(places, name)).need_alive()
+    orphans.look(places, name).need_alive()
     try:
         return console.attach(volatile_of(places, name) / "bundle") is console.Ending.LEFT
     except (ConnectionError, FileNotFoundError) as error:

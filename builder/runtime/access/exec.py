@@ -13,9 +13,9 @@ from builder.host.process.guard import Guard, Settings
 from builder.model.errors import HostError, OvenError
 from builder.runtime.bundle import lookup, oci_runtime, rootfs, spec
 from builder.runtime.record import state
-from builder.runtime.record.container import check_name, load
+from builder.runtime.record.container import check_name
 from builder.runtime.record.layout import volatile_of
-from builder.runtime.record.seen import Seen, is_frozen
+from builder.runtime.record.seen import is_frozen
 from builder.runtime.record.state import State
 from builder.runtime.recovery import orphans, repair
 
@@ -127,10 +127,8 @@ def boot_report(places: Places, name: str, *, timeout: float = 120) -> BootRepor
 
 
 def _running(places: Places, name: str) -> State:
-    check_name(name)
-    load(places, name)
-    repair.resume(places, name)
-    return Seen(places, name, orphans.seen(places, name)).need_going()
+    repair.resume(places, check_name(name))
+    return orphans.look(places, name).need_going()
 
 
 def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:

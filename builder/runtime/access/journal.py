@@ -12,7 +12,6 @@ from builder.runtime.access import logs
 from builder.runtime.access.logs import LogRange
 from builder.runtime.bundle import lookup, rootfs
 from builder.runtime.record import state
-from builder.runtime.record.container import load
 from builder.runtime.recovery import orphans, repair
 
 # A journal is a binary file that a hostile container wrote. Where the container runs, its own
@@ -24,9 +23,8 @@ _FOLDER = "var/log/journal"
 
 def read(places: Places, name: str, wanted: LogRange, unit: str | None = None) -> Iterator[str]:
     """Give the lines of the journal, the oldest first, without what would steer a terminal."""
-    load(places, name)
+    current = orphans.look(places, name).state
     options = journal_reader.options(wanted.since, wanted.count, unit)
-    current = orphans.seen(places, name)
     if current is not None and state.alive(current):
         from builder.runtime.access.exec import output
 

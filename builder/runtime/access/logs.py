@@ -8,7 +8,6 @@ import msgspec
 
 from builder.host.kernel import inotify
 from builder.host.places import Places
-from builder.runtime.record.container import load
 from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import orphans
 
@@ -29,12 +28,11 @@ ALL = LogRange()
 
 def console(places: Places, name: str, wanted: LogRange = ALL) -> Iterator[str]:
     """Give the lines of the console so far, the oldest first."""
-    load(places, name)
-    orphans.seen(places, name)
+    folder = orphans.look(places, name).folder
     if wanted.follow:
         return _follow(places, name, wanted)
     try:
-        data = (folder_of(places, name) / "console.log").read_bytes()
+        data = (folder / "console.log").read_bytes()
     except FileNotFoundError:
         return iter(())
     return iter(_last(_since(_lines(data)[0], wanted), wanted))

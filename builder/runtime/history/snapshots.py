@@ -12,7 +12,7 @@ from builder.model.errors import ConflictError, NotFoundError
 from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, check_name, load, rootfs_of
 from builder.runtime.record.layout import cgroup_of, folder_of
-from builder.runtime.recovery import repair
+from builder.runtime.recovery import orphans, repair
 from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers
 from builder.runtime.storage.change import (
@@ -60,9 +60,7 @@ def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = 
 
 def listed(places: Places, name: str) -> dict[str, Snapshot]:
     """Give the snapshots of a container by name, the oldest first."""
-    check_name(name)
-    load(places, name)
-    return change.snapshots_in(folder_of(places, name))
+    return change.snapshots_in(orphans.look(places, name).folder)
 
 
 def restore(places: Places, name: str, snapshot: str, *, discard: bool = False) -> str | None:
@@ -139,8 +137,7 @@ def compact(places: Places, name: str) -> None:
 
 def find(places: Places, name: str, snapshot: str) -> Snapshot:
     """Give a snapshot by its name; raises NotFoundError, also when there is no such container."""
-    load(places, name)
-    known = change.snapshots_in(folder_of(places, name))
+    known = listed(places, name)
     if snapshot not in known:
         raise NotFoundError(
             f"container `{name}` has no snapshot `{snapshot}`",

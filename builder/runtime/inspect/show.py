@@ -19,7 +19,6 @@ from builder.runtime.record.container import (
     Restart,
     Status,
     check_name,
-    load,
 )
 from builder.runtime.record.layout import folder_of
 from builder.runtime.record.state import State
@@ -95,10 +94,8 @@ _RECORD = msgspec.json.Decoder(_Record).decode
 
 def show(places: Places, name: str) -> Summary:
     """Tell about one container."""
-    check_name(name)
-    container = load(places, name)
-    current = orphans.seen(places, name)
-    status = state.status_of(current)
+    seen = orphans.look(places, name)
+    container, current, status = seen.record, seen.state, seen.status
     host = tuple(_reached(places, container))
     if status == "stopped" or current is None:
         code = _exit_code(places, name)

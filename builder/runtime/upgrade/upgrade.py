@@ -21,6 +21,7 @@ from builder.runtime.record import events
 from builder.runtime.record.container import Container, check_name, load, rootfs_of
 from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair, tasks
+from builder.runtime.recovery.held import Held
 from builder.runtime.recovery.tasks import Task, UpgradeTrial
 from builder.runtime.storage import change, layers, writable
 from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, LayerChange, LayerDraft
@@ -58,8 +59,8 @@ class UpgradeOutcome:
 def foresee(places: Places, name: str, order: UpgradeRequest) -> UpgradePlan:
     """Tell what an upgrade would do; changes nothing, and the container may run."""
     check_name(name)
-    _refuse_stranger(places, name, order.template)
     with repair.holding(places, name) as held, writable.opened(places, held.record) as area:
+        _refuse_stranger(held, order.template)
         return _plan(places, held.record, area, order)
 
 
@@ -140,10 +141,10 @@ def rollback(places: Places, name: str) -> str:
         return made[-1]
 
 
-def _refuse_stranger(places: Places, name: str, template: Template) -> None:
+def _refuse_stranger(held: Held, template: Template) -> None:
     """Raise ConflictError for a template of another distribution or machine."""
-    container = load(places, name)
-    known = Templates(places.data).known(container.template)
+    container, name = held.record, held.name
+    known = Templates(held.places.data).known(container.template)
     if known is None:
         raise NotFoundError(f"the template `{container.template_name}` is not there")
     old, new = known.manifest, template.manifest
