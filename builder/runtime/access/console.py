@@ -10,7 +10,7 @@ from builder.runtime.recovery import orphans
 
 def attach(places: Places, name: str) -> bool:
     """Join our terminal to the console; give True when it was left, False when it has ended."""
-    orphans.look(places, name).need_alive()
+    orphans.look(places, name).need_alive(f"`oven logs {name}` has what it said")
     try:
         return console.attach(volatile_of(places, name) / "bundle") is console.Ending.LEFT
     except (ConnectionError, FileNotFoundError) as error:

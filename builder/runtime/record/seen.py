@@ -45,10 +45,13 @@ class Seen:
         """What it does, in one word."""
         return state.status_of(self.state)
 
-    def need_alive(self) -> State:
-        """Give its state while its init lives, frozen or not; else a ConflictError."""
+    def need_alive(self, or_else: str = "") -> State:
+        """Give its state while its init lives, frozen or not; else a ConflictError.
+
+        `or_else` is what else a person may do then.
+        """
         if self.state is None or not state.alive(self.state):
-            raise self._is_not("running", f"`oven start {self.name}` first")
+            raise self._is_not_running(or_else)
         return self.state
 
     def need_going(self) -> State:
@@ -61,7 +64,7 @@ class Seen:
     def need_up(self) -> State:
         """Give its state once its boot is over, and no end of it begun; else a ConflictError."""
         if self.state is None or self.state.phase != "running":
-            raise self._is_not("running", f"`oven start {self.name}` first")
+            raise self._is_not_running()
         return self.state
 
     def need_stopped(self) -> None:
@@ -72,8 +75,9 @@ class Seen:
                 hint=f"add `--stop`, or `oven stop {self.name}` first",
             )
 
-    def _is_not(self, wanted: str, hint: str) -> ConflictError:
-        return ConflictError(f"container `{self.name}` is not {wanted}", hint=hint)
+    def _is_not_running(self, or_else: str = "") -> ConflictError:
+        hint = f"`oven start {self.name}` first" + (f"; {or_else}" if or_else else "")
+        return ConflictError(f"container `{self.name}` is not running", hint=hint)
 
 
 def is_frozen(name: str) -> ConflictError:
