@@ -10,10 +10,9 @@ import pytest
 import zstandard
 
 from builder.formats.tar import headers
-from builder.formats.tar.headers import BLOCK, TarMember, encode, padding
-from tests.integration.test_unpack_hostile import END, FIRST, entry
+from builder.formats.tar.headers import padding
 from tests.support.needs import needs
-from tests.support.odd_trees import EPOCH
+from tests.support.tar_blocks import END, FIRST, entry, head, notes, sparse
 
 pytestmark = needs("root")
 
@@ -51,27 +50,6 @@ print(json.dumps([said, (after - before) * 1024]))
 """
 
 WAYS = ["template", "tarball", "stream"]
-
-
-def sparse(count: int, piece: bytes = b"0\n0\n", size: int = 0) -> bytes:
-    """Write a sparse file with a table of that many pieces (GNU format 1.0)."""
-    table = b"%d\n" % count + piece * count
-    table += padding(len(table))
-    records = {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0",
-               b"GNU.sparse.name": b"x", b"GNU.sparse.realsize": b"%d" % size}  # fmt: skip
-    return notes(records) + head("x", headers.FILE, len(table)) + table
-
-
-def head(name: str, kind: bytes, size: int) -> bytes:
-    made = TarMember(
-        name=name.encode(), kind=kind, mode=0o644, uid=0, gid=0, mtime=EPOCH, size=size
-    )
-    return encode(made)[:BLOCK]
-
-
-def notes(records: dict[bytes, bytes]) -> bytes:
-    data = b"".join(headers._record(key, value) for key, value in records.items())
-    return head("notes", b"x", len(data)) + data + padding(len(data))
 
 
 def long_number() -> Iterator[bytes]:

@@ -30,13 +30,12 @@ from builder.runtime.bundle.accounts import Accounts
 from builder.runtime.lifecycle import create
 from builder.runtime.record import state
 from builder.stages.tree.secrets import refuse_traces
-from tests.attacks.test_archives import head, notes, sparse
-from tests.integration.test_unpack_hostile import FIRST
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.hostile_debs import member, tar
 from tests.support.needs import needs
 from tests.support.oven import Oven
-from tests.unit.test_rpm_metadata import PRIMARY, repository
+from tests.support.rpm_metadata import PRIMARY, repository
+from tests.support.tar_blocks import FIRST, head, notes, sparse
 
 END = bytes(1024)
 STUCK = 20

@@ -15,18 +15,15 @@ from builder.host.trees.layered import found_in
 from builder.host.trees.treeio import TreeIO
 from builder.model.numbers import number
 from builder.model.progress import Silent
-from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import Bind, load
+from tests.support.bounded import ends, inside
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
-from tests.support.oven import Oven, finished, text
+from tests.support.oven import Oven, text
 
 pytestmark = needs("root", "userns", "program:runc", "program:conmon")
-
-PATIENCE = 20
-"""Seconds after which a command counts as stuck; none needs three."""
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +50,10 @@ def oven(stopped: Rig) -> Oven:
     return Oven(stopped.places.data)
 
 
-def inside(rig: Rig, script: str) -> str:
-    code, output = capture(rig.places, "test", ("sh", "-ec", script))
-    assert code == 0, output
-    return output
-
-
 def upper(rig: Rig, path: str) -> Path:
     found = rig.places.data / "containers/test/upper" / path
     found.parent.mkdir(parents=True, exist_ok=True)
     return found
-
-
-def ends(oven: Oven, *words: str | Path, code: int = 0) -> str:
-    process = oven.start(*words)
-    said = finished(process, PATIENCE)
-    assert process.returncode == code, said
-    assert "bug in oven" not in said
-    return said
 
 
 # Over the table of users lies what must not be read

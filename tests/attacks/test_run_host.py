@@ -15,11 +15,11 @@ from builder.runtime.lifecycle import boot, control, create
 from builder.runtime.record.layout import folder_of, volatile_of
 from builder.runtime.recovery.held import Held
 from tests.support.container import INIT, Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.logins import HASH
 from tests.support.namespace import folder_of as folder_of_user
 from tests.support.namespace import in_namespace
 from tests.support.needs import needs
 from tests.support.ordinary_user import ENOUGH, account
-from tests.unit.test_first_boot import HASH
 
 pytestmark = needs(
     "root", "userns", "program:runc", "program:conmon", "program:useradd", "program:newuidmap"

@@ -8,7 +8,7 @@ import pytest
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
-from tests.attacks.test_reading_inside import ends, inside
+from tests.support.bounded import ends, inside
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven

@@ -14,14 +14,14 @@ from builder.runtime.history import clone, schedule, snapshots
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import all_names, load
 from builder.runtime.upgrade import upgrade
-from tests.integration.test_upgrade import NEW, order
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.filler import PAGE, Filler
 from tests.support.needs import needs
 from tests.support.odd_trees import manifest
+from tests.support.upgrades import NEW, order
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
-PAGE = 4096
 MOST = 24
 """Pages that every verb can do with."""
 
@@ -49,24 +49,6 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
         assert rig.leftovers() == []
     finally:
         subprocess.run(["umount", disk], check=True)
-
-
-class Filler:
-    """A file that leaves so many pages of a disk free."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.path = rig.places.data.parent / "filler"
-
-    def leave(self, pages: int) -> None:
-        with self.path.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(PAGE))
-            except OSError:
-                file.truncate(max(0, file.seek(0, 2) - pages * PAGE))
-
-    def free(self) -> None:
-        self.path.unlink(missing_ok=True)
 
 
 def snapshot(rig: Rig) -> None:

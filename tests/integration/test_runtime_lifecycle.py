@@ -25,6 +25,7 @@ from builder.runtime.record.container import all_names, load
 from tests.support import container as support
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
+from tests.support.steps import START, at_each_step
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
@@ -178,10 +179,6 @@ def test_console_is_shown_without_escapes(running: Rig) -> None:
     assert "abc" in logs.console(running.places, "test")
 
 
-START = """
-from builder.runtime.lifecycle import control
-control.start(places, "test", Silent())
-"""
 CREATE = """
 from builder.runtime.lifecycle import create
 from builder.runtime.record.container import new_container
@@ -192,25 +189,6 @@ create.create(places, msgspec.structs.replace(fresh, init="other"))
 DESTROY = """
 from builder.runtime.lifecycle import control
 control.destroy(places, "test", force=True)
-"""
-
-
-def at_each_step(verb: str, step: int, number: int) -> str:
-    """Make a process die of a signal when it is about to do its n-th call that changes things."""
-    return f"""
-import os, sys
-left = {step}
-def watch(event, arguments):
-    global left
-    changing = event in {{"os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.fork", "os.chown",
-                          "subprocess.Popen", "shutil.rmtree", "os.chmod"}}
-    if changing or (event == "open" and isinstance(arguments[2], int) and arguments[2] & 3):
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), {number})
-sys.addaudithook(watch)
-{verb}
-print("came through")
 """
 
 

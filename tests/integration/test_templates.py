@@ -324,7 +324,7 @@ def test_export_gives_the_very_bytes_that_were_imported(
 
 @needs("root")
 def test_a_hostile_template_leaves_nothing(templates: Templates, tmp_path: Path) -> None:
-    from tests.integration.test_unpack_hostile import END, FIRST, symlink
+    from tests.support.tar_blocks import END, FIRST, symlink
 
     (tmp_path / "bad.tar").write_bytes(FIRST + symlink("etc", "/etc") + END)
     with pytest.raises(TrustError, match="`etc` must be a folder"):

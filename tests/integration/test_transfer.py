@@ -23,17 +23,17 @@ from builder.runtime.access.exec import capture
 from builder.runtime.history import snapshots
 from builder.runtime.history.transfer import (
     ExportOptions,
-    Parcel,
     export_container,
     import_container,
 )
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Bind, Container, Interface, all_names, load, save
 from builder.runtime.record.layout import cgroup_of
-from tests.integration.test_runtime_lifecycle import at_each_step
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.odd_trees import manifest
+from tests.support.packed import entry, packed, record_of
+from tests.support.steps import at_each_step
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
@@ -226,14 +226,6 @@ def test_what_is_this_hosts_alone_is_left_behind(rig: Rig) -> None:
     assert result.container.hostname == "new"
 
 
-def entry(name: str, kind: bytes = tarfile.DIRTYPE, **more: object) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type = kind
-    for key, value in more.items():
-        setattr(info, key, value)
-    return info
-
-
 def xattr(name: str, kind: bytes, key: str, value: str) -> tarfile.TarInfo:
     return entry(name, kind, pax_headers={f"SCHILY.xattr.{key}": value})
 
@@ -263,22 +255,6 @@ HOSTILE: dict[str, list[tarfile.TarInfo]] = {
     "too deep": [entry("upper/" + "d/" * 250)],
     "a continuous file of no kind": [entry("upper/f", b"Z")],
 }  # fmt: skip
-
-
-def packed(record: bytes, entries: list[tarfile.TarInfo]) -> bytes:
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        info = entry("oven.json", tarfile.REGTYPE, size=len(record))
-        tar.addfile(info, io.BytesIO(record))
-        own_top = any(one.name == "upper" for one in entries)
-        for one in entries if own_top else [entry("upper", mode=0o755), *entries]:
-            tar.addfile(one)
-    return zstandard.compress(raw.getvalue())
-
-
-def record_of(rig: Rig, **changed: object) -> bytes:
-    container = msgspec.structs.replace(load(rig.places, "test"), **changed)
-    return canonical(Parcel(oven="1", container=container))
 
 
 @pytest.mark.parametrize("what", HOSTILE)

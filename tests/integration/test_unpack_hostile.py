@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from builder.formats.tar import headers
-from builder.formats.tar.headers import TarMember, encode, padding
+from builder.formats.tar.headers import TarMember, encode
 from builder.formats.tar.policy import ArchiveLimits
 from builder.formats.tar.unpack import read_manifest, unpack
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError
@@ -21,31 +21,11 @@ from builder.model.manifest import MANIFEST_PATH
 from builder.model.value import canonical
 from tests.support.needs import needs
 from tests.support.odd_trees import EPOCH, manifest
+from tests.support.tar_blocks import END, FIRST, entry, hard_link, symlink
 
 pytestmark = needs("root")
 
 CANARY = "the host's own"
-
-
-def entry(name: str, kind: bytes = headers.FILE, data: bytes = b"", **more: object) -> bytes:
-    """Write one entry, however absurd, followed by its data."""
-    made = TarMember(name=os.fsencode(name), kind=kind, mode=0o755, uid=0, gid=0, mtime=EPOCH)
-    made.size = len(data)
-    for field, value in more.items():
-        setattr(made, field, value)
-    return encode(made) + data + padding(len(data))
-
-
-def symlink(name: str, target: str) -> bytes:
-    return entry(name, headers.SYMLINK, link=os.fsencode(target))
-
-
-def hard_link(name: str, target: str) -> bytes:
-    return entry(name, headers.LINK, link=os.fsencode(target))
-
-
-FIRST = entry(f"./{MANIFEST_PATH}", data=canonical(manifest()))
-END = bytes(1024)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Silent
-from builder.model.value import Digest, canonical, hex_of
+from builder.model.value import canonical, hex_of
 from builder.runtime.access.exec import capture
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control, create
@@ -21,22 +21,15 @@ from builder.runtime.record.container import load
 from builder.runtime.upgrade import merge, upgrade
 from builder.runtime.upgrade.merge import Three
 from builder.runtime.upgrade.upgrade import UpgradeRequest
-from builder.templates.local import Template, Templates
-from tests.integration.test_runtime_lifecycle import at_each_step
+from builder.templates.local import Templates
 from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.odd_trees import manifest
+from tests.support.steps import at_each_step
+from tests.support.upgrades import NEW, WORK, order
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
-NEW = Digest("sha256:" + "cd" * 32)
-WORK = f"""
-from builder.runtime.upgrade import health, upgrade
-from builder.templates.local import Template
-from builder.runtime.upgrade.upgrade import UpgradeRequest
-folder = home / "templates" / ("cd" * 32)
-template = Template(digest={NEW!r}, name="tiny", folder=folder, names=("tiny",))
-"""
 LINES = "".join(f"line {n}\n" for n in range(10))
 FILES = {
     "etc/app.conf": LINES,
@@ -79,13 +72,6 @@ def rig(tmp_path: Path, old: Path, new: Path) -> Iterator[Rig]:
         assert not list((rig.places.data / "containers").glob("*/change.json"))
         assert not list((rig.places.data / "containers").glob("*/drafts"))
     assert rig.leftovers() == []
-
-
-def order(rig: Rig, **options: object) -> UpgradeRequest:
-    folder = rig.places.data / "templates" / ("cd" * 32)
-    template = Template(digest=NEW, name="tiny", folder=folder, names=("tiny",))
-    reinstall, start = bool(options.get("reinstall")), bool(options.get("start", True))
-    return UpgradeRequest(template, reinstall=reinstall, start=start, timeout=20)
 
 
 def upper(rig: Rig) -> Path:

@@ -12,8 +12,8 @@ from builder.host.programs import Command, Done, on_host
 from builder.model.changes import Changes, changes, is_security
 from builder.model.lock import Lock, Package
 from builder.model.value import digest_of
+from tests.support.locks import ASKED, lock
 from tests.support.needs import needs
-from tests.unit.test_lock import ASKED, lock
 
 replace = msgspec.structs.replace
 debian_order = DebianOrder(on_host)

@@ -10,7 +10,7 @@ from builder.runtime.inspect import samples, shared_memory
 from builder.runtime.inspect.show import ContainerRow, Summary
 from builder.runtime.record.container import Autostart, Bind, Interface, Limits
 from builder.runtime.resources import usage
-from tests.unit.test_spec import CONTAINER
+from tests.support.oci import CONTAINER
 
 TEXT = (Path(__file__).parents[2] / "docs/reference/containers.md").read_text(encoding="utf-8")
 

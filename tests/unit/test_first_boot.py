@@ -10,10 +10,8 @@ from builder.cli.terminal.report import render
 from builder.model.errors import OvenError, RecipeError
 from builder.model.first_boot import check_hash, check_key
 from builder.recipes.first_boot import read
+from tests.support.logins import BLOB, HASH, KEY
 
-BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIDHS0V+eR7OyGqhx8dN9sTUs4dw6PgPIx6ewtRl0Jriu"
-KEY = f"ssh-ed25519 {BLOB} ann@example"
-HASH = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$tnSYvahCwPBHKZUspmcxMfb0.WiB9W.zEaKlOBL35rC"
 SECRET = "hunter2-hunter2"
 
 WHOLE = f"""

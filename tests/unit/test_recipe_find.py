@@ -11,7 +11,7 @@ from builder.recipes.find import find, known
 from builder.recipes.load import load, load_file
 from builder.recipes.reading import LIMIT, read_source
 from builder.recipes.request import base_of, layers
-from tests.unit.test_recipe_mistakes import GOOD
+from tests.support.mistakes import GOOD
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from builder.model.decode import decode_source
 from builder.model.errors import RecipeError
 from builder.model.recipe import Recipe
 from builder.model.source import source_of
-from tests.unit.test_recipe_mistakes import GOOD, cases, complaint, read
+from tests.support.mistakes import GOOD, cases, complaint, read
 
 BROKEN = cases(
     r"""

@@ -7,7 +7,7 @@ import pytest
 from builder.cli.terminal.report import render
 from builder.model.errors import RecipeError
 from builder.model.source import source_of_bytes
-from tests.unit.test_recipe_mistakes import cases, complaint
+from tests.support.mistakes import cases, complaint
 
 SLIPS = cases(
     r"""

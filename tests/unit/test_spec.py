@@ -6,17 +6,11 @@ import msgspec
 import pytest
 
 from builder.model.errors import RecipeError
-from builder.model.value import Digest
 from builder.runtime.bundle import lookup
 from builder.runtime.bundle.seccomp import profile
 from builder.runtime.bundle.spec import HostFacts, Process, configuration, init_environment
 from builder.runtime.record.container import Container, Limits, check_name
-
-CONTAINER = Container(
-    name="web", template=Digest("sha256:00"), template_name="web", uuid="0" * 32, first_id=589824,
-    created=0, hostname="web",
-)  # fmt: skip
-HOST = HostFacts(rootfs="/r", cgroup="/c", unified=False, open_files=20000, machine="x86_64")
+from tests.support.oci import CONTAINER, HOST
 
 
 class Linux(msgspec.Struct):
