@@ -123,7 +123,10 @@ class Verbs(click.Group):
             raise click.UsageError(text, ctx) from error
 
 
-@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.version_option(__version__, message="oven %(version)s")
 @verbose
 def oven() -> None:

@@ -17,10 +17,10 @@ from builder.model.settings import Settings
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 
 
-@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("name", files(REFERENCE))
 def test_the_committed_files_are_fresh(name: str) -> None:
     committed = (REFERENCE / name).read_text(encoding="utf-8")
-    assert committed == files()[name], "run `python -m builder.cli.reference`"
+    assert committed == files(REFERENCE)[name], "run `python -m builder.cli.reference`"
 
 
 @pytest.mark.parametrize("kind", [Recipe, Settings])

@@ -45,18 +45,27 @@ class Options:
 
 @click.command()
 @click.argument("names", metavar="RECIPE|APPLIANCE...", nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Copy tarballs there too.")
-@click.option("--arch", help="Build for this architecture instead of the host's, or for `all`.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Copy the tarballs there too, as NAME_ARCH.tar.zst.",
+)
+@click.option(
+    "--arch",
+    metavar="ARCH",
+    help="Build for this architecture instead of the host's; `all`: each of the recipe.",
+)
 @profile
 @only
-@click.option("--locked", is_flag=True, help="Refuse when the lock file is missing or stale.")
+@click.option("--locked", is_flag=True, help="Refuse a lock that is missing or stale, and say why.")
 @click.option("--explain", is_flag=True, help="Say why each stage ran or was kept.")
 @click.option("--no-probe", is_flag=True, help="Do not boot the template to see that it works.")
 @click.option(
     "--bootstrap",
     type=click.Choice(["native", "debootstrap"]),
     default="native",
-    show_default=True,
     help="What makes the base tree.",
 )
 @click.option(
@@ -66,7 +75,12 @@ class Options:
     multiple=True,
     help="Show a secret to the recipe's scripts, and to nobody else.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Use at most so many cores.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use at most so many cores; all by default.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
 @verbose
 def build(  # one for each option

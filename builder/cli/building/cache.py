@@ -50,7 +50,8 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's way
 @click.option(
     "--days",
     type=click.FloatRange(min=0),
-    help="Remove what no build has used for so long; 30 when nothing is said.",
+    metavar="N",
+    help="Remove what no build has used for so long; 30 if nothing else is said.",
 )
 @click.option(
     "--size",

@@ -18,7 +18,7 @@ only = click.option(
     "--only",
     metavar="AXIS=VALUE",
     multiple=True,
-    help="Of a matrix, take only these: `--only suite=trixie`.",
+    help="Of a matrix take only these: suite=NAME, variant=NAME.",
 )
 
 

@@ -22,9 +22,19 @@ if TYPE_CHECKING:
 @profile
 @only
 @click.option("--check", is_flag=True, help="Only say whether the lock fits the recipe.")
-@click.option("--update", is_flag=True, help="Take the newest versions, also when it still fits.")
-@click.option("--arch", help="Lock for this architecture instead of the host's.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the lock there.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Take the newest versions, also when it still fits; print what changed.",
+)
+@click.option("--arch", metavar="ARCH", help="Lock for this architecture instead of the host's.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the lock there.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what changed as JSON.")
 @verbose
 def lock(

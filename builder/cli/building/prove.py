@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", metavar="RECIPE|APPLIANCE")
-@click.option("--arch", help="Build for this architecture instead of the host's.")
+@click.option("--arch", metavar="ARCH", help="Build for this architecture instead of the host's.")
 @click.option(
     "--bootstrap",
     type=click.Choice(["native", "debootstrap"]),
     default="native",
-    show_default=True,
     help="What makes the base tree.",
 )
 @profile
 @only
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON: stages, differences, and what was perturbed.",
+)
 @verbose
 def prove(
     name: str,

@@ -73,7 +73,7 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
 
 @template.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", help="The name to give it, instead of its own.")
+@click.option("--name", metavar="NAME", help="The name to give it, instead of its own.")
 def import_(file: Path, name: str | None) -> None:
     """Take in a template tarball, and print the name it got."""
     from builder.templates.exchange import import_template
@@ -94,8 +94,9 @@ def import_(file: Path, name: str | None) -> None:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    default=Path(),
-    help="The folder to write to; the current one by default.",
+    default=".",
+    metavar="DIR",
+    help="The folder to write to.",
 )
 def export(name: str, output: Path) -> None:
     """Write a template as NAME_ARCH.tar.zst, and print the path."""

@@ -9,13 +9,13 @@ from builder.cli.terminal.verbose import verbose
 @click.command()
 @click.argument("name")
 @click.argument("new")
-@click.option("--snapshot", metavar="SNAP", help="Of what it was then, instead of now.")
+@click.option("--snapshot", metavar="SNAP", help="Clone what it was then, instead of now.")
 @click.option(
     "-p",
     "--publish",
     multiple=True,
     metavar="[ADDRESS:]HOST:PORT[/udp]",
-    help="Lead a port of the host to a port of the clone; none are taken over.",
+    help="Lead a port of the host to the clone; none are taken over.",
 )
 @verbose
 def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -> None:

@@ -20,9 +20,14 @@ _SHOWN = 20
 @click.argument("source", metavar="SOURCE")
 @click.argument("target", metavar="TARGET")
 @click.option(
-    "-a", "--archive", is_flag=True, help="Keep owners by number, set-id bits and devices too."
+    "-a",
+    "--archive",
+    is_flag=True,
+    help="Keep owners by number, set-id bits, devices and `user.` attributes too.",
 )
-@click.option("--owner", metavar="USER[:GROUP]", help="Whose the copies inside become.")
+@click.option(
+    "--owner", metavar="USER[:GROUP]", help="Whose the copies inside become; root's by default."
+)
 @verbose
 def cp(source: str, target: str, archive: bool, owner: str | None) -> None:  # noqa: FBT001  # click's way
     """Copy a file or folder, as `cp -r` does; one that is in a container is NAME:PATH.

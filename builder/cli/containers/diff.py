@@ -24,15 +24,17 @@ _LETTERS = {"added": "A", "changed": "C", "deleted": "D"}
 @click.command()
 @click.argument("name")
 @click.argument("other", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: every path with what has changed of it."
+)
 @click.option("--stat", is_flag=True, help="Only count, by folder.")
 @click.option("-p", "--patch", is_flag=True, help="Show the lines that differ in texts.")
-@click.option("--all", "everything", is_flag=True, help="Also logs, caches and the like.")
+@click.option("--all", "everything", is_flag=True, help="Show logs, caches and the like too.")
 @click.option(
     "--as-overlay",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Write it as DIR/overlay of a recipe, and print the lines that the recipe needs.",
+    help="Write it as DIR/overlay of a recipe, and print the lines that it needs.",
 )
 @verbose
 def diff(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME...]", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Go on as more happens.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each, one a line.")
 @SINCE

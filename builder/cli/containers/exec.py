@@ -3,17 +3,15 @@
 import click
 
 from builder.cli.containers.commands import exec_one, passing_status
+from builder.cli.containers.inside import inside
 from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 
 
 @click.command(name="exec")
 @click.argument("name")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.option("-t", "--tty", is_flag=True, help="Give CMD a terminal; found out by default.")
-@click.option("-u", "--user", default="root", help="Run CMD as this user (name, or uid:gid).")
-@click.option("-w", "--workdir", default="/", help="Run CMD in this folder.")
-@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for CMD.")
+@click.argument("command", metavar="-- CMD ...", nargs=-1, required=True, type=click.UNPROCESSED)
+@inside
 @click.option("--env-file", metavar="FILE", help="Set the variables that FILE has, one a line.")
 @verbose
 def exec_(
@@ -32,7 +30,7 @@ def exec_(
 
 @click.command()
 @click.argument("name")
-@click.option("-u", "--user", default="root", help="Whose shell to open.")
+@click.option("-u", "--user", default="root", metavar="USER", help="Whose shell to open.")
 def enter(name: str, user: str) -> int:
     """Open a login shell in a running container."""
     from builder.runtime.access.exec import enter as open_shell

@@ -20,17 +20,25 @@ if TYPE_CHECKING:
     from builder.runtime.record.state import State
 
 NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True)
-_SOME_NAMES = click.argument("names", metavar="NAME...", nargs=-1)
+_SOME_NAMES = click.argument("names", metavar="[NAME...]", nargs=-1)
 _ASKED_TO_END = {128 + signal.SIGHUP, 128 + signal.SIGINT, 128 + signal.SIGTERM}
 """Exit statuses after which nothing more is begun."""
 _TIME = click.option(
-    "-t", "--time", "seconds", default=90.0, show_default=True, help="Kill it after so long."
+    "-t",
+    "--time",
+    "seconds",
+    type=float,
+    default=90,
+    metavar="SECONDS",
+    help="Kill what takes longer.",
 )
 
 
 @click.command()
 @_SOME_NAMES
-@click.option("--autostart", is_flag=True, help="Start those that are to start with the host.")
+@click.option(
+    "--autostart", is_flag=True, help="Start those that are to start with the host, in their order."
+)
 @verbose
 def start(names: tuple[str, ...], autostart: bool) -> int:  # noqa: FBT001  # click's way
     """Start containers and wait until each is ready."""
@@ -55,7 +63,9 @@ def start(names: tuple[str, ...], autostart: bool) -> int:  # noqa: FBT001  # cl
 
 @click.command()
 @_SOME_NAMES
-@click.option("--all", "every", is_flag=True, help="Stop all that run.")
+@click.option(
+    "--all", "every", is_flag=True, help="Stop all that run, those first that are started last."
+)
 @_TIME
 @verbose
 def stop(names: tuple[str, ...], every: bool, seconds: float) -> int:  # noqa: FBT001

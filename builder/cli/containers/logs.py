@@ -10,10 +10,19 @@ from builder.cli.terminal.verbose import verbose
 @click.command()
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on as new lines come.")
-@click.option("-n", "--lines", "count", type=click.IntRange(0), help="Only the last so many.")
+@click.option(
+    "-n",
+    "--lines",
+    "count",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Show only the last so many.",
+)
 @SINCE
-@click.option("-j", "--journal", is_flag=True, help="Show the journal, not the console.")
-@click.option("-u", "--unit", help="Show the journal of one systemd unit.")
+@click.option(
+    "-j", "--journal", is_flag=True, help="Show the journal, also of one that does not run."
+)
+@click.option("-u", "--unit", metavar="UNIT", help="Show the journal of one systemd unit.")
 @verbose
 def logs(
     name: str,

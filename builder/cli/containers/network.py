@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _AUTO = "auto"
 _HOST = "all|none|PORT[/udp][+...]"
-_WHAT_OF_THE_HOST = "What of this host members reach besides its names; `none` by default."
+_WHAT_OF_THE_HOST = "What of this host members reach besides its names, such as 25+53/udp."
 
 
 @click.group()
@@ -32,12 +32,22 @@ def network() -> None:
 @network.command()
 @click.argument("name")
 @click.option(
-    "--subnet", default=_AUTO, metavar="NET", help="Its IPv4 addresses, such as 10.86.0.0/24."
+    "--subnet",
+    default=_AUTO,
+    metavar="NET",
+    help="Its IPv4 addresses, such as 10.86.0.0/24; `none` for none.",
 )
 @click.option(
-    "--subnet6", default=_AUTO, metavar="NET", help="Its IPv6 addresses; `none` for none of them."
+    "--subnet6",
+    default=_AUTO,
+    metavar="NET",
+    help="Its IPv6 addresses; `none` for none.",
 )
-@click.option("--no-nat", is_flag=True, help="Show containers to the outside as they are.")
+@click.option(
+    "--no-nat",
+    is_flag=True,
+    help="Show members to the outside by their own addresses, not the host's.",
+)
 @click.option("--internal", is_flag=True, help="Let members reach only each other.")
 @click.option("--host", default="none", metavar=_HOST, help=_WHAT_OF_THE_HOST)
 @verbose

@@ -3,6 +3,7 @@
 import click
 
 from builder.cli.containers.commands import create_one, run_one
+from builder.cli.containers.inside import inside
 from builder.cli.containers.options import container_options, first_boot, with_options
 from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
@@ -11,13 +12,12 @@ from builder.model.errors import StageError
 
 @click.command(context_settings={"ignore_unknown_options": False})
 @click.argument("template")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("--name", help="The container's name; made from the template's by default.")
+@click.argument("command", metavar="[-- CMD ...]", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--name", metavar="NAME", help="The container's name; made from the template's by default."
+)
 @click.option("--rm", "remove", is_flag=True, help="Remove the container once it has stopped.")
-@click.option("-t", "--tty", is_flag=True, help="Give CMD a terminal; found out by default.")
-@click.option("-u", "--user", default="root", help="Run CMD as this user (name, or uid:gid).")
-@click.option("-w", "--workdir", default="/", help="Run CMD in this folder.")
-@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for CMD.")
+@inside
 @container_options
 @with_options(first_boot)
 @verbose

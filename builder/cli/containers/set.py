@@ -11,7 +11,7 @@ from builder.model.errors import RecipeError
 @click.command(name="set")
 @click.argument("name")
 @container_options
-@click.option("--dry-run", is_flag=True, help="Only say what would be written, and where.")
+@click.option("--dry-run", is_flag=True, help="Only say which files would get which value.")
 @verbose
 def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  # click's way
     """Change a container, running or not, at once and for good.

@@ -23,7 +23,7 @@ _GLANCE = 0.1
 @click.option("-q", "--quiet", is_flag=True, help="Print only names.")
 @click.option("--running", is_flag=True, help="Leave out those that are stopped.")
 @click.option(
-    "--format", "pattern", metavar="TEXT", help="A line for each, such as `{name} {address}`."
+    "--format", "pattern", metavar="TEXT", help="Print a line for each, such as `{name} {address}`."
 )
 def list_(as_json: bool, quiet: bool, running: bool, pattern: str | None) -> None:  # noqa: FBT001
     """List the containers."""

@@ -28,7 +28,7 @@ def snapshot() -> None:
 
 @snapshot.command()
 @NAME
-@click.argument("snapshot", required=False)
+@click.argument("snapshot", metavar="[SNAP]", required=False)
 @verbose
 def create(name: str, snapshot: str | None) -> None:
     """Keep what a container is now, running or not, and print the snapshot's name."""
@@ -58,7 +58,7 @@ def list_(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
 
 @snapshot.command()
 @NAME
-@click.argument("snapshot")
+@click.argument("snapshot", metavar="SNAP")
 @click.option("--stop", is_flag=True, help="Stop the container if it runs, and start it again.")
 @click.option("--discard", is_flag=True, help="Throw away what it is now, instead of keeping it.")
 @verbose
@@ -81,7 +81,7 @@ def restore(
 
 @snapshot.command()
 @NAME
-@click.argument("snapshots", nargs=-1, required=True)
+@click.argument("snapshots", metavar="SNAP...", nargs=-1, required=True)
 @verbose
 def rm(name: str, snapshots: tuple[str, ...]) -> None:
     """Remove snapshots."""
@@ -92,8 +92,15 @@ def rm(name: str, snapshots: tuple[str, ...]) -> None:
 
 @snapshot.command()
 @NAME
-@click.option("--every", metavar="SPAN", callback=read_duration, help="Such as 12h or 1d.")
-@click.option("--keep", type=click.IntRange(1), default=7, show_default=True, help="How many.")
+@click.option(
+    "--every",
+    metavar="SPAN",
+    callback=read_duration,
+    help="Make one so often, such as 30m, 12h, 1d or 2w.",
+)
+@click.option(
+    "--keep", type=click.IntRange(1), default=7, metavar="N", help="Keep so many of these."
+)
 @click.option("--off", is_flag=True, help="Make no more; those that are there stay.")
 @verbose
 def schedule(name: str, every: int | None, keep: int, off: bool) -> None:  # noqa: FBT001

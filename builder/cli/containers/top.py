@@ -32,13 +32,15 @@ _SORTS: "dict[str, Callable[[Sample], float]]" = {
 @click.command()
 @click.argument("names", metavar="[NAME...]", nargs=-1)
 @click.option(
-    "-d", "--delay", type=click.FloatRange(0.1), default=2.0, show_default=True,
-    help="Seconds between refreshes.",
+    "-d", "--delay", type=click.FloatRange(0.1), default=2, metavar="SECONDS",
+    help="Wait so long between refreshes.",
 )  # fmt: skip
-@click.option("-n", "--count", type=click.IntRange(1), help="End after so many refreshes.")
+@click.option(
+    "-n", "--count", type=click.IntRange(1), metavar="N", help="End after so many refreshes."
+)
 @click.option("--once", is_flag=True, help="The same as `-n 1`.")
 @click.option(
-    "--sort", type=click.Choice(list(_SORTS)), default="cpu", show_default=True,
+    "--sort", type=click.Choice(list(_SORTS)), default="cpu",
     help="Put those first that use most of it.",
 )  # fmt: skip
 @click.option("--memory", is_flag=True, help="Show what containers of one template share.")

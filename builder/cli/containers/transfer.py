@@ -16,9 +16,11 @@ from builder.cli.terminal.verbose import verbose
     "--output",
     metavar="FILE",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="By default NAME.oven.tar.zst here; `-` is stdout.",
+    help="The file to write, by default NAME.oven.tar.zst here; `-` is stdout.",
 )
-@click.option("--with-template", is_flag=True, help="For a host that does not have it.")
+@click.option(
+    "--with-template", is_flag=True, help="Pack the template too, for a host that does not have it."
+)
 @click.option("--no-snapshots", is_flag=True, help="Leave its snapshots out.")
 @verbose
 def export(
@@ -50,7 +52,7 @@ def export(
 @click.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("name", required=False)
-@click.option("--as-another", is_flag=True, help="With a machine-id and host keys of its own.")
+@click.option("--as-another", is_flag=True, help="Give it a machine-id and host keys of its own.")
 @verbose
 def import_(file: Path, name: str | None, as_another: bool) -> None:  # noqa: FBT001  # click's way
     """Make a container of a file that `oven export` wrote; it is stopped. Prints its name."""

@@ -20,14 +20,27 @@ _TOLD = ("merged", "conflict", "hidden")
 
 @click.command()
 @click.argument("name")
-@click.option("--to", "wanted", metavar="TEMPLATE", help="By default what its name means now.")
+@click.option(
+    "--to",
+    "wanted",
+    metavar="TEMPLATE",
+    help="The new template; by default what the name of the old one means now.",
+)
 @click.option("--dry-run", is_flag=True, help="Only tell what would become of which file.")
-@click.option("--reinstall", is_flag=True, help="Install the container's own packages again.")
+@click.option(
+    "--reinstall", is_flag=True, help="Install packages again that were installed by hand inside."
+)
 @click.option("--no-start", is_flag=True, help="Do not start it to see that it works.")
 @click.option(
-    "-t", "--time", "seconds", default=60.0, show_default=True, help="How long a start may take."
+    "-t",
+    "--time",
+    "seconds",
+    type=float,
+    default=60,
+    metavar="SECONDS",
+    help="How long a start may take.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every path.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: every path with its verdict.")
 @verbose
 def upgrade(
     name: str,

@@ -1,4 +1,4 @@
-"""What recipes may say, written from the types: JSON Schema for editors, and reference pages."""
+"""The reference, written from the program: pages, their tables, and JSON Schema for editors."""
 
 import json
 import sys
@@ -9,8 +9,9 @@ from builder.model.recipe import Recipe
 from builder.model.settings import Settings
 
 
-def files() -> dict[str, str]:
-    """Give the generated files of `docs/reference/`, by name."""
+def files(folder: Path) -> dict[str, str]:
+    """Give the generated files of `docs/reference/`, by name; people write parts of one there."""
+    from builder.cli.reference.commands import commands_page
     from builder.cli.reference.pages import errors_page, recipe_page, settings_page
 
     return {
@@ -19,6 +20,7 @@ def files() -> dict[str, str]:
         "recipe.md": recipe_page(),
         "settings.md": settings_page(),
         "errors.md": errors_page(),
+        "commands.md": commands_page((folder / "commands.md").read_text(encoding="utf-8")),
     }
 
 
@@ -27,9 +29,8 @@ def _json(schema: dict[str, object]) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the generated files into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files().items():
+    """Write the generated files of a folder anew."""
+    for name, text in files(folder).items():
         (folder / name).write_text(text, encoding="utf-8")
 
 

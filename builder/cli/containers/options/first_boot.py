@@ -26,12 +26,16 @@ def options() -> "tuple[Decorator, ...]":
     import click
 
     return (
-        click.option("--first-boot", metavar="FILE", help="Take first-boot data from a TOML file."),
+        click.option(
+            "--first-boot",
+            metavar="FILE",
+            help="Take first-boot data from a TOML file; options win over it.",
+        ),
         click.option("--root-password-hash", hidden=True),
         click.option(
             "--root-password-file",
             metavar="FILE",
-            help="Set root's password, whose hash is in FILE, or `-` for standard input.",
+            help="Set root's password, whose hash is in FILE; `-` is stdin.",
         ),
         click.option(
             "--ssh-key",

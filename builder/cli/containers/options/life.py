@@ -13,21 +13,31 @@ def options() -> "tuple[Decorator, ...]":
     import click
 
     return (
-        click.option("--hostname", help="The host name inside; the container's name by default."),
+        click.option(
+            "--hostname",
+            metavar="NAME",
+            help="The host name inside; the container's name by default.",
+        ),
         click.option(
             "--restart",
             type=click.Choice(["no", "on-failure", "always"]),
-            help="Start it again when it has ended by itself. A reboot from inside always does.",
+            help="Start it again when it has ended by itself; a reboot from inside always does.",
         ),
         click.option(
             "--autostart/--no-autostart",
             default=None,
-            help="Start it when the host starts, and stop it before the host does.",
+            help="Start it with the host, and stop it before the host stops.",
         ),
-        click.option("--start-order", type=int, help="Lower ones are started first; 0 by default."),
+        click.option(
+            "--start-order",
+            type=int,
+            metavar="N",
+            help="Lower ones are started first; 0 by default.",
+        ),
         click.option(
             "--start-delay",
             type=click.FloatRange(0),
+            metavar="SECONDS",
             help="Wait so many seconds before those of the next order.",
         ),
         click.option(

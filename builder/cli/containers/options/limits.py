@@ -23,15 +23,15 @@ def options() -> "tuple[Decorator, ...]":
 
 _WORDS = (
     ("memory", "SIZE", "Limit memory, such as 512M; `none` takes a limit away, here and below."),
-    ("swap", "SIZE", "Limit swap beyond memory; 0 for none at all."),
+    ("swap", "SIZE", "Limit swap beyond memory; 0: none at all."),
     ("cpus", "N", "Limit processors, such as 1.5."),
-    ("weight", "N", "Share of processors where there are too few, to 10000; usual: 100."),
+    ("weight", "N", "Share where processors are too few, 1 to 10000; the usual one is 100."),
     ("pids", "N", "Limit processes and threads."),
     ("read-bps", "SIZE", "Limit bytes a second read from disks."),
     ("write-bps", "SIZE", "Limit bytes a second written to disks."),
     ("read-iops", "N", "Limit reads from disks a second."),
     ("write-iops", "N", "Limit writes to disks a second."),
-    ("disk", "SIZE", "Limit what it may change and add on disk."),
+    ("disk", "SIZE", "Limit bytes that it may change and add on disk."),
     ("inodes", "N", "Limit files and folders that it may change and add."),
 )
 """Option, what stands for its value, and what it means."""

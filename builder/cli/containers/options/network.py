@@ -23,15 +23,15 @@ def options() -> "tuple[Decorator, ...]":
             "--publish",
             multiple=True,
             metavar="[ADDRESS:]HOST:PORT[/udp]",
-            help="Lead a port of the host, or a range, to a port of the container.",
+            help="Lead a port of the host, or a range, to one inside; `none`: no more.",
         ),
         click.option(
             "--network",
             "networks",
             multiple=True,
             metavar="NAME[,address=A][,address6=A][,rate=R][,host=H]",
-            help=f"Put it on a network, also several times; `{DEFAULT}` by default, `{NONE}` for"
-            " loopback only.",
+            help=f"Put it on a network, or several; `{DEFAULT}` by default,"
+            f" `{NONE}`: loopback only.",
         ),
     )
 

@@ -17,13 +17,13 @@ def options() -> "tuple[Decorator, ...]":
             "--bind",
             multiple=True,
             metavar="/FOLDER:/INSIDE[:ro]",
-            help="Show a folder or file of the host inside, with the same owners; `none`: no more.",
+            help="Show a folder or file of the host, with the same owners; `none`: no more.",
         ),
         click.option(
             "--volume",
             multiple=True,
             metavar="NAME:/INSIDE[:ro]",
-            help="Show a volume inside, which is made if missing and outlives it; `none`: no more.",
+            help="Show a volume, which is made if there is none; `none`: no more.",
         ),
     )
 
