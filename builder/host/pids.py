@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from builder.model.visible import visible
+
 UNDISTURBED = 2.0
 """Seconds that something short may take, during which it is not cut in two."""
 FOREVER = 1e6
@@ -197,7 +199,7 @@ def command_line(pid: int) -> str:
         names = [word.rpartition("/")[2] for word in said[:3]]
         if ours in names:
             said = ["oven", *said[names.index(ours) + 1 :]]
-    return "".join(char for char in " ".join(said) if char.isprintable())
+    return visible(" ".join(said))
 
 
 def _status(pid: int) -> dict[str, str]:

@@ -12,7 +12,8 @@ import pytest
 
 from builder.formats.tar.unpack import read_manifest, unpack
 from builder.formats.tarball import pack
-from builder.host.kernel.namespaces import CLONE_NEWUSER, _unshare
+from builder.host.kernel.libc import CLONE_NEWUSER
+from builder.host.kernel.namespaces import _unshare
 from builder.host.network.downloads import Net
 from builder.host.programs import on_host
 from builder.model.errors import StageError

@@ -9,6 +9,7 @@ import click
 
 from builder.host.kernel.namespaces import enter_namespace
 from builder.host.places import Places
+from builder.model.visible import visible
 
 if TYPE_CHECKING:
     from builder.templates.local import Template, Templates
@@ -39,7 +40,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo(_printable("  ".join([*cells, row[3]]).rstrip()))
+        click.echo(visible("  ".join([*cells, row[3]]).rstrip()))
 
 
 @template.command()
@@ -68,7 +69,7 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
         ("folder", str(one.folder)),
     ]
     for label, text in manifest_lines:
-        click.echo(_printable(f"{label:<9} {text}"))
+        click.echo(visible(f"{label:<9} {text}"))
 
 
 @template.command(name="import")
@@ -142,8 +143,3 @@ def _short(one: "Template") -> str:
 
 def _digits(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
-
-
-def _printable(text: str) -> str:
-    """Replace what could move the cursor: a summary may be a stranger's."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

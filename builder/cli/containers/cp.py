@@ -7,6 +7,7 @@ import click
 
 from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
+from builder.model.visible import visible
 
 if TYPE_CHECKING:
     from builder.host.trees.copying import CopyManner
@@ -63,7 +64,6 @@ def _pour(stream: int, tree: "TreeIO", path: str, manner: "CopyManner") -> None:
 def _tell(left_out: list[tuple[str, str]]) -> None:
     """Name what was not copied: sockets, fifos and devices, and what changed meanwhile."""
     for name, why in left_out[:_SHOWN]:
-        plain = "".join(char for char in name if char.isprintable())
-        click.echo(f"left out `{plain}`: {why}", err=True)
+        click.echo(f"left out `{visible(name)}`: {why}", err=True)
     if len(left_out) > _SHOWN:
         click.echo(f"left out {len(left_out) - _SHOWN} more", err=True)

@@ -13,6 +13,7 @@ from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
 from builder.model.errors import NotFoundError
+from builder.model.visible import visible
 
 if TYPE_CHECKING:
     from builder.host.trees.layered import Layers
@@ -68,11 +69,6 @@ def diff(
         _show(found, as_json, stat, patch)
 
 
-def printable(text: str) -> str:
-    """Replace what could steer a terminal: a container names its files as it likes."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def _templates(places: Places, name: str, other: str) -> "Layers":
     from builder.runtime.diff.difference import layers_on
     from builder.templates.local import Templates
@@ -114,7 +110,7 @@ def _count(found: "Iterator[Difference]") -> None:
     total: Counter[str] = Counter()
     for top in sorted(counts):
         total += counts[top]
-        click.echo(printable(f"{_counted(counts[top])}  {top}"))
+        click.echo(visible(f"{_counted(counts[top])}  {top}"))
     click.echo(f"{_counted(total)}  in all")
 
 
@@ -127,7 +123,7 @@ def _line(one: "Difference") -> str:
     row = one.row
     end = "/" if row.kind == "folder" else ""
     aspects = f"  ({', '.join(row.of)})" if row.of else ""
-    return printable(f"{_LETTERS[row.what]} /{row.path}{end}{aspects}")
+    return visible(f"{_LETTERS[row.what]} /{row.path}{end}{aspects}")
 
 
 def _patch(one: "Difference") -> Iterator[str]:
@@ -138,4 +134,4 @@ def _patch(one: "Difference") -> Iterator[str]:
         return
     path = one.row.path
     for line in difflib.unified_diff(before, after, f"template/{path}", f"container/{path}"):
-        yield "  " + printable(line.rstrip("\n").replace("\t", "    "))
+        yield "  " + visible(line.rstrip("\n").replace("\t", "    "))

@@ -8,6 +8,7 @@ import click
 
 from builder.cli.terminal.moments import SINCE
 from builder.host.places import Places
+from builder.model.visible import visible
 
 if TYPE_CHECKING:
     from builder.runtime.record.events import Event
@@ -49,15 +50,10 @@ def _as_json(event: "Event") -> str:
 
 def _line(event: "Event") -> str:
     details = (f"{key}={_word(value)}" for key, value in event.details.items())
-    return _printable("  ".join((event.time, event.name, " ".join((event.what, *details)))))
+    return visible("  ".join((event.time, event.name, " ".join((event.what, *details)))))
 
 
 def _word(value: object) -> str:
     """Write a value as `oven set` takes it."""
     words = {None: "none", True: "yes", False: "no"}
     return words[value] if value is None or isinstance(value, bool) else str(value)
-
-
-def _printable(text: str) -> str:
-    """Leave out what would steer the terminal: a reason may quote what a container said."""
-    return "".join(char for char in text if char.isprintable())

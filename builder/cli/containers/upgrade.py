@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.containers.diff import printable
 from builder.cli.containers.snapshot import stopped
 from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
+from builder.model.visible import visible
 
 if TYPE_CHECKING:
     from builder.runtime.upgrade.plan import UpgradePlan
@@ -123,7 +123,7 @@ def _tell(plan: "UpgradePlan", snapshot: str | None, *, as_json: bool) -> None:
     for line in plan.lines:
         if line.verdict in _TOLD:
             note = f"  ({line.note})" if line.note else ""
-            click.echo(printable(f"{line.verdict:<9} /{line.path}{note}"))
+            click.echo(visible(f"{line.verdict:<9} /{line.path}{note}"))
     for verdict, count in sorted(plan.counts().items()):
         click.echo(f"{count:>6} {verdict}")
     if snapshot is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.model.errors import OvenError, Span, StageError
+from builder.model.visible import visible, visible_lines
 
 OUTPUT_LINES = 20
 """How much of a failed command's output is shown: its end, where the reason usually is."""
@@ -36,18 +37,18 @@ def show(error: OvenError) -> None:
 
 def _parts(error: OvenError) -> Iterator[Part]:
     yield "bold red", "error"
-    yield "bold", f": {_printable(error.problem)}\n"
+    yield "bold", f": {visible_lines(error.problem)}\n"
     if error.at is not None:
         yield from _place(error.at)
     if isinstance(error, StageError):
         yield from _command(error)
     if error.hint:
         yield "bold cyan", "hint"
-        yield "", f": {_printable(error.hint)}\n"
+        yield "", f": {visible_lines(error.hint)}\n"
 
 
 def _place(at: Span) -> Iterator[Part]:
-    path = _printable(str(_near(at.path)))
+    path = visible(str(_near(at.path)))
     if at.line is None:
         yield "blue", "  --> "
         yield "", f"{path}\n"
@@ -59,7 +60,7 @@ def _place(at: Span) -> Iterator[Part]:
         return
     lead, underlined = at.text[: at.column - 1], at.text[at.column - 1 :][: at.length]
     yield "blue", f"{gutter}|\n{at.line} |"
-    yield "", f" {_printable(at.text)}".rstrip() + "\n"
+    yield "", f" {visible_lines(at.text)}".rstrip() + "\n"
     yield "blue", f"{gutter}| "
     # A tab stays one, so that the carets stand right however wide the terminal makes it.
     yield "", "".join("\t" if c == "\t" else " " * _width(c) for c in lead)
@@ -73,11 +74,11 @@ def _command(error: StageError) -> Iterator[Part]:
         yield "blue", f"  | … {left_out} lines above\n" if left_out > 0 else "  |\n"
         for line in lines[-OUTPUT_LINES:]:
             yield "blue", "  |"
-            yield "", f" {_printable(line)}".rstrip() + "\n"
+            yield "", f" {visible_lines(line)}".rstrip() + "\n"
         yield "blue", "  |\n"
     if error.command:
         yield "bold", "command"
-        yield "", f": {_printable(error.command)}\n"
+        yield "", f": {visible_lines(error.command)}\n"
 
 
 def _near(path: Path) -> Path:
@@ -86,13 +87,6 @@ def _near(path: Path) -> Path:
         return path.relative_to(Path.cwd())
     except (ValueError, OSError):  # elsewhere; or the current folder is gone
         return path
-
-
-def _printable(text: str) -> str:
-    """Replace what would move the cursor or color the terminal: the text is not ours."""
-    return "".join(
-        c if c in "\t\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
 
 
 def _width(character: str) -> int:

@@ -6,6 +6,7 @@ from enum import Enum
 from pathlib import Path
 
 from builder.host.kernel import mounts
+from builder.host.kernel.libc import libc
 from builder.host.kernel.mountinfo import mount_table
 from builder.host.kernel.namespaces import current
 
@@ -119,7 +120,6 @@ def _is_ours(folder: Path) -> bool:
 def _filesystem_type(path: Path) -> int:
     """Give `f_type` of statfs(2), which Python does not; it is the first long of the struct."""
     buffer = (ctypes.c_long * 32)()
-    libc = ctypes.CDLL(None, use_errno=True)
     if libc.statfs(os.fsencode(path), buffer) != 0:
         return 0
     return int(buffer[0])

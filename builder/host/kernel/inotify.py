@@ -1,11 +1,12 @@
 """Waiting for files to change, without looking again and again."""
 
-import ctypes
 import os
 import select
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from builder.host.kernel.libc import last_error, libc
 
 _IN_MODIFY = 0x2
 _IN_CREATE = 0x100
@@ -18,12 +19,10 @@ class Folder:
     """Watches the files of one folder (inotify(7))."""
 
     def __init__(self, path: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
         self._fd = int(libc.inotify_init1(os.O_CLOEXEC))
         events = _IN_MODIFY | _IN_CREATE | _IN_MOVED_TO | _IN_DELETE_SELF | _IN_MOVE_SELF
         if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(path), events) < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
+            raise last_error(str(path))
 
     def __enter__(self) -> Self:
         return self

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host.kernel.libc import (
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    MNT_DETACH,
+    MS_BIND,
+    MS_MOVE,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_REC,
+    MS_SLAVE,
+    checked,
+    libc,
+)
 from builder.model.errors import HostError
-
-CLONE_NEWNS = 0x00020000
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWPID = 0x20000000
-
-MS_RDONLY = 1
-MS_NOSUID = 2
-MS_NODEV = 4
-MS_NOEXEC = 8
-_MS_BIND = 4096
-_MS_MOVE = 8192
-_MS_REC = 16384
-_MS_SLAVE = 1 << 19
-_MNT_DETACH = 2
 
 # The numbers of system calls from 424 on are the same on every architecture
 # (include/uapi/asm-generic/unistd.h); the libc of Debian 12 has no wrapper for these.
@@ -55,9 +55,6 @@ _PR_SET_SECUREBITS = 28
 _PR_SET_CHILD_SUBREAPER = 36
 _SECBIT_NO_SETUID_FIXUP = 1 << 2
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-
 
 class Overlay(msgspec.Struct, frozen=True):
     """A file system of layers: shared ones below, and one that takes all changes."""
@@ -74,7 +71,7 @@ class Overlay(msgspec.Struct, frozen=True):
 
 def unshare(flags: int) -> None:
     """Leave namespaces of this process for new ones (unshare(2))."""
-    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+    checked(libc.unshare(ctypes.c_int(flags)), "unshare")
 
 
 def private_namespace() -> None:
@@ -84,14 +81,14 @@ def private_namespace() -> None:
     would stay busy for as long as a container runs.
     """
     unshare(CLONE_NEWNS)
-    _mount(None, Path("/"), None, _MS_REC | _MS_SLAVE)
+    _mount(None, Path("/"), None, MS_REC | MS_SLAVE)
 
 
 def join_namespace(pid: int) -> None:
     """Move this process among the mounts that another one sees (setns(2))."""
     fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(CLONE_NEWNS)), "setns")
+        checked(libc.setns(ctypes.c_int(fd), ctypes.c_int(CLONE_NEWNS)), "setns")
     finally:
         os.close(fd)
 
@@ -108,7 +105,7 @@ def mount_proc(target: Path) -> None:
 
 def bind(source: Path, target: Path) -> None:
     """Show a folder or file, without what is mounted below it, in a second place."""
-    _mount(str(source), target, None, _MS_BIND)
+    _mount(str(source), target, None, MS_BIND)
 
 
 def bind_locked(source: Path, target: Path) -> None:
@@ -128,12 +125,12 @@ def bind_locked(source: Path, target: Path) -> None:
 
 def move(source: Path, target: Path) -> None:
     """Move a mount onto another folder."""
-    _mount(str(source), target, None, _MS_MOVE)
+    _mount(str(source), target, None, MS_MOVE)
 
 
 def detach(target: Path) -> None:
     """Take a mount out of the tree; it lives on for those who use it."""
-    _check(_libc.umount2(os.fsencode(target), ctypes.c_int(_MNT_DETACH)), f"umount {target}")
+    checked(libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH)), f"umount {target}")
 
 
 def mount_idmapped(source: Path, target: Path, namespace: int) -> None:
@@ -225,7 +222,7 @@ def user_namespace(first_id: int, count: int) -> Iterator[int]:
     child = os.fork()
     if child == 0:
         os.close(ready_out)
-        code = _libc.unshare(ctypes.c_int(CLONE_NEWUSER))
+        code = libc.unshare(ctypes.c_int(CLONE_NEWUSER))
         # Only now, since new credentials untie a process from its parent (prctl(2)).
         die_with_parent()
         os.write(ready_in, bytes([code & 1]))
@@ -268,22 +265,22 @@ def detached(kind: str) -> int:
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when the one that forked it dies (prctl(2))."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+    checked(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
 
 
 def live_on() -> None:
     """Take back `die_with_parent`."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+    checked(libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
 
 
 @contextlib.contextmanager
 def adopting() -> Iterator[None]:
     """Have what loses its parent below this process meanwhile become its child (prctl(2))."""
-    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
+    checked(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
     try:
         yield
     finally:
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def close_on_exec(first: int) -> None:
@@ -297,38 +294,31 @@ def file_owner(owner: int) -> Iterator[None]:
     """Reach files as another user, but keep root's capabilities (setfsuid(2))."""
     # Without the bit the kernel would drop CAP_DAC_OVERRIDE and its kin together with the id.
     bits = ctypes.c_ulong(_SECBIT_NO_SETUID_FIXUP)
-    _check(_libc.prctl(_PR_SET_SECUREBITS, bits, 0, 0, 0), "prctl PR_SET_SECUREBITS")
-    _libc.setfsgid(owner)
-    _libc.setfsuid(owner)
+    checked(libc.prctl(_PR_SET_SECUREBITS, bits, 0, 0, 0), "prctl PR_SET_SECUREBITS")
+    libc.setfsgid(owner)
+    libc.setfsuid(owner)
     try:
         yield
     finally:
-        _libc.setfsuid(0)
-        _libc.setfsgid(0)
-        _libc.prctl(_PR_SET_SECUREBITS, ctypes.c_ulong(0), 0, 0, 0)
+        libc.setfsuid(0)
+        libc.setfsgid(0)
+        libc.prctl(_PR_SET_SECUREBITS, ctypes.c_ulong(0), 0, 0, 0)
 
 
 def _mount(
     source: str | None, target: Path, kind: str | None, flags: int, options: str = ""
 ) -> None:
-    result = _libc.mount(
+    result = libc.mount(
         source.encode() if source is not None else None,
         os.fsencode(target),
         kind.encode() if kind is not None else None,
         ctypes.c_ulong(flags),
         options.encode() or None,
     )
-    _check(result, f"mount {kind or source or ''} on {target}")
+    checked(result, f"mount {kind or source or ''} on {target}")
 
 
 def _syscall(number: int, *arguments: object) -> int:
-    result = _libc.syscall(ctypes.c_long(number), *arguments)
+    result = libc.syscall(ctypes.c_long(number), *arguments)
     assert isinstance(result, int)  # restype says so
-    return _check(result, f"system call {number}")
-
-
-def _check(result: int, what: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), what)
-    return result
+    return checked(result, f"system call {number}")

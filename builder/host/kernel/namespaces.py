@@ -12,13 +12,17 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host.kernel.libc import (
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    MS_PRIVATE,
+    MS_REC,
+    checked,
+    last_error,
+    libc,
+)
 from builder.host.programs import missing_program
 from builder.model.errors import HostError
-
-CLONE_NEWNS = 0x00020000
-CLONE_NEWUSER = 0x10000000
-MS_REC = 0x4000
-MS_PRIVATE = 1 << 18
 
 IDS = 65536
 """How many ids a tree may use: Debian Policy 9.2.2 ends at 65535."""
@@ -78,7 +82,6 @@ def _join(pid: int) -> bool:
         fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
     status = libc.setns(fd, CLONE_NEWUSER)
     os.close(fd)
     if status != 0:
@@ -90,21 +93,17 @@ def _join(pid: int) -> bool:
 
 def mount(source: str | Path, target: Path, kind: str, flags: int = 0, data: str = "") -> None:
     """Call mount(2); raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
     encoded = [os.fsencode(part) for part in (source, target, kind, data)]
     status = libc.mount(
         encoded[0], encoded[1], encoded[2] or None, ctypes.c_ulong(flags), encoded[3] or None
     )
-    if status != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(target))
+    checked(status, str(target))
 
 
 def _unshare(flags: int, *, hint: str) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(flags) != 0:
-        number = ctypes.get_errno()
-        raise HostError(f"cannot make a namespace: {os.strerror(number)}", hint=hint)
+        reason = last_error("unshare").strerror
+        raise HostError(f"cannot make a namespace: {reason}", hint=hint)
 
 
 def _enter_user_namespace() -> None:

@@ -4,6 +4,8 @@ import ctypes
 import errno
 import os
 
+from builder.host.kernel.libc import last_error, libc
+
 _OPENAT2 = 437
 """The system call's number, the same on every architecture (asm-generic/unistd.h)."""
 NO_CROSSING, NO_MAGICLINKS, BENEATH, IN_ROOT = 0x01, 0x02, 0x08, 0x10
@@ -22,7 +24,8 @@ class _How(ctypes.Structure):
     )
 
 
-_syscall = ctypes.CDLL(None, use_errno=True).syscall
+# By its index it is a function of its own, whose arguments are nobody else's.
+_syscall = libc["syscall"]
 _syscall.restype = ctypes.c_long
 _syscall.argtypes = (
     ctypes.c_long,
@@ -45,5 +48,4 @@ def openat2(root: int, path: str, flags: int, resolve: int) -> int:
             return fd
         if ctypes.get_errno() not in {errno.EAGAIN, errno.EINTR}:
             break
-    number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number), path)
+    raise last_error(path)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host.kernel.libc import last_error, libc
+
 PAGE = mmap.PAGESIZE
 _CACHESTAT = 451
 """cachestat(2) of Linux 6.5; the same number on every architecture."""
 _PRESENT, _FILE, _FRAME = 1 << 63, 1 << 61, (1 << 55) - 1
 """Bits of an entry of `pagemap` (Documentation/admin-guide/mm/pagemap.rst)."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-_libc.mmap.restype = ctypes.c_void_p
+libc.mmap.restype = ctypes.c_void_p
 _START = ctypes.c_long(0)
 
 
@@ -44,14 +44,14 @@ class Area(msgspec.Struct, frozen=True):
 def cached(fd: int) -> int:
     """Tell how many bytes of an open file are in the page cache."""
     whole, counted = _Range(0, 0), _Counted()
-    reply = _libc.syscall(
+    reply = libc.syscall(
         _CACHESTAT, ctypes.c_int(fd), ctypes.byref(whole), ctypes.byref(counted), ctypes.c_uint(0)
     )
     if reply == 0:
         pages: int = counted.cached
         return pages * PAGE
     if ctypes.get_errno() != errno.ENOSYS:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        raise last_error("")
     return mapped_and_cached(fd)
 
 
@@ -96,13 +96,13 @@ def mapped_and_cached(fd: int) -> int:
     size = os.fstat(fd).st_size
     if size == 0:
         return 0
-    begin = _libc.mmap(None, ctypes.c_size_t(size), mmap.PROT_READ, mmap.MAP_SHARED, fd, _START)
+    begin = libc.mmap(None, ctypes.c_size_t(size), mmap.PROT_READ, mmap.MAP_SHARED, fd, _START)
     if begin in {None, ctypes.c_void_p(-1).value}:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        raise last_error("")
     try:
         marks = (ctypes.c_ubyte * ((size + PAGE - 1) // PAGE))()
-        if _libc.mincore(ctypes.c_void_p(begin), ctypes.c_size_t(size), marks) != 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        if libc.mincore(ctypes.c_void_p(begin), ctypes.c_size_t(size), marks) != 0:
+            raise last_error("")
         return sum(mark & 1 for mark in marks) * PAGE
     finally:
-        _libc.munmap(ctypes.c_void_p(begin), ctypes.c_size_t(size))
+        libc.munmap(ctypes.c_void_p(begin), ctypes.c_size_t(size))

@@ -14,6 +14,7 @@ import msgspec
 
 from builder.host import pids, programs
 from builder.host.kernel import mounts
+from builder.host.kernel.libc import CLONE_NEWPID
 from builder.host.process.guard import end_command
 from builder.host.programs import CLEAN_ENVIRONMENT, Command, missing_program
 from builder.model.errors import HostError, OvenError
@@ -209,7 +210,7 @@ def _go_between(program: Program, prepare: Callable[[], None], report: int) -> N
     old = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
         prepare()
-        mounts.unshare(mounts.CLONE_NEWPID)
+        mounts.unshare(CLONE_NEWPID)
         alive, held = os.pipe()
         pid = os.fork()
         if pid == 0:

@@ -1,7 +1,6 @@
 """The conditions of a build: what this process can change of the machine that a build sees."""
 
 import contextlib
-import ctypes
 import os
 import socket
 import sys
@@ -9,14 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.host.kernel import mounts
+from builder.host.kernel.libc import CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, checked, libc
 from builder.host.kernel.mountinfo import mount_table
 from builder.host.kernel.namespaces import IDS, current
 from builder.host.places import PACKAGE
 from builder.model.trial import Conditions
-
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWUTS = 0x04000000
-CLONE_NEWTIME = 0x00000080
 
 HIGH_ID = 0x60000000
 """Far above what /etc/subuid gives out by default, and below what tools take for negative."""
@@ -42,10 +38,7 @@ def apply(conditions: Conditions) -> None:
 
 def _become_root_of(first_id: int) -> None:
     with mounts.user_namespace(first_id, IDS) as namespace:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(ctypes.c_int(namespace), ctypes.c_int(CLONE_NEWUSER)) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), "setns")
+        checked(libc.setns(namespace, CLONE_NEWUSER), "setns")
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)

@@ -1,7 +1,6 @@
 """Durable files: the few operations that everything kept on disk rests on."""
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -35,9 +34,9 @@ class Disk:
         """Sync all of the file system that holds a path (syncfs(2)): cheaper than each file."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if ctypes.CDLL(None, use_errno=True).syncfs(fd) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), str(path))
+            from builder.host.kernel.libc import checked, libc  # most commands sync files alone
+
+            checked(libc.syncfs(fd), str(path))
         finally:
             os.close(fd)
 

@@ -5,7 +5,6 @@ are linked, moved or removed, and only folders, which are never shared, are chan
 """
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
@@ -13,6 +12,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from builder.host.kernel.libc import MNT_DETACH, last_error, libc
 from builder.host.kernel.mounts import escaped
 from builder.host.kernel.namespaces import current, mount
 from builder.model.errors import HostError
@@ -21,8 +21,6 @@ _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _REDIRECT = ("trusted.overlay.redirect", "user.overlay.redirect")
 _NOTES = ("trusted.overlay.", "user.overlay.")
 """The kernel's own notes (Documentation/filesystems/overlayfs.rst); no part of a tree."""
-
-_MNT_DETACH = 2
 
 
 @contextlib.contextmanager
@@ -212,10 +210,8 @@ def _mount_error(error: OSError, target: Path) -> HostError:
 
 
 def _unmount(target: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
     if libc.umount2(os.fsencode(target), 0) == 0:
         return
     # Something still uses it, such as a shell that stands in it: it vanishes when that ends.
-    if libc.umount2(os.fsencode(target), _MNT_DETACH) != 0:
-        number = ctypes.get_errno()
-        raise HostError(f"cannot unmount `{target}`: {os.strerror(number)}")
+    if libc.umount2(os.fsencode(target), MNT_DETACH) != 0:
+        raise HostError(f"cannot unmount `{target}`: {last_error('').strerror}")

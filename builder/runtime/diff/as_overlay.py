@@ -11,6 +11,7 @@ from builder.host.trees.durable import disk_errors
 from builder.host.trees.layered import Layers
 from builder.model.errors import ConflictError
 from builder.model.toml_text import inline
+from builder.model.visible import visible
 from builder.runtime.diff import as_users
 from builder.runtime.diff.as_users import RecipeAccounts
 from builder.runtime.diff.difference import Difference, differences
@@ -64,9 +65,9 @@ class WrittenOverlay:
 
     def recipe(self) -> str:
         """Give it as lines for a recipe."""
-        lines = [f"# {_plain(note)}" for note in self.notes]
-        lines += [f"# deleted by hand: /{_plain(path)}" for path in self.deleted]
-        lines += [f"# removed package: {_plain(name)}" for name in self.removed]
+        lines = [f"# {visible(note)}" for note in self.notes]
+        lines += [f"# deleted by hand: /{visible(path)}" for path in self.deleted]
+        lines += [f"# removed package: {visible(name)}" for name in self.removed]
         if self.install:
             names = "".join(f"    {inline(name)},\n" for name in self.install)
             lines += ["[packages]", f"install = [\n{names}]"]
@@ -197,8 +198,3 @@ def _owned(difference: Difference, accounts: RecipeAccounts) -> Iterator[str]:
 
 def _has_key(pieces: Iterator[bytes]) -> bool:
     return b"PRIVATE KEY-----" in next(pieces, b"")[:_KEY_LIMIT]
-
-
-def _plain(text: str) -> str:
-    """Take out what could end a comment, or steer a terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
