@@ -93,7 +93,7 @@ def automatic(layers: Layers) -> set[str]:
     if found is None or not found.is_file:
         return set()
     paragraphs = map(_fields, _bytes(found).decode(errors="replace").split("\n\n"))
-    return {one["InstalledPackage"] for one in paragraphs if one.get("Auto-Installed") == "1"
+    return {one["Package"] for one in paragraphs if one.get("Auto-Installed") == "1"
             and "Package" in one}  # fmt: skip
 
 
