@@ -184,7 +184,9 @@ def test_the_command(tmp_path: Path) -> None:
     events.record(places, "shop", "failed", reason="evil\x1b[31m\x9b31m text\nsecond")
     events.record(places, "other", "started", pid=7)
     line = oven("events", "shop").stdout.decode()
-    assert line.rstrip("\n").endswith("shop  failed reason=evil[31m31m textsecond")
+    assert line.rstrip("\n").endswith(
+        "shop  failed reason=evil\ufffd[31m\ufffd31m text\ufffdsecond"
+    )
     (only,) = oven("events", "--json", "other").stdout.splitlines()
     assert json.loads(only)["details"] == {"pid": 7}
     assert oven("events", "--since", "2020-01-01").stdout.count(b"\n") == 2

@@ -114,7 +114,8 @@ def test_death_at_any_step(rig: Rig, verb: str) -> None:
     stop(rig)
     work = {
         "restore": "snapshots.restore(places, 'test', 'old')",
-        "upgrade": "upgrade.upgrade(places, 'test', Order(template, start=False), Silent())",
+        "upgrade": "request = UpgradeRequest(template, start=False)\n"
+        "upgrade.upgrade(places, 'test', request, Silent())",
     }[verb]
     begin = "from builder.runtime.history import snapshots\n" + WORK
     came = False
