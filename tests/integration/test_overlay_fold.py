@@ -192,6 +192,25 @@ def test_unchanged_files_are_shared_and_folders_are_not(place: Place) -> None:
     assert (folder / "new/usr/bin/dash").samefile(folder / "new/usr/bin/sh")
 
 
+def test_an_interrupted_mount_is_taken_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C as soon as it is mounted: else what is below could not be removed."""
+    user, folder = place
+
+    def interrupted(*words: object) -> None:
+        mount(*words)  # type: ignore[arg-type]  # as they come
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def work() -> bool:
+        names = ("lower", "upper", "work", "view")
+        (folder / "lower").mkdir()
+        with contextlib.suppress(KeyboardInterrupt), overlay(*(folder / name for name in names)):
+            return False
+        return os.path.ismount(folder / "view")
+
+    monkeypatch.setattr("builder.host.trees.fold.mount", interrupted)
+    assert in_namespace(work, user=user) is False
+
+
 def test_hard_links_made_in_the_overlay_stay_hard_links(place: Place) -> None:
     user, folder = place
 

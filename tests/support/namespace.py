@@ -83,7 +83,8 @@ def ordinary_user(name: str, *, subids: bool = True) -> Iterator[str]:
     try:
         yield name
     finally:
-        subprocess.run(["userdel", name], check=True, capture_output=True)
+        # By force: a process that has ended counts until the first one of this machine reaps it.
+        subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
 
 
 @contextlib.contextmanager

@@ -42,7 +42,8 @@ def account(
     try:
         yield Account(name, pwd.getpwnam(name).pw_uid)
     finally:
-        subprocess.run(["userdel", name], check=True, capture_output=True)
+        # By force: a process that has ended counts until the first one of this machine reaps it.
+        subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
 
 
 def _add(kind: str, file: str, count: int, name: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from builder.host.kernel.libc import MNT_DETACH, last_error, libc
 from builder.host.kernel.mounts import escaped
 from builder.host.kernel.namespaces import current, mount
+from builder.host.pids import undisturbed
 from builder.model.errors import HostError
 
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
@@ -47,14 +48,15 @@ def overlay(
     ]
     if current().unprivileged:
         options.append("userxattr")
-    try:
-        mount("overlay", target, "overlay", 0, ",".join(options))
-    except OSError as error:
-        raise _mount_error(error, target) from error
-    try:
+    with contextlib.ExitStack() as mounted:
+        # Ctrl-C between the mount and the care for it would leave it, and nothing of it be removed.
+        with undisturbed():
+            try:
+                mount("overlay", target, "overlay", 0, ",".join(options))
+            except OSError as error:
+                raise _mount_error(error, target) from error
+            mounted.callback(_unmount, target)
         yield target
-    finally:
-        _unmount(target)
 
 
 def stand_ins(lower: Path, folder: Path, files: Mapping[str, bytes]) -> Path:
