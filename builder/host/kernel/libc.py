@@ -14,7 +14,6 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 
 # linux/mount.h, and sys/mount.h for the last one
-MS_RDONLY = 1
 MS_NOSUID = 1 << 1
 MS_NODEV = 1 << 2
 MS_NOEXEC = 1 << 3

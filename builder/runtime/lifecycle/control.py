@@ -12,7 +12,7 @@ from builder.host.places import Places
 from builder.host.process.sd_notify import Listener
 from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Reporter
-from builder.runtime.bundle import pending, rootfs
+from builder.runtime.bundle import rootfs
 from builder.runtime.lifecycle import boot, create, readiness, shutdown
 from builder.runtime.record import events, ids, state
 from builder.runtime.record.container import Container, check_name
@@ -163,8 +163,7 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
             same = current is not None and current.pid == begun.state.pid
             if current is not None and same:
                 current = held.become(_judged(held, current, verdict))
-                if pending.is_written(places, name):
-                    _forget_first_boot(places, name)
+                readiness.forget_first_boot(places, name)
     except NotFoundError:
         raise _ended_early(name, "") from None
     except BaseException:
@@ -257,9 +256,3 @@ def _console(places: Places, name: str) -> str:
     from builder.runtime.access import logs
 
     return logs.tail(places, name)
-
-
-def _forget_first_boot(places: Places, name: str) -> None:
-    from builder.runtime.bundle import first_boot  # most containers have none
-
-    first_boot.forget(places, name)

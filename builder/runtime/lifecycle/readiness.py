@@ -109,12 +109,13 @@ class _Follower(msgspec.Struct, frozen=True):
                 held.become(
                     msgspec.structs.replace(current, ready=True, starter=0, starter_started=0)
                 )
-                if pending.is_written(self.places, name):
-                    _forget_first_boot(self.places, name)
+                forget_first_boot(self.places, name)
                 held.tell("ready")
 
 
-def _forget_first_boot(places: Places, name: str) -> None:
-    from builder.runtime.bundle import first_boot  # most containers have none
+def forget_first_boot(places: Places, name: str) -> None:
+    """Remove first-boot data of a container that is ready; most have none, and load nothing."""
+    if pending.is_written(places, name):
+        from builder.runtime.bundle import first_boot
 
-    first_boot.forget(places, name)
+        first_boot.forget(places, name)

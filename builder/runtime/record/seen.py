@@ -1,12 +1,11 @@
 """A container as one command sees it: its record, what is true of it now, and where it lies."""
 
-from functools import cached_property
 from pathlib import Path
 
 from builder.host.places import Places
 from builder.model.errors import ConflictError
 from builder.runtime.record import state
-from builder.runtime.record.container import Container, Status, load
+from builder.runtime.record.container import Container, Status
 from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
 from builder.runtime.record.state import State
 
@@ -14,16 +13,17 @@ from builder.runtime.record.state import State
 class Seen:
     """A container that somebody looks at; others may change it meanwhile."""
 
-    def __init__(self, places: Places, name: str, now: State | None) -> None:
+    def __init__(self, places: Places, record: Container, now: State | None) -> None:
         self.places = places
-        self.name = name
+        self.record = record
+        """What it is."""
         self.state = now
         """What is true of it, as it was read; None for one that is stopped."""
 
-    @cached_property
-    def record(self) -> Container:
-        """What it is; read when it is first asked for."""
-        return load(self.places, self.name)
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.record.name
 
     @property
     def folder(self) -> Path:

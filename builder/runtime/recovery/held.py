@@ -1,6 +1,5 @@
 """A container that one command holds: nobody else changes it until its lock is given back."""
 
-from builder.host.places import Places
 from builder.runtime.record import container, events, state
 from builder.runtime.record.container import Container
 from builder.runtime.record.seen import Seen
@@ -10,10 +9,6 @@ from builder.runtime.recovery import cleaning
 
 class Held(Seen):
     """A container under its lock; its record and state are read once, and kept as they change."""
-
-    def __init__(self, places: Places, record: Container, now: State | None) -> None:
-        super().__init__(places, record.name, now)
-        self.record = record
 
     def save(self, record: Container) -> None:
         """Keep another record."""

@@ -40,9 +40,7 @@ def look(places: Places, name: str) -> Seen:
     Raises NotFoundError when there is none.
     """
     record = load(places, check_name(name))
-    container = Seen(places, name, seen(places, name))
-    container.record = record
-    return container
+    return Seen(places, record, seen(places, name))
 
 
 def adopt(places: Places, name: str) -> State | None:
@@ -58,9 +56,8 @@ def adopt(places: Places, name: str) -> State | None:
 
 
 def _mend(places: Places, name: str) -> None:
-    from builder.host.kernel import (
-        cgroups,
-    )  # nearly none needs these, and `oven list` asks of a thousand
+    # Nearly none needs these, and `oven list` asks of a thousand.
+    from builder.host.kernel import cgroups
     from builder.runtime.recovery import cleaning
 
     if _is_changed(places, name):

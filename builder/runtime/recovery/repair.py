@@ -1,4 +1,4 @@
-"""Locks, and what is done for a command that died: undone or finished, then forgotten."""
+"""Repair: what a dead command has left is undone or finished by whoever takes the lock next."""
 
 import contextlib
 import os
