@@ -223,9 +223,9 @@ def weighed(world: World, notes: Path) -> tuple[str, int]:
     return oven.said(*world.line[3:], code=6), int(notes.read_text())
 
 
-@pytest.mark.parametrize("part", ["control", "data"])
+@pytest.mark.parametrize(("part", "kind"), [("control", BASE), ("data", BASE), ("data", LAYER)])
 def test_a_small_package_does_not_become_a_large_one(
-    siege: Siege, tmp_path: Path, part: str
+    siege: Siege, tmp_path: Path, part: str, kind: str
 ) -> None:
     """Some kilobytes that unpack to five hundred million bytes, of files or of control files."""
     small = [member("./control", data=control("odd"))]
@@ -233,7 +233,7 @@ def test_a_small_package_does_not_become_a_large_one(
     one, _ = member("./postinst" if part == "control" else "./zeros")
     parts = {f"{name}.zst" if name == f"{part}.tar" else name: data for name, data in parts.items()}
     parts[f"{part}.tar.zst"] = hostile_debs.bomb(one, 512 << 20)
-    deb, world = Deb("odd", BASE), siege.world()
+    deb, world = Deb("odd", kind), siege.world(wanted="odd" if kind == LAYER else "plain")
     hostile_debs.publish(world.archive, deb, write_parts(siege.folder / "odd.deb", parts))
     said, memory = weighed(world, tmp_path / "memory")
     wanted = "it unpacks to more than 64 MiB" if part == "data" else "`postinst` is too large"

@@ -7,13 +7,20 @@ with what the keys have signed.
 
 import gzip
 import hashlib
+import os
 import re
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from builder.distros.rpm.dnf import Dnf
+from builder.distros.rpm.rockylinux import RockyLinux
+from builder.host.programs import Command
+from builder.model.lock import Asked
+from builder.model.recipe import Arch
 from tests.support.archive import Fault, Mirror, serve
 from tests.support.needs import needs
 from tests.support.rpm_archive import BASEOS, Rpm, RpmArchive
@@ -89,6 +96,10 @@ def archive(disk: Path, outside: Path, victim: "subprocess.Popen[bytes]") -> Rpm
                    for name in ("new", "precious"))  # fmt: skip
     made.build([Rpm("follows", requires=("leads",), files=listed)], tree=follows)
     node = "%post -n NAME\nmknod -m 666 /usr/share/disk b 8 0 && echo made\n"
+    (disk / "raised/usr/bin").mkdir(parents=True)
+    (disk / "raised/usr/bin/raised").write_text("#!/bin/sh\n")
+    raised = '%attr(4755,root,root) %caps(cap_net_raw=ep) "/usr/bin/raised"'
+    made.build([Rpm("raised", files=(raised,))], tree=disk / "raised")
     made.build([Rpm("nodes", requires=("bash",), scripts=node)])
     made.build([Rpm("unsigned")], signer=None)
     made.build([Rpm("strange")], signer="stranger")
@@ -134,6 +145,42 @@ def test_no_package_leads_the_files_of_another_out(world: RpmWorld, outside: Pat
 
 def test_no_template_has_a_device_that_a_scriptlet_made(world: RpmWorld) -> None:
     assert "`/usr/share/disk` is a device node" in world.said("nodes", code=6)
+
+
+def test_nobody_reaches_a_set_id_program_of_a_package(world: RpmWorld) -> None:
+    """The template has it, and in the cache there is a folder before it that root alone enters."""
+    world.said("raised")
+    argv = ("tar", "-tvf", world.folder / "out/raised_amd64.tar.zst", "./usr/bin/raised")
+    listed = subprocess.run(argv, capture_output=True, check=True, text=True).stdout
+    assert listed.startswith("-rwsr-xr-x")
+    found = [path for path in world.oven.home.rglob("*") if is_set_id(path)]
+    assert found
+    for path in found:
+        folders = list(path.relative_to(world.oven.home).parents)
+        assert any(not (world.oven.home / folder).stat().st_mode & 0o001 for folder in folders)
+
+
+def is_set_id(path: Path) -> bool:
+    return stat.S_ISREG(mode := path.lstat().st_mode) and bool(mode & (stat.S_ISUID | stat.S_ISGID))
+
+
+def test_dnf_reads_indexes_in_a_sandbox(world: RpmWorld, outside: Path) -> None:
+    """It has the network and one folder, and sees nothing else of the host but programs."""
+    folder = world.folder / "solver"
+    declaration = RockyLinux().declaration
+    asked = Asked(distro="rockylinux", suite="9", arch=Arch.AMD64, components=("main",), layers=())
+    dnf = Dnf(folder, declaration, asked)
+    tried = (
+        f"cat {outside}/precious /etc/shadow; echo x >{outside}/new; ls /root /home /srv\n"
+        f"echo x >{folder}/dnf.conf; rm -rf {folder}/home; mknod {folder}/root/disk b 8 0\n"
+        f"head -c1 {folder}/root/disk && echo GOT\n"
+        "ip link add dev oven-try type dummy && echo GOT\n"
+        f"kill -9 {os.getpid()}; echo all was tried"
+    )
+    done = dnf.run(Command(("sh", "-c", tried)))
+    assert done.stdout.decode() == "all was tried\n"
+    assert held(outside)
+    assert {path.name for path in folder.iterdir()} == {"home", "root"}
 
 
 @pytest.mark.parametrize("name", ["unsigned", "strange"])

@@ -193,7 +193,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     ),
     "distros/debian/unpack.py": (".chmod .mkdir .read_text .write_bytes os.utime", MADE),
     "distros/buildroot.py": (".exists .mkdir os.link", MADE),
-    "distros/rpm/dnf.py": (".is_file .mkdir .rglob .stat shutil.rmtree", LISTS),
+    "distros/rpm/dnf.py": (".is_file .mkdir .rglob .stat", LISTS),
     "distros/rpm/install.py": (".chmod .mkdir .write_text", MADE),
     "distros/rpm/keys.py": (".glob .is_file .read_bytes", HOST),
     "distros/rpm/metadata.py": (".open .read_bytes", LISTS),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from builder.distros.buildroot import PACKAGES, Kitchen, lay_out, opened
 from builder.distros.debian.batches import all_plain
+from builder.distros.debian.unpack import check_files
 from builder.host.programs import Command, failed
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
@@ -37,6 +38,7 @@ DPkg::Options {{ {" ".join(f'"{option}";' for option in _OPTIONS.split())} }};
 
 def install(packages: tuple[Package, ...], base: Path, kitchen: Kitchen) -> None:
     """Install packages on a tree; only those asked for count as such."""
+    check_files(packages, kitchen.store)
     bind = lay_out(packages, kitchen)
     (bind.source / "apt.conf").write_text(CONFIGURATION)
     # A pattern, so that it can be pasted.

@@ -1,8 +1,9 @@
 """Packages taken apart: each .deb is decompressed once into the store and linked from then on."""
 
+import contextlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +83,7 @@ def _take_apart(package: Package, blob: Path, made: Path) -> None:
     """Lay out what `Expanded` describes; an error names the package and its file."""
     from builder.distros.debian import deb  # and decompressors, which most commands do without
 
-    problem = f"cannot unpack the package `{package.name}` {package.version}"
-    try:
+    with _told(package, blob):
         (made / "control").mkdir(parents=True)
         for one in deb.control_files(blob):
             path = made / "control" / one.name
@@ -93,15 +93,46 @@ def _take_apart(package: Package, blob: Path, made: Path) -> None:
         (made / "root").mkdir()
         command = Command((*_TAR, f"--directory={made / 'root'}"))
         done = feed(command, deb.data_tar(blob))
-    except deb.DebError as error:
-        raise StageError(problem, output=f"{blob}: {error}") from error
     if done.code != 0:
         raise StageError(
-            problem,
+            _problem(package),
             command=f"dpkg-deb --fsys-tarfile {shlex.quote(str(blob))} | {command}",
             output=done.stderr.decode(errors="replace"),
         )
     (made / "paths").write_bytes(done.stdout)
+
+
+@contextlib.contextmanager
+def _told(package: Package, blob: Path) -> Iterator[None]:
+    """Tell of a package file that is not what one can be."""
+    from builder.distros.debian import deb
+
+    try:
+        yield
+    except deb.DebError as error:
+        raise StageError(_problem(package), output=f"{blob}: {error}") from error
+
+
+def _problem(package: Package) -> str:
+    return f"cannot unpack the package `{package.name}` {package.version}"
+
+
+def check_files(packages: Sequence[Package], store: Store) -> None:
+    """Read the files of packages that something else unpacks, such as the tree's own dpkg.
+
+    It knows no limits; raises StageError for a package of which more comes than of any real one.
+    """
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(lambda package: _read_files(package, blob_of(package, store)), packages):
+            pass
+
+
+def _read_files(package: Package, blob: Path) -> None:
+    from builder.distros.debian import deb
+
+    with _told(package, blob):
+        for _ in deb.data_tar(blob):
+            pass
 
 
 def _listed(name: str) -> str:

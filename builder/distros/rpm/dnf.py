@@ -1,7 +1,6 @@
 """Dnf as a solver: private folders, verified metadata in, packages out."""
 
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,10 @@ from builder.distros import UnknownPackageError
 from builder.distros.rpm.declaration import MACHINES, Declaration, Repository
 from builder.distros.rpm.metadata import Metadata, RpmEntry
 from builder.host.network.downloads import proxy_environment
-from builder.host.programs import Command, Done, Runner, check, find_program, missing_program
+from builder.host.programs import Command, Done, check, find_program, missing_program
+from builder.host.sandbox.sandbox import Sandbox, SandboxBind, inside
 from builder.host.trees.durable import replace
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked
 
@@ -22,9 +23,12 @@ from builder.model.lock import Asked
 # download them, and its answer is the table that it shows to people, which dnf 4 and dnf 5 write
 # alike; each row must be a package that the metadata has, and the rows as many as dnf counts.
 
-ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--")
-"""What dnf is run with: to check signatures it starts agents of gpg, and never ends them; in a PID
-namespace of its own they end with it."""
+# What strangers sign, or nobody does, is read by dnf in a sandbox of its own, which has the network
+# and may write to one folder; of the host it sees nothing but programs. The agents of gpg that dnf
+# starts to check signatures, and never ends, end with it.
+
+STATE = "/var/cache/oven"
+"""Where dnf keeps what it fetches, in the folder that is its root."""
 
 PYTHON = "/usr/bin/python3"
 HEADERS = Path(__file__).parent / "headers.py"
@@ -90,18 +94,21 @@ class ChosenPackage:
 class Dnf:
     """A dnf of our own for one release and machine; the host's is neither read nor touched."""
 
-    def __init__(self, folder: Path, declaration: Declaration, asked: Asked, run: Runner) -> None:
+    def __init__(self, folder: Path, declaration: Declaration, asked: Asked) -> None:
         self._folder = folder
         self._declaration = declaration
         self._asked = asked
-        self._run = run
         self._root = folder / "root"
         self.without: tuple[tuple[str, str, str], ...] = ()
         """Packages that are not to be chosen, by name, version and architecture."""
-        for path in (self._root, folder / "home", folder / "none"):
+        for path in (self._root, folder / "home"):
             path.mkdir(parents=True, exist_ok=True)
         macros = MACROS.format(database=declaration.suites[asked.suite].database)
         replace(folder / "home/.rpmmacros", macros.encode())
+        shown = (SandboxBind(path, str(path)) for path in (folder, HEADERS))
+        binds = (*shown, SandboxBind(self._root, str(self._root), writable=True))
+        self.run = inside(Sandbox(self._root, binds, network=True, from_host=True))
+        """How programs are run that read what repositories say."""
 
     @property
     def has_metadata(self) -> bool:
@@ -127,7 +134,7 @@ class Dnf:
         Raises TrustError for a bad signature and UpstreamError for all else.
         """
         replace(self._folder / "key.asc", key.encode())
-        parts = [MAIN.format(state=self._folder)]
+        parts = [MAIN.format(state=STATE)]
         if self._declaration.module_platform:
             parts.append(f"module_platform_id={self.filled(self._declaration.module_platform)}\n")
         vouched = tuple(mirrors) == (self._declaration.mirror,)
@@ -153,7 +160,7 @@ class Dnf:
         """Read the metadata of each repository, by its name."""
         found = {}
         for one in self.repositories:
-            folders = sorted(self._folder.rglob(f"{one.name}-*/repodata/repomd.xml"))
+            folders = sorted(self._root.rglob(f"{one.name}-*/repodata/repomd.xml"))
             if not folders:
                 raise UpstreamError(f"dnf has not fetched the repository `{one.name}`")
             newest = max(folders, key=lambda path: path.stat().st_mtime_ns)
@@ -206,11 +213,12 @@ class Dnf:
     def _write_installed(self, entries: tuple[RpmEntry, ...]) -> None:
         """Tell dnf which packages are installed, through rpm's own database."""
         database = self._declaration.suites[self._asked.suite].database
-        shutil.rmtree(self._root / database.lstrip("/"), ignore_errors=True)
+        with TreeIO(self._root) as tree:
+            tree.remove(database)
         if not entries:
             return
         described = msgspec.json.encode(entries)
-        made = self._run(Command((PYTHON, "-I", str(HEADERS)), stdin=described))
+        made = self.run(Command((PYTHON, "-I", str(HEADERS)), stdin=described))
         if made.code != 0:
             raise HostError(
                 f"`{PYTHON}` cannot write package headers: {made.output.strip()[-300:]}",
@@ -218,8 +226,8 @@ class Dnf:
             )
         env = {"HOME": str(self._folder / "home")}
         argv = ("rpmdb", "--root", str(self._root))
-        check(self._run, *argv, "--initdb", env=env)
-        check(self._run, *argv, "--importdb", stdin=made.stdout, env=env)
+        check(self.run, *argv, "--initdb", env=env)
+        check(self.run, *argv, "--importdb", stdin=made.stdout, env=env)
 
     def _dnf(self, *argv: str) -> Done:
         folder = self._folder
@@ -232,7 +240,7 @@ class Dnf:
         env: Mapping[str, str] = {"HOME": str(folder / "home"), **proxy_environment()}
         if find_program("dnf") is None:
             raise missing_program("dnf")
-        return self._run(Command((*ALONE, "dnf", *options, *argv), env=env))
+        return self.run(Command(("dnf", *options, *argv), env=env))
 
 
 def _unwrapped(body: str) -> str:

@@ -111,7 +111,7 @@ class Rpm:
 
         assert sources.keys is not None
         key = pinned_keys(sources.keys, folder, run)
-        dnf = Dnf(folder, self.declaration, asked, run)
+        dnf = Dnf(folder, self.declaration, asked)
         if keep is not None and dnf.has_metadata:
             # What it lacks or cannot satisfy may have come since.
             with contextlib.suppress(RecipeError, UpstreamError):

@@ -40,6 +40,15 @@ on which device nodes mean the host's devices, and uncovers /proc/sys; DAC_READ_
 file by its handle; SYSLOG, SYS_MODULE, SYS_RAWIO, SYS_TIME, SYS_BOOT and BPF know no namespace.
 """
 
+_OF_THE_NETWORK = frozenset({"CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW"})
+"""With the host's network it is the host's that they rule over."""
+
+_RESOLVER = (
+    "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
+    "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/crypto-policies",
+)  # fmt: skip
+"""What a program of the host's needs to find another machine and to trust its certificate."""
+
 _ROOM = 1 << 20
 """Bytes; a disk with less room counts as full."""
 
@@ -70,6 +79,7 @@ class Sandbox:
     """A writable view of a tree, such as an overlay; never a tree of the store itself."""
     binds: tuple[SandboxBind, ...] = ()
     network: bool = False
+    """Whether it has the host's network, and no right over it."""
     hostname: str = "oven"
     epoch: int | None = None
     """SOURCE_DATE_EPOCH, for programs that honor it."""
@@ -134,18 +144,14 @@ class Inside:
         box = self.sandbox
         argv = [*_BWRAP, "--cap-drop", "ALL"]
         for name in _CAPABILITIES:
-            argv += ["--cap-add", name]
+            argv += [] if box.network and name in _OF_THE_NETWORK else ["--cap-add", name]
         argv += [*more, "--clearenv", "--hostname", box.hostname]
         argv += [] if box.network else ["--unshare-net"]
         if box.from_host:
-            argv += [
-                *programs_of_host(),
-                *views_of_kernel(""),
-                "--tmpfs",
-                "/tmp",
-                "--tmpfs",
-                "/run",
-            ]
+            argv += [*programs_of_host(), *views_of_kernel("")]
+            argv += ["--tmpfs", "/tmp", "--tmpfs", "/run"]
+            for path in _RESOLVER if box.network else ():
+                argv += ["--ro-bind-try", path, path]
             argv += ["--bind", str(box.root), str(box.root), *views_of_kernel(str(box.root))]
             argv += ["--tmpfs", f"{box.root}/run"]
         else:
