@@ -47,8 +47,8 @@ def folder(rig: Rig, name: str = "test") -> Path:
 
 
 def copy(rig: Rig, new: str = "new", snapshot: str | None = None) -> Container:
-    fresh = clone.describe(load(rig.places, "test"), new)
-    return clone.clone(rig.places, "test", fresh, forget_identity, snapshot=snapshot)
+    wanted = clone.CloneRequest(new, snapshot=snapshot)
+    return clone.clone(rig.places, "test", wanted, forget_identity)
 
 
 def give_identity(rig: Rig) -> None:
@@ -148,7 +148,8 @@ def test_a_new_name(rig: Rig) -> None:
     made = load(rig.places, "new")
     assert made.address_key == str(folder(rig, "test"))
     assert (ids.CLAIMS / str(made.first_id)).read_text() == str(folder(rig, "new"))
-    assert clone.describe(made, "other").address_key == ""
+    other = clone.clone(rig.places, "new", clone.CloneRequest("other"), forget_identity)
+    assert other.address_key == ""
 
 
 @pytest.mark.parametrize("verb", ["clone", "rename"])
@@ -158,11 +159,9 @@ def test_death_at_any_step_leaves_old_or_new(rig: Rig, verb: str) -> None:
     (folder(rig) / "upper/later").write_text("later")
     work = "clone.rename(places, 'test', 'new')"
     if verb == "clone":
-        fresh = "clone.describe(load(places, 'test'), 'new')"
-        work = f"clone.clone(places, 'test', {fresh}, forget_identity)"
+        work = "clone.clone(places, 'test', clone.CloneRequest('new'), forget_identity)"
     code = f"""
 from builder.runtime.history import clone
-from builder.runtime.record.container import load
 from builder.distros.identity import forget_identity
 {at_each_step(work, 0, signal.SIGKILL)}"""
     came, died = False, 0

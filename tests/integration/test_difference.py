@@ -16,6 +16,7 @@ from builder.runtime.access.exec import capture
 from builder.runtime.diff import as_overlay, difference
 from builder.runtime.diff.ignored import is_noise
 from builder.runtime.history import clone, snapshots
+from builder.runtime.history.clone import CloneRequest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import all_names, load
 from tests.support.container import Rig, rig_in, tiny_tree
@@ -148,9 +149,8 @@ def test_links_are_never_entered(rig: Rig, tmp_path: Path) -> None:
         assert layers.find("etc/secret") is None
         written = as_overlay.write(layers, container, tmp_path / "out")
     assert sorted(written.files) == ["etc", "var"]
-    fresh = clone.describe(load(rig.places, "test"), "new")
     with pytest.raises(StageError, match="cannot be given an identity"):
-        clone.clone(rig.places, "test", fresh, forget_identity)
+        clone.clone(rig.places, "test", CloneRequest("new"), forget_identity)
     assert all_names(rig.places) == ["test"]
     assert [path.name for path in (tmp_path / "host").iterdir()] == ["secret"]
 

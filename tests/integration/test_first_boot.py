@@ -15,9 +15,9 @@ from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.bundle import first_boot
 from builder.runtime.history import clone
+from builder.runtime.history.clone import CloneRequest
 from builder.runtime.history.transfer import ExportOptions, export_container
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record.container import load
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.logins import HASH, KEY
 from tests.support.needs import needs
@@ -96,8 +96,7 @@ def test_nothing_is_left_of_it_and_it_is_done_once(rig: Rig) -> None:
 
 
 def test_a_clone_of_one_that_never_started_gets_it_too(rig: Rig) -> None:
-    fresh = clone.describe(load(rig.places, "test"), "other")
-    clone.clone(rig.places, "test", fresh, forget_identity)
+    clone.clone(rig.places, "test", CloneRequest("other"), forget_identity)
     control.start(rig.places, "other", Silent())
     code, said = capture(rig.places, "other", ("cat", "/etc/hostname", "/etc/shadow"))
     assert code == 0

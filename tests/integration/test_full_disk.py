@@ -11,6 +11,7 @@ from builder.model.errors import HostError
 from builder.model.progress import Silent
 from builder.model.value import canonical, hex_of
 from builder.runtime.history import clone, schedule, snapshots
+from builder.runtime.history.clone import CloneRequest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import all_names, load
 from builder.runtime.upgrade import upgrade
@@ -60,8 +61,7 @@ def restore(rig: Rig) -> None:
 
 
 def copy(rig: Rig) -> None:
-    fresh = clone.describe(load(rig.places, "test"), "copy")
-    clone.clone(rig.places, "test", fresh, forget_identity)
+    clone.clone(rig.places, "test", CloneRequest("copy"), forget_identity)
 
 
 def renew(rig: Rig) -> None:

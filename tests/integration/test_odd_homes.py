@@ -9,8 +9,9 @@ from builder.model.progress import Silent
 from builder.runtime.access import logs
 from builder.runtime.access.exec import capture
 from builder.runtime.history import clone, snapshots
+from builder.runtime.history.clone import CloneRequest
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record.container import Limits, load
+from builder.runtime.record.container import Limits
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
@@ -47,8 +48,7 @@ def test_a_container_lives_there(rig: Rig, disk: int | None) -> None:
     assert capture(rig.places, "test", ("sh", "-c", "echo kept > /kept"))[0] == 0
     assert "hello from the console" in logs.tail(rig.places, "test")
     snapshots.create(rig.places, "test", "one")
-    fresh = clone.describe(load(rig.places, "test"), "copy")
-    clone.clone(rig.places, "test", fresh, lambda _: None)
+    clone.clone(rig.places, "test", CloneRequest("copy"), lambda _: None)
     control.stop(rig.places, "test", timeout=20)
     snapshots.restore(rig.places, "test", "one", discard=True)
     clone.rename(rig.places, "copy", "other")

@@ -128,7 +128,7 @@ def test_all_files_are_of_one_moment(stopped: Rig) -> None:
     run(stopped, f"({script}) > /dev/null 2>&1 & while ! [ -e /f99 ]; do :; done")
     for turn in range(5):
         snapshots.create(stopped.places, "test", f"s{turn}")
-        (layer,) = snapshots.find(stopped.places, "test", f"s{turn}").layers
+        (layer,) = snapshots.listed(stopped.places, "test")[f"s{turn}"].layers
         files = sorted((folder(stopped) / "layers" / layer).glob("f??"))
         found = [text for path in files if (text := path.read_text())]
         numbers = list(map(int, found))
@@ -185,7 +185,7 @@ def test_many_layers_are_merged_without_a_copy(
         snapshots.create(stopped.places, "test", f"s{number}")
     (merged,) = load(stopped.places, "test").layers
     assert seen(stopped, "/f0", "/f1", "/f2", "/f3", "/same") == "0\n1\n2\n3\n3\n"
-    first = snapshots.find(stopped.places, "test", "s0").layers[0]
+    first = snapshots.listed(stopped.places, "test")["s0"].layers[0]
     area = folder(stopped) / "layers"
     assert (area / first / "f0").stat().st_ino == (area / merged / "f0").stat().st_ino
     snapshots.restore(stopped.places, "test", "s1", discard=True)
@@ -221,7 +221,7 @@ def test_the_schedule_makes_what_is_due_and_keeps_no_more(stopped: Rig) -> None:
     name = made["test"]
     assert isinstance(name, str)
     assert name.startswith("auto-")
-    now = float(snapshots.find(stopped.places, "test", name).created)
+    now = float(snapshots.listed(stopped.places, "test")[name].created)
     assert dict(schedule.due(stopped.places, now + 1800)) == {}
     for turn in (1, 2):
         assert "test" in dict(schedule.due(stopped.places, now + 3600 * turn))
@@ -294,12 +294,12 @@ def check_whole(rig: Rig, verb: str, names: set[str]) -> None:
         wanted = {"a"} if now != names else {"a", "b"}
         assert files_of(rig, load(rig.places, "test").layers) == wanted
         for name in now - names:
-            assert files_of(rig, snapshots.find(rig.places, "test", name).layers) >= {"a", "b"}
+            assert files_of(rig, snapshots.listed(rig.places, "test")[name].layers) >= {"a", "b"}
             snapshots.restore(rig.places, "test", name, discard=True)
     else:
         assert files_of(rig, load(rig.places, "test").layers) == {"a", "b"}
     if verb in {"create", "live"} and "new" in now:
-        assert "b" in files_of(rig, snapshots.find(rig.places, "test", "new").layers, upper=False)
+        assert "b" in files_of(rig, snapshots.listed(rig.places, "test")["new"].layers, upper=False)
         snapshots.remove(rig.places, "test", ("new",))
         put(rig, "b", "2\n")
     if verb == "rm" and "old" not in now:

@@ -13,6 +13,7 @@ from builder.model.value import canonical, hex_of
 from builder.runtime.access.exec import capture
 from builder.runtime.diff import difference
 from builder.runtime.history import clone, schedule, snapshots
+from builder.runtime.history.clone import CloneRequest
 from builder.runtime.history.transfer import ExportOptions, export_container, import_container
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Limits, load
@@ -76,8 +77,7 @@ def test_all_verbs(rig: Rig) -> None:
     assert run(rig, "cat /a") == "1\n"
     stop(rig)
     snapshots.restore(rig.places, "test", "stopped", discard=True)
-    fresh = clone.describe(load(rig.places, "test"), "copy")
-    clone.clone(rig.places, "test", fresh, forget_identity)
+    clone.clone(rig.places, "test", CloneRequest("copy"), forget_identity)
     assert run(rig, "cat /a /b", "copy") == "2\nb\n"
     path = rig.places.data / "file"
     with path.open("wb") as file:

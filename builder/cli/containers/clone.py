@@ -26,12 +26,11 @@ def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -
     from builder.distros.identity import forget_identity
     from builder.model.network import parse_ports
     from builder.runtime.history import clone as cloning
-    from builder.runtime.record.container import load
 
     places = places_of(name)
     ports = tuple(port for text in publish for port in parse_ports(text))
-    fresh = cloning.describe(load(places, name), new, ports)
-    made = cloning.clone(places, name, fresh, forget_identity, snapshot=snapshot)
+    wanted = cloning.CloneRequest(new, ports, snapshot)
+    made = cloning.clone(places, name, wanted, forget_identity)
     click.echo(made.name)
 
 

@@ -123,13 +123,13 @@ def destroy(names: tuple[str, ...], force: bool) -> int:  # noqa: FBT001  # clic
     places = places_of()
 
     def work(name: str) -> None:
-        with_host = load(places, name).autostart is not None
         with_schedule = schedule.is_set(places, name)
         if not force and sys.stdin.isatty():
+            load(places, name)  # or there is nothing to ask about
             _confirm(f"remove container `{name}` and all that is in it?")
-        control.destroy(places, name, force=force)
+        gone = control.destroy(places, name, force=force)
         click.echo(name)
-        if with_host:
+        if gone.autostart is not None:
             autostart.settle_autostart(places)
         if with_schedule:
             settle_schedule(places)

@@ -8,7 +8,7 @@ import click
 
 from builder.cli.session import seen_places
 from builder.host.places import Places
-from builder.model.errors import RecipeError
+from builder.model.errors import NotFoundError, RecipeError
 
 if TYPE_CHECKING:
     from builder.runtime.inspect.show import ContainerRow, Summary
@@ -58,10 +58,16 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     from builder.runtime.record.layout import RECORD, folder_of
 
     places = seen_places()
-    row = containers.row(places, name)
-    if row.status != "damaged":
-        _show(places, containers.show(places, name), as_json=as_json)
-    elif as_json:
+    try:
+        found = containers.show(places, name)
+    except NotFoundError:
+        row = containers.row(places, name)  # there may be something that cannot be read
+        if row.status != "damaged":
+            raise
+    else:
+        _show(places, found, as_json=as_json)
+        return
+    if as_json:
         _print_json(_fields(row))
     else:
         record = folder_of(places, name) / RECORD

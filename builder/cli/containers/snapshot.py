@@ -72,7 +72,8 @@ def restore(
     from builder.runtime.history import snapshots
 
     places = places_of(name)
-    snapshots.find(places, name, snapshot)  # refused before anything is stopped
+    if stop:
+        snapshots.need(places, name, snapshot)  # refused before anything is stopped
     with stopped(places, name, stop=stop):
         before = snapshots.restore(places, name, snapshot, discard=discard)
         if before is not None:
@@ -145,18 +146,20 @@ def stopped(places: Places, name: str, *, stop: bool) -> Iterator[None]:
     from builder.cli.containers.lifecycle import start_and_tell
     from builder.model.errors import ConflictError
     from builder.runtime.lifecycle import control
-    from builder.runtime.record import state
-    from builder.runtime.record.container import load
     from builder.runtime.recovery import orphans, repair, tasks
 
+    if not stop and not sys.stdin.isatty():
+        yield  # one that runs is refused
+        return
     repair.resume(places, name)
-    runs = state.status_of(orphans.seen(places, name)) != "stopped"
+    seen = orphans.look(places, name)
+    runs = seen.status != "stopped"
     if runs and not stop and sys.stdin.isatty():
         stop = click.confirm(f"container `{name}` is running; stop it?", err=True)
     if not runs or not stop:
         yield
         return
-    if load(places, name).remove:
+    if seen.record.remove:
         raise ConflictError(f"container `{name}` is gone once it is stopped (`run --rm`)")
     with tasks.begun(places, name, runs=True):
         control.stop(places, name)

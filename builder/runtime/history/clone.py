@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -19,8 +20,9 @@ from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, check_name, encode, rootfs_of
-from builder.runtime.record.layout import CHANGE, RECORD, cgroup_of, folder_of
+from builder.runtime.record.layout import CHANGE, RECORD, folder_of
 from builder.runtime.recovery import repair
+from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers, writable
 from builder.runtime.storage.change import LAYERS, UPPER, LayerChange
 
@@ -28,31 +30,32 @@ Forget = Callable[[TreeIO], None]
 """Takes from a tree what two containers must not share."""
 
 
-def clone(
-    places: Places,
-    name: str,
-    fresh: Container,
-    forget: Forget,
-    *,
-    snapshot: str | None = None,
-) -> Container:
+@dataclass(frozen=True, slots=True)
+class CloneRequest:
+    """What a clone is to be."""
+
+    name: str
+    ports: tuple[PortMapping, ...] = ()
+    snapshot: str | None = None
+    """Which moment of its source it continues; None for now."""
+
+
+def clone(places: Places, name: str, wanted: CloneRequest, forget: Forget) -> Container:
     """Make a new container of one that is there, or of a snapshot of it; it is stopped.
 
-    `fresh` is what `describe` made. Frozen layers are linked, what has changed since is copied.
+    Frozen layers are linked, what has changed since is copied.
     """
     with repair.holding(places, name) as held:
-        source = held.record
-        if snapshot is None:
-            fresh = msgspec.structs.replace(fresh, layers=source.layers, template=source.template)
-        else:
-            wanted = snapshots.find(places, name, snapshot)
+        source, now = held.record, wanted.snapshot is None
+        fresh = _described(source, wanted)
+        if wanted.snapshot is not None:
+            kept = snapshots.find(held, wanted.snapshot)
             fresh = msgspec.structs.replace(
-                fresh, layers=wanted.layers, template=wanted.template,
-                template_name=wanted.template_name,
-            )  # fmt: skip
+                fresh, layers=kept.layers, template=kept.template, template_name=kept.template_name
+            )
 
         def fill(made: Container, area: Path) -> None:
-            _copy(places, source, made, area, now=snapshot is None)
+            _copy(held, made, area, now=now)
             first_boot.pass_on(places, name, made.name)
             with merged(places, made, area) as tree:
                 forget(tree)
@@ -63,18 +66,18 @@ def clone(
     return made
 
 
-def describe(source: Container, name: str, ports: tuple[PortMapping, ...] = ()) -> Container:
+def _described(source: Container, wanted: CloneRequest) -> Container:
     """Make the record of a clone: what is one container's alone is chosen anew or left out."""
     return msgspec.structs.replace(
         source,
-        name=check_name(name),
+        name=check_name(wanted.name),
         uuid=os.urandom(16).hex(),
         created=int(time.time()),
-        hostname=name,
+        hostname=wanted.name,
         interfaces=tuple(
             msgspec.structs.replace(one, address=None, address6=None) for one in source.interfaces
         ),
-        ports=ports,
+        ports=wanted.ports,
         autostart=None,
         protected=False,
         remove=False,
@@ -140,14 +143,13 @@ def _rename(places: Places, container: Container, target: Path) -> None:
         disk.rename(folder, target)
         disk.sync(target.parent)
     finally:
-        change.settled(places, target.name if target.exists() else container.name)
+        change.settled(places, record if target.exists() else container)
 
 
-def _copy(places: Places, source: Container, made: Container, area: Path, *, now: bool) -> None:
+def _copy(source: Held, made: Container, area: Path, *, now: bool) -> None:
     """Fill a new container's folder with the layers of another one, and its current one."""
-    running = state.alive(state.read(places, source.name))
     (area / LAYERS).mkdir(mode=0o700, exist_ok=True)
-    with writable.opened(places, source) as theirs:
+    with writable.opened(source.places, source.record) as theirs:
         for layer in made.layers:
             layers.link_tree(theirs / LAYERS / layer, area / LAYERS / layer)
         if not now:
@@ -155,12 +157,11 @@ def _copy(places: Places, source: Container, made: Container, area: Path, *, now
                 layers.copy_status(area / LAYERS / made.layers[0], area / UPPER)
             return
         (area / UPPER).rmdir()
-        if not running:
+        if not state.alive(source.state):
             layers.copy_tree(theirs / UPPER, area / UPPER)
             return
-    cgroup = cgroup_of(places, source.name)
-    halts = not cgroups.is_frozen(cgroup)
-    with change.prepared(places, source, frozen=halts) as draft:
+    halts = not cgroups.is_frozen(source.cgroup)
+    with source.changing(frozen=halts) as draft:
         if halts:
-            cgroups.freeze(cgroup, frozen=True)
+            cgroups.freeze(source.cgroup, frozen=True)
         layers.copy_tree(draft.area / UPPER, area / UPPER)

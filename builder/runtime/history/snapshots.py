@@ -10,8 +10,9 @@ from builder.host.places import Places
 from builder.host.trees import durable
 from builder.model.errors import ConflictError, NotFoundError
 from builder.runtime.record import events, state
-from builder.runtime.record.container import Container, check_name, load, rootfs_of
-from builder.runtime.record.layout import cgroup_of, folder_of
+from builder.runtime.record.container import Container, check_name, rootfs_of
+from builder.runtime.record.layout import folder_of
+from builder.runtime.record.seen import Seen
 from builder.runtime.recovery import orphans, repair
 from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers
@@ -41,10 +42,10 @@ def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = 
                 f"container `{name}` has a snapshot `{snapshot}` already",
                 hint=f"choose another name, or `oven snapshot rm {name} {snapshot}`",
             )
-        running = state.alive(state.read(places, name))
-        with change.prepared(places, container, frozen=running and _halts(places, name)) as draft:
+        running = state.alive(held.state)
+        with held.changing(frozen=running and _halts(held)) as draft:
             if running:
-                kept, moves = layers.copied(draft, container, cgroup_of(places, name))
+                kept, moves = layers.copied(draft, container, held.cgroup)
                 record = None
             else:
                 _refuse_more(container)
@@ -54,7 +55,7 @@ def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = 
             draft.commit(LayerChange(moves=moves, record=record, put=put))
         events.record(places, name, "snapshot", snapshot=snapshot, reason=kind)
         if not running:
-            compact(places, name)
+            compact(held)
     return snapshot
 
 
@@ -69,7 +70,7 @@ def restore(places: Places, name: str, snapshot: str, *, discard: bool = False) 
     With `discard` it is thrown away. Name, ids, limits, networks and ports stay as they are.
     """
     with repair.holding(places, name) as held, durable.disk_errors(folder_of(places, name)):
-        return go_back(held, find(places, name, snapshot), "restore", discard=discard)
+        return go_back(held, find(held, snapshot), "restore", discard=discard)
 
 
 def go_back(held: Held, wanted: Snapshot, kind: Kind, *, discard: bool = False) -> str | None:
@@ -89,7 +90,7 @@ def go_back(held: Held, wanted: Snapshot, kind: Kind, *, discard: bool = False) 
         )
     taken = change.snapshots_in(folder_of(places, name))
     before = None if discard else free_name(taken, f"before-{kind}")
-    with change.prepared(places, container) as draft:
+    with held.changing() as draft:
         put = {}
         if before is None:
             moves: layers.Moves = ((UPPER, f"{DRAFTS}/discarded"),)
@@ -109,25 +110,23 @@ def go_back(held: Held, wanted: Snapshot, kind: Kind, *, discard: bool = False) 
 def remove(places: Places, name: str, names: tuple[str, ...]) -> None:
     """Remove snapshots, and the layers that nothing else needs."""
     with repair.holding(places, name) as held, durable.disk_errors(folder_of(places, name)):
-        container = held.record
         for snapshot in names:
-            find(places, name, snapshot)
-        with change.prepared(places, container) as draft:
+            find(held, snapshot)
+        with held.changing() as draft:
             draft.commit(LayerChange(drop=names))
 
 
-def compact(places: Places, name: str) -> None:
-    """Merge the layers of a stopped container where there are many; the caller holds its lock.
+def compact(held: Held) -> None:
+    """Merge the layers of a stopped container where there are many.
 
     Snapshots keep theirs. No data is copied: the merged layer has links to the same files.
     """
-    container = load(places, name)
-    if len(container.layers) <= layers.MOST:
+    if len(held.record.layers) <= layers.MOST:
         return
     try:
-        with change.prepared(places, container) as draft:
-            merged, moves = layers.merge(draft, container.layers)
-            record = msgspec.structs.replace(container, layers=(merged,))
+        with held.changing() as draft:
+            merged, moves = layers.merge(draft, held.record.layers)
+            record = msgspec.structs.replace(held.record, layers=(merged,))
             draft.commit(LayerChange(moves=moves, record=record))
     except OSError as error:
         # Folders within folders without end: it works with many layers too, up to a point.
@@ -135,13 +134,18 @@ def compact(places: Places, name: str) -> None:
             raise
 
 
-def find(places: Places, name: str, snapshot: str) -> Snapshot:
-    """Give a snapshot by its name; raises NotFoundError, also when there is no such container."""
-    known = listed(places, name)
+def need(places: Places, name: str, snapshot: str) -> None:
+    """Raise NotFoundError unless a container has that snapshot."""
+    find(orphans.look(places, name), snapshot)
+
+
+def find(container: Seen, snapshot: str) -> Snapshot:
+    """Give a snapshot by its name; raises NotFoundError."""
+    known = change.snapshots_in(container.folder)
     if snapshot not in known:
         raise NotFoundError(
-            f"container `{name}` has no snapshot `{snapshot}`",
-            hint=f"`oven snapshot list {name}` shows those that exist",
+            f"container `{container.name}` has no snapshot `{snapshot}`",
+            hint=f"`oven snapshot list {container.name}` shows those that exist",
         )
     return known[snapshot]
 
@@ -184,8 +188,8 @@ def _refuse_more(container: Container) -> None:
         )
 
 
-def _halts(places: Places, name: str) -> bool:
+def _halts(held: Held) -> bool:
     """Tell whether the snapshot is what halts a container, so that it has to be let go on."""
     from builder.host.kernel import cgroups
 
-    return not cgroups.is_frozen(cgroup_of(places, name))
+    return not cgroups.is_frozen(held.cgroup)

@@ -26,8 +26,9 @@ from builder.runtime.history.clone import drop_name, merged
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
 from builder.runtime.record.container import NAME, Container, all_names, check_name, load
-from builder.runtime.record.layout import SNAPSHOTS, cgroup_of, folder_of
+from builder.runtime.record.layout import SNAPSHOTS, folder_of
 from builder.runtime.recovery import repair
+from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers
 from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, Snapshot
 from builder.store import Store
@@ -85,7 +86,7 @@ def export_container(places: Places, name: str, file: BinaryIO, packing: ExportO
         kept = change.snapshots_in(folder) if packing.snapshots else {}
         parcel = Parcel(oven=__version__, container=container, snapshots=kept)
         with contextlib.ExitStack() as stack:
-            area, upper = stack.enter_context(_still(places, container))
+            area, upper = stack.enter_context(_still(held))
             writer = stack.enter_context(writing(file, jobs=os.cpu_count() or 1))
             writer.record(canonical(parcel))
             if packing.template:
@@ -126,7 +127,7 @@ def import_container(
             folder = folder_of(places, made.name)
             for key, one in kept.items():
                 durable.replace(folder / SNAPSHOTS / f"{key}.json", canonical(one))
-            change.sweep(folder, area)
+            change.sweep(folder, area, made.layers)
             if as_another or made.hostname != parcel.container.hostname:
                 with merged(places, made, area) as tree:
                     drop_name(tree, parcel.container.hostname)
@@ -151,23 +152,22 @@ def _unpack_layers(reader: Reader, names: list[bytes], area: Path) -> None:
 
 
 @contextlib.contextmanager
-def _still(places: Places, container: Container) -> Iterator[tuple[Path, Path]]:
+def _still(held: Held) -> Iterator[tuple[Path, Path]]:
     """Give the folder with the layers, and an upper layer that nobody changes."""
-    running = state.alive(state.read(places, container.name))
-    cgroup = cgroup_of(places, container.name)
-    halts = running and not cgroups.is_frozen(cgroup)
-    with change.prepared(places, container, frozen=halts) as draft:
+    running = state.alive(held.state)
+    halts = running and not cgroups.is_frozen(held.cgroup)
+    with held.changing(frozen=halts) as draft:
         if not running:
             yield draft.area, draft.area / UPPER
             return
         copy = draft.drafts / UPPER
         if halts:
-            cgroups.freeze(cgroup, frozen=True)
+            cgroups.freeze(held.cgroup, frozen=True)
         try:
             layers.copy_tree(draft.area / UPPER, copy)
         finally:
             if halts:
-                cgroups.freeze(cgroup, frozen=False)
+                cgroups.freeze(held.cgroup, frozen=False)
         yield draft.area, copy
 
 

@@ -84,8 +84,8 @@ def restart(places: Places, name: str, report: Reporter, *, timeout: float = STO
         return start(places, name, report)
 
 
-def destroy(places: Places, name: str, *, force: bool = False) -> None:
-    """Remove a container and all that is in it; a running one only by `force`."""
+def destroy(places: Places, name: str, *, force: bool = False) -> Container:
+    """Remove a container and all that is in it, and give what it was; a running one by `force`."""
     check_name(name)
     with repair.held(places, name, layers=False) as held:
         if held.record.protected:
@@ -102,6 +102,7 @@ def destroy(places: Places, name: str, *, force: bool = False) -> None:
             held.clean()
         create.remove(places, held.record)
         held.tell("destroyed")
+        return held.record
 
 
 def freeze(places: Places, name: str) -> None:

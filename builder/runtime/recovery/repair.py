@@ -86,12 +86,12 @@ def _see_to_processes(container: Held) -> None:
 
 def _loaded(places: Places, name: str, *, layers: bool) -> Container:
     """Give a container's record, once what moves layers is finished or undone."""
-    folder = folder_of(places, name)
+    folder, record = folder_of(places, name), load(places, name)
     if not any((folder / note).exists() for note in (CHANGE, f".{CHANGE}.new")):
-        return load(places, name)
+        return record
     from builder.runtime.storage import change
 
-    return change.settled(places, name, layers=layers)
+    return change.settled(places, record, layers=layers)
 
 
 def _handler(current: state.State | None) -> int | None:

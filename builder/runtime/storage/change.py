@@ -21,7 +21,7 @@ from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.model.value import Digest, Value, canonical
 from builder.runtime.record import ids, layout
-from builder.runtime.record.container import Container, Limits, encode, load
+from builder.runtime.record.container import Container, Limits, encode
 from builder.runtime.record.layout import CHANGE, cgroup_of, folder_of
 from builder.runtime.storage import writable
 
@@ -99,46 +99,43 @@ class LayerDraft:
 
 @contextlib.contextmanager
 def prepared(places: Places, container: Container, *, frozen: bool = False) -> Iterator[LayerDraft]:
-    """Lend a draft; what was committed when the block ends is done then, else nothing is.
+    """Lend a draft; `settled` does what was committed when the block has ended, or nothing.
 
     The caller holds the container's lock. `frozen` says that the block halts the container.
     """
     folder = folder_of(places, container.name)
-    try:
-        durable.replace(folder / CHANGE, canonical(LayerChange(frozen=frozen)))
-        with writable.opened(places, container) as area:
-            (area / DRAFTS).mkdir(mode=0o700, exist_ok=True)
-            (area / LAYERS).mkdir(mode=0o700, exist_ok=True)
-            yield LayerDraft(folder, area)
-    finally:
-        settled(places, container.name)
+    durable.replace(folder / CHANGE, canonical(LayerChange(frozen=frozen)))
+    with writable.opened(places, container) as area:
+        (area / DRAFTS).mkdir(mode=0o700, exist_ok=True)
+        (area / LAYERS).mkdir(mode=0o700, exist_ok=True)
+        yield LayerDraft(folder, area)
 
 
-def settled(places: Places, name: str, *, layers: bool = True) -> Container:
-    """Finish or undo what a change was about, and give the container's record.
+def settled(places: Places, container: Container, *, layers: bool = True) -> Container:
+    """Finish or undo what a change was about, and give the container's record after that.
 
     Without `layers`, what is to be done to those is left to whoever comes next: a disk that is
     damaged keeps nobody from stopping or removing its container.
     """
+    name = container.name
     folder = folder_of(places, name)
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         (folder / f".{CHANGE}.new").unlink()
     try:
         change = msgspec.json.decode((folder / CHANGE).read_bytes(), type=LayerChange)
     except (FileNotFoundError, NotADirectoryError):
-        return load(places, name)
+        return container
     except msgspec.MsgspecError as error:
         raise HostError(
             f"the record of a change of container `{name}` is damaged: {error}",
             at=folder / CHANGE,
             hint="remove the file if the container is as it should be",
         ) from error
-    container = load(places, name)
     if change.frozen:
         with contextlib.suppress(FileNotFoundError):
             cgroups.freeze(cgroup_of(places, name), frozen=False)
     if change.rename:
-        _settle_rename(places, folder, change)
+        container = _settle_rename(places, container, change)
     elif not layers:
         return container
     else:
@@ -146,12 +143,13 @@ def settled(places: Places, name: str, *, layers: bool = True) -> Container:
             if change.ready:
                 _move(area, change.moves)
                 _note(folder, change)
+                container = change.record or container
                 # What is left is to remove things, and no step may be done again after that.
                 durable.replace(folder / CHANGE, canonical(LayerChange()))
-            sweep(folder, area)
+            sweep(folder, area, container.layers)
     (folder / CHANGE).unlink()
     durable.Disk().sync(folder)
-    return load(places, name)
+    return container
 
 
 def halts(places: Places, name: str) -> bool:
@@ -179,21 +177,16 @@ def snapshots_in(folder: Path) -> dict[str, Snapshot]:
     return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0])))
 
 
-def sweep(folder: Path, area: Path) -> None:
-    """Remove drafts, and the layers that neither the container nor a snapshot needs."""
+def sweep(folder: Path, area: Path, own: tuple[str, ...]) -> None:
+    """Remove drafts, and the layers that are neither the container's own nor a snapshot's."""
     remove_tree(area / DRAFTS)
-    needed = set(_layers_of(folder))
+    needed = set(own)
     for snapshot in snapshots_in(folder).values():
         needed.update(snapshot.layers)
     with contextlib.suppress(FileNotFoundError):
         for layer in os.listdir(area / LAYERS):
             if layer not in needed:
                 remove_tree(area / LAYERS / layer)
-
-
-def _layers_of(folder: Path) -> tuple[str, ...]:
-    record = msgspec.json.decode((folder / layout.RECORD).read_bytes(), type=Container)
-    return record.layers
 
 
 def _move(area: Path, moves: tuple[tuple[str, str], ...]) -> None:
@@ -221,12 +214,13 @@ def _note(folder: Path, change: LayerChange) -> None:
         durable.replace(folder / layout.RECORD, encode(change.record))
 
 
-def _settle_rename(places: Places, folder: Path, change: LayerChange) -> None:
+def _settle_rename(places: Places, container: Container, change: LayerChange) -> Container:
     """Finish a change of name, or undo one that has not come to the renaming of the folder."""
-    if change.record is None:
-        return
+    folder, before = folder_of(places, container.name), change.record
+    if before is None:
+        return container
     if folder.name != change.rename:
-        durable.replace(folder / layout.RECORD, encode(change.record))
-    else:
-        before = folder.with_name(change.record.name)
-        ids.pass_on(places, change.record.first_id, before, folder)
+        durable.replace(folder / layout.RECORD, encode(before))
+        return before
+    ids.pass_on(places, before.first_id, folder.with_name(before.name), folder)
+    return container

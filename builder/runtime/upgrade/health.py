@@ -7,7 +7,8 @@ from builder.model.errors import StageError
 from builder.runtime.access import exec as inside
 from builder.runtime.access import logs
 from builder.runtime.record import state
-from builder.runtime.record.container import load
+from builder.runtime.record.seen import Seen
+from builder.runtime.recovery import orphans
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,11 @@ class Before:
     """Units that had failed anyway."""
 
 
-def before(places: Places, name: str) -> Before:
+def before(seen: Seen) -> Before:
     """Look at a container that is about to be changed."""
-    status = state.status(places, name)
-    if status != "running" or load(places, name).init != "systemd":
-        return Before(running=status != "stopped")
-    return Before(running=True, failed=frozenset(inside.boot_report(places, name).failed))
+    if seen.status != "running" or seen.record.init != "systemd":
+        return Before(running=seen.status != "stopped")
+    return Before(running=True, failed=frozenset(inside.boot_report(seen.places, seen.name).failed))
 
 
 def check(places: Places, name: str, earlier: Before, *, timeout: float) -> None:
@@ -33,9 +33,10 @@ def check(places: Places, name: str, earlier: Before, *, timeout: float) -> None
     It has been waited for until it was ready. With systemd: when a unit has failed that had not
     before.
     """
-    if not state.alive(state.read(places, name)):
+    seen = orphans.look(places, name)
+    if not state.alive(seen.state):
         raise StageError("it has ended", output=logs.tail(places, name))
-    if load(places, name).init == "systemd":
+    if seen.record.init == "systemd":
         _check_units(places, name, earlier, timeout)
 
 

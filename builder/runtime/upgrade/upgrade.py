@@ -18,9 +18,9 @@ from builder.runtime.access import exec as inside
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control
 from builder.runtime.record import events
-from builder.runtime.record.container import Container, check_name, load, rootfs_of
+from builder.runtime.record.container import Container, check_name, rootfs_of
 from builder.runtime.record.layout import folder_of
-from builder.runtime.recovery import repair, tasks
+from builder.runtime.recovery import orphans, repair, tasks
 from builder.runtime.recovery.held import Held
 from builder.runtime.recovery.tasks import Task, UpgradeTrial
 from builder.runtime.storage import change, layers, writable
@@ -69,10 +69,11 @@ def upgrade(places: Places, name: str, order: UpgradeRequest, report: Reporter) 
 
     Raises StageError once all is as before when the container is not healthy.
     """
-    if load(places, check_name(name)).remove:
-        raise ConflictError(f"container `{name}` is gone once it is stopped (`run --rm`)")
     foresee(places, name, order)  # what is refused is refused before anything is stopped
-    before = health.before(places, name)
+    seen = orphans.look(places, name)
+    if seen.record.remove:
+        raise ConflictError(f"container `{name}` is gone once it is stopped (`run --rm`)")
+    before = health.before(seen)
     with tasks.begun(places, name, runs=before.running):
         control.stop(places, name)
         with (
@@ -82,9 +83,9 @@ def upgrade(places: Places, name: str, order: UpgradeRequest, report: Reporter) 
             held.need_stopped()
             # Nobody removes the template before the record names it.
             with Templates(places.data).lock():
-                outcome, task = _swap(places, held.record, order, before)
+                outcome, task = _swap(held, order, before)
             events.record(places, name, "upgraded", template=order.template.name)
-            snapshots.compact(places, name)
+            snapshots.compact(held)
         if order.start:
             judge(places, name, task, report)
     return outcome
@@ -119,7 +120,7 @@ def go_back(places: Places, name: str, task: Task, trial: UpgradeTrial, report: 
     # What it writes from now on is not wanted, so that it need not be waited for long.
     control.stop(places, name, timeout=min(trial.timeout, control.STOP_TIMEOUT))
     with repair.holding(places, name) as held, durable.disk_errors(folder_of(places, name)):
-        wanted = snapshots.find(places, name, trial.snapshot)
+        wanted = snapshots.find(held, trial.snapshot)
         snapshots.go_back(held, wanted, "rollback")
         tasks.write(places, name, msgspec.structs.replace(task, trial=None))
     if task.runs:
@@ -162,13 +163,12 @@ def _plan(places: Places, container: Container, area: Path, order: UpgradeReques
         return plan.make(trees, reinstall=order.reinstall)
 
 
-def _swap(
-    places: Places, container: Container, order: UpgradeRequest, before: health.Before
-) -> tuple[UpgradeOutcome, Task]:
+def _swap(held: Held, order: UpgradeRequest, before: health.Before) -> tuple[UpgradeOutcome, Task]:
     """Change template and upper layer, in one step that is done whole or not at all."""
+    places, container = held.places, held.record
     taken = change.snapshots_in(folder_of(places, container.name))
     name = snapshots.free_name(taken, "before-upgrade")
-    with change.prepared(places, container) as draft:
+    with held.changing() as draft:
         made = _plan(places, container, draft.area, order)
         if layers.is_unchanged(draft, container):
             kept = container.layers

@@ -52,7 +52,11 @@ _READERS: list[tuple[str, Read, bytes]] = [
         canonical(snapshot()),
     ),
     ("containers/web/change.json", lambda at: change.halts(at, "web"), canonical(LayerChange())),
-    ("containers/web/change.json", lambda at: change.settled(at, "web"), canonical(LayerChange())),
+    (
+        "containers/web/change.json",
+        lambda at: change.settled(at, container()),
+        canonical(LayerChange()),
+    ),
     (
         "containers/web/schedule.json",
         lambda at: schedule.read(at, "web"),
