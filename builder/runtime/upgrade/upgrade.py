@@ -2,6 +2,7 @@
 
 import stat
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 import msgspec
@@ -202,10 +203,8 @@ def _trial(
         start=order.start,
         timeout=order.timeout,
         failed=tuple(sorted(before.failed)),
-        install=made.install,
-        automatic=made.automatic,
-        remove=made.remove,
         libraries=made.libraries,
+        finish=made.finish,
     )
 
 
@@ -272,40 +271,29 @@ def _put(tree: TreeIO, step: PlannedWrite) -> None:
         tree.set_xattrs(step.path, step.attributes)
 
 
-_APT = (
-    "apt-get", "-qq", "--yes", "-o", "Dpkg::Options::=--force-confdef",
-    "-o", "Dpkg::Options::=--force-confold",
-)  # fmt: skip
-
-
-_ENVIRONMENT = ("env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
-
-
-_APT_TIMEOUT = 1800.0
+_FINISH_TIMEOUT = 1800.0
+"""Seconds that each command may take which a package manager has left to do."""
 
 
 def finish_inside(places: Places, name: str, made: UpgradeTrial, report: Reporter) -> None:
     """Do inside what an upgrade has left to do there; it may be done again."""
     if made.libraries:
         inside.capture(places, name, ("ldconfig",))
-    if not (made.install or made.remove):
+    if not made.finish:
         return
     task = report.begin(f"installing packages in {name}")
     try:
-        _run(places, name, *_APT, "update")
-        if made.install:
-            _run(places, name, *_APT, "--no-install-recommends", "install", "--", *made.install)
-        if made.automatic:
-            _run(places, name, "apt-mark", "-qq", "auto", "--", *made.automatic)
-        if made.remove:
-            _run(places, name, *_APT, "remove", "--", *made.remove)
+        for words in made.finish:
+            _run(places, name, words)
     finally:
         task.close()
 
 
-def _run(places: Places, name: str, *argv: str) -> None:
-    code, output = inside.capture(places, name, (*_ENVIRONMENT, *argv), timeout=_APT_TIMEOUT)
+def _run(places: Places, name: str, words: tuple[str, ...]) -> None:
+    """Run a command as env(1) takes it: what sets the environment comes first."""
+    code, output = inside.capture(places, name, ("env", *words), timeout=_FINISH_TIMEOUT)
     if code != 0:
+        argv = tuple(dropwhile(lambda word: "=" in word, words))
         raise StageError(
             f"`{argv[0]}` inside ended with status {code}", command=" ".join(argv), output=output
         )
