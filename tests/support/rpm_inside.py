@@ -98,3 +98,5 @@ def install(root: Path, *files: Path) -> None:
         ["rpm", *options, "--install", *map(str, files)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    for path in (root / "var/lib/rpm").glob("rpmdb.sqlite-*"):  # as a build does
+        path.unlink()

@@ -172,7 +172,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         ),
         DRAFT,
     ),
-    "distros/debian/__init__.py": (".read_bytes", LISTS),
+    "distros/debian/distribution.py": (".read_bytes", LISTS),
     "distros/debian/bootstrap.py": (".exists .mkdir .read_bytes .stat os.link os.unlink", MADE),
     "distros/debian/database.py": (
         ".exists .read_bytes os.link os.listdir",

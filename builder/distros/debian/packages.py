@@ -132,7 +132,7 @@ def _files(find: Find, row: _Row) -> set[str]:
         found = find(path)
         if found is not None and found.is_file:
             text = _bytes(found).decode(errors="surrogateescape")
-            return {line.strip("/") for line in text.splitlines()} - {".", ""}
+            return {line.strip("/") for line in text.split("\n")} - {".", ""}
     return set()
 
 

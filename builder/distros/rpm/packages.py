@@ -12,9 +12,7 @@ from builder.distros.package_manager import (
     Packages,
     PackageWork,
 )
-from builder.distros.rpm.dnf import PYTHON
 from builder.host.programs import find_program, missing_program
-from builder.host.sandbox.stranger import FOLDER, read_by
 from builder.host.trees.layered import LayeredEntry
 from builder.model.errors import HostError
 
@@ -38,6 +36,10 @@ _CONFIG, _GHOST = 1 << 0, 1 << 6
 """RPMFILE_CONFIG, and RPMFILE_GHOST: a package's by name, with what was made since in it."""
 _ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
 """By the digits of a digest."""
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~^:-]{0,255}")
+"""What names, architectures and versions are made of (rpm-version(7))."""
+_AT_ONCE = 1000
+"""Packages that one command line names."""
 _KEY = "gpg-pubkey"
 """What rpm calls a key that it trusts; it is no package."""
 
@@ -85,10 +87,13 @@ class RpmDatabase:
         if not database:
             return found
         automatic = _automatic(find)
-        for line in _rpm(database, "--all", "--queryformat", _ROWS).splitlines():
+        for line in _lines(database, "--all", "--queryformat", _ROWS):
             name, arch, version = (*line.split("\t"), "", "")[:3]
-            if name == _KEY or not version:
+            if name == _KEY:
                 continue
+            if not all(_WORD.fullmatch(word) for word in (name, arch, version)):
+                where = next(iter(database.values())).path
+                raise _unreadable(where, f"{line[:100]!r} is no package")
             spec, before = f"{name}.{arch}", found.get((name, arch))
             if before is not None:  # kernels, of which there may be several
                 version = f"{before.version}, {version}"
@@ -98,24 +103,26 @@ class RpmDatabase:
     def contents(self, find: Find, packages: Iterable[InstalledPackage]) -> PackageContents:
         """Read what packages have brought."""
         found = PackageContents()
-        specs = [one.spec for one in packages]
-        if not specs:
-            return found
-        database = _database(find)
-        for line in _rpm(database, "--queryformat", _FILES, *specs).splitlines():
+        specs, database = [one.spec for one in packages], _database(find)
+        for first in range(0, len(specs), _AT_ONCE):
+            self._add_contents(found, database, specs[first : first + _AT_ONCE])
+        return found
+
+    def _add_contents(
+        self, found: PackageContents, database: dict[str, LayeredEntry], specs: list[str]
+    ) -> None:
+        for line in _lines(database, "--queryformat", _FILES, *specs):
             flags, digest, path = (*line.split("\t", 2), "", "")[:3]
             bits = int(flags) if re.fullmatch("[0-9]{1,9}", flags) else _GHOST
-            if bits & _GHOST:
-                continue
             path = path.strip("/")
+            if bits & _GHOST or not path:
+                continue
             found.files.add(path)
             if bits & _CONFIG and (algorithm := _ALGORITHMS.get(len(digest))):
                 found.configs[path] = f"{algorithm}:{digest}"
-        found.files.discard("")
-        words = _rpm(database, "--queryformat", _WORDS, *specs)
-        # A package that makes a user provides `user(NAME)`.
-        found.words.update(re.sub("[\"'=()]", " ", words).split())
-        return found
+        for line in _lines(database, "--queryformat", _WORDS, *specs):
+            # A package that makes a user provides `user(NAME)`.
+            found.words.update(re.sub("[\"'=()]", " ", line).split())
 
     def finish(self, work: PackageWork) -> tuple[tuple[str, ...], ...]:
         """Have dnf do it; rpm would put some configuration files that are there aside."""
@@ -157,8 +164,10 @@ def _unreadable(path: str, why: str) -> HostError:
     return HostError(f"the table of packages cannot be read: `/{path}`: {why}")
 
 
-def _rpm(database: dict[str, LayeredEntry], *words: str) -> str:
-    """Ask the host's rpm; raises HostError for a database that it cannot read."""
+def _lines(database: dict[str, LayeredEntry], *words: str) -> list[str]:
+    """Ask the host's rpm, and give what it says; HostError for a database that it cannot read."""
+    from builder.host.sandbox.stranger import FOLDER, read_by  # a comparison alone does without
+
     if find_program("rpm") is None:
         raise missing_program("rpm")
     done = read_by(("rpm", "--dbpath", FOLDER, "--query", *words), database)
@@ -167,12 +176,15 @@ def _rpm(database: dict[str, LayeredEntry], *words: str) -> str:
     if done.code != 0 or wrong:
         path = next(iter(database.values())).path
         raise _unreadable(path, wrong.removeprefix("error: ") or f"rpm ended with {done.code}")
-    # Names of files need not be UTF-8.
-    return done.stdout.decode(errors="surrogateescape")
+    # Names of files need not be UTF-8, and may have in them what Python takes for ends of lines.
+    return done.stdout.decode(errors="surrogateescape").removesuffix("\n").split("\n")
 
 
 def _automatic(find: Find) -> set[str]:
     """Name the packages that nobody has asked for; what cannot be read was asked for."""
+    from builder.distros.rpm.dnf import PYTHON
+    from builder.host.sandbox.stranger import FOLDER, read_by
+
     paths = (*_HISTORY, _STATE)
     found = {path.rpartition("/")[2]: entry for path in paths if (entry := find(path))}
     usable = {name: entry for name, entry in found.items()

@@ -9,7 +9,6 @@ from typing import Literal
 from builder.distros.package_manager import (
     InstalledPackage,
     PackageDifference,
-    PackageManager,
     PackageWork,
     changes,
     package_manager,
@@ -88,6 +87,7 @@ class Trees:
         self.on_new = layers_on(folders, new)
         self.templates = layers_on((new,), old, shows=False)
         self.manager = package_manager(self.on_old)
+        self._tables = tuple(row.path for row in self.manager.own if row.how == "database")
 
     def __enter__(self) -> "Trees":  # noqa: PYI034  # nobody derives from it
         return self
@@ -95,6 +95,10 @@ class Trees:
     def __exit__(self, *_: object) -> None:
         for layers in (self.on_old, self.on_new, self.templates):
             layers.__exit__()
+
+    def is_database(self, path: str) -> bool:
+        """Tell whether a path must be the template's: quickly, for there may be millions."""
+        return matches(path, self._tables) and rule_of(path, self.manager.own) == "database"
 
 
 def make(trees: Trees, *, reinstall: bool) -> UpgradePlan:
@@ -108,7 +112,7 @@ def make(trees: Trees, *, reinstall: bool) -> UpgradePlan:
     merger, ignored = _Merger(trees, plan), ignored_paths(trees.manager)
     for path in sorted(by_container.keys() | from_new.keys()):
         seen = (by_container.get(path) or from_new[path]).pair.seen
-        if path in owned or _is_database(trees.manager, path):
+        if path in owned or trees.is_database(path):
             if path in from_new:
                 merger.take(path, seen, "belongs to a package")
         elif path not in from_new:
@@ -138,7 +142,7 @@ def _both(
     for one in differences(trees.on_old, everything=True):
         path = one.row.path
         own = one.row.what == "added" and trees.on_new.below(path) is None
-        if own and path not in owned and not _is_database(trees.manager, path):
+        if own and path not in owned and not trees.is_database(path):
             plan.lines.append(Line(path=path, verdict="kept"))
         else:
             by_container[path] = one
@@ -150,12 +154,6 @@ def _both(
         or trees.on_old.below(one.row.path) is not None
     }
     return by_container, from_new
-
-
-def _is_database(manager: PackageManager, path: str) -> bool:
-    """Tell whether a path must be the template's: quickly, for there may be millions."""
-    tables = tuple(row.path for row in manager.own if row.how == "database")
-    return matches(path, tables) and rule_of(path, manager.own) == "database"
 
 
 class _Merger:
