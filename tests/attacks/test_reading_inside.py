@@ -23,6 +23,7 @@ from builder.runtime.record.container import Bind, load
 from tests.support.bounded import ends, inside
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
+from tests.support.odd_databases import database_of
 from tests.support.oven import Oven, text
 
 pytestmark = needs("root", "userns", "program:runc", "program:conmon")
@@ -390,6 +391,29 @@ def test_odd_tables_of_packages_are_told(
     _endless(upper(stopped, path))
     said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made", code=3)
     assert f"the table of packages cannot be read: `/{path}`: larger than" in said
+
+
+DATABASE = "var/lib/rpm/rpmdb.sqlite"
+
+
+@pytest.mark.needs("program:rpm")
+@pytest.mark.parametrize("odd", [_fifo, _endless, _long_line])
+def test_odd_databases_of_packages_are_told(
+    stopped: Rig, oven: Oven, tmp_path: Path, odd: Callable[[Path], None]
+) -> None:
+    """A database of rpm that does not end, is none, or is no file, is an error in one line."""
+    odd(upper(stopped, DATABASE))
+    said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made", code=3)
+    assert f"the table of packages cannot be read: `/{DATABASE}`: " in said
+
+
+@pytest.mark.needs("program:rpm")
+@pytest.mark.parametrize("name", ["--pipe=touch /given/x", "a\tb", "\n", "%(id)"])
+def test_names_of_packages_are_names(stopped: Rig, oven: Oven, tmp_path: Path, name: str) -> None:
+    """What calls itself a package, and is an option or several lines, gets on no command line."""
+    upper(stopped, DATABASE).write_bytes(database_of(tmp_path / "made", name).read_bytes())
+    said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "out", code=3)
+    assert "is no package" in said
 
 
 def test_what_reads_for_the_host_sees_nothing_of_it(tmp_path: Path) -> None:

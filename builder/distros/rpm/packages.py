@@ -88,12 +88,13 @@ class RpmDatabase:
             return found
         automatic = _automatic(find)
         for line in _lines(database, "--all", "--queryformat", _ROWS):
-            name, arch, version = (*line.split("\t"), "", "")[:3]
-            if name == _KEY:
+            words = line.split("\t")
+            if words[0] == _KEY:
                 continue
-            if not all(_WORD.fullmatch(word) for word in (name, arch, version)):
+            if len(words) != 3 or not all(map(_WORD.fullmatch, words)):
                 where = next(iter(database.values())).path
                 raise _unreadable(where, f"{line[:100]!r} is no package")
+            name, arch, version = words
             spec, before = f"{name}.{arch}", found.get((name, arch))
             if before is not None:  # kernels, of which there may be several
                 version = f"{before.version}, {version}"
