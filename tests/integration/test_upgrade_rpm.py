@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.distros.rpm.packages import RpmDatabase
+from builder.host.trees.layered import Layers
 from builder.model.errors import ConflictError, HostError, StageError
 from builder.model.progress import Silent
 from builder.model.value import canonical, hex_of
@@ -17,6 +19,7 @@ from builder.runtime.record.container import load
 from builder.runtime.upgrade import upgrade
 from tests.support.container import DIGEST, Rig, rig_in
 from tests.support.needs import needs
+from tests.support.odd_databases import database_of
 from tests.support.odd_trees import manifest
 from tests.support.rpm_archive import Rpm, RpmArchive
 from tests.support.rpm_inside import give, install, repository, tree_with_dnf
@@ -168,3 +171,10 @@ def test_a_database_that_is_none_is_told(rig: Rig) -> None:
     path.write_bytes(os.urandom(9000))
     with pytest.raises(HostError, match=r"table of packages cannot be read: `/var/lib/rpm/rpmdb"):
         upgrade.foresee(rig.places, "test", order(rig))
+
+
+def test_a_database_without_packages_is_one(tmp_path: Path) -> None:
+    database_of(tmp_path / "var/lib/rpm")
+    (tmp_path / "none").mkdir()
+    with Layers((tmp_path / "none",), tmp_path) as layers:
+        assert RpmDatabase().installed(layers.find) == {}

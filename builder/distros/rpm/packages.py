@@ -178,7 +178,7 @@ def _lines(database: dict[str, LayeredEntry], *words: str) -> list[str]:
         path = next(iter(database.values())).path
         raise _unreadable(path, wrong.removeprefix("error: ") or f"rpm ended with {done.code}")
     # Names of files need not be UTF-8, and may have in them what Python takes for ends of lines.
-    return done.stdout.decode(errors="surrogateescape").removesuffix("\n").split("\n")
+    return done.stdout.decode(errors="surrogateescape").split("\n")[:-1]
 
 
 def _automatic(find: Find) -> set[str]:
