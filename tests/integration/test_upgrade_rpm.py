@@ -112,8 +112,8 @@ def test_packages_of_its_own_are_installed_and_removed_again(rig: Rig) -> None:
         upgrade.upgrade(rig.places, "test", order(rig), Silent())
     assert load(rig.places, "test").template == DIGEST
     done = upgrade.upgrade(rig.places, "test", order(rig, reinstall=True), Silent())
-    assert done.plan.install == ("greeter.noarch", "libgreet.noarch")
-    assert done.plan.remove == ("spare.noarch",)
+    assert done.plan.work.install == ("greeter.noarch", "libgreet.noarch")
+    assert done.plan.work.remove == ("spare.noarch",)
     assert load(rig.places, "test").template == NEW
     there = inside(rig, "rpm -qa --qf '%{NAME}-%{VERSION}\n'").split()
     assert sorted(there) == ["greeter-1.0", "libgreet-1.0", "tool-2.0"]

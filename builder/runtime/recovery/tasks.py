@@ -35,8 +35,11 @@ class UpgradeTrial(Value, frozen=True, kw_only=True):
     """Seconds that it may take until it is ready."""
     failed: tuple[str, ...] = ()
     """Units that had failed before."""
+    install: tuple[str, ...] = ()
+    automatic: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
     libraries: bool = False
-    finish: tuple[tuple[str, ...], ...] = ()
     """What is left to do inside, as in an `UpgradePlan`."""
     back: bool = False
     """Whether it has failed."""

@@ -65,12 +65,8 @@ class UpgradePlan:
     lines: list[Line] = field(default_factory=list)
     """Without logs, caches and the like."""
     steps: list[Step] = field(default_factory=list)
-    install: tuple[str, ...] = ()
-    """Packages to install again, once it runs."""
-    remove: tuple[str, ...] = ()
-    """Packages to remove again."""
-    finish: tuple[tuple[str, ...], ...] = ()
-    """The commands that do that inside, each as env(1) takes it."""
+    work: PackageWork = field(default_factory=PackageWork)
+    """What is to become of packages, once it runs."""
     libraries: bool = False
     """Whether ldconfig has to run."""
 
@@ -261,10 +257,12 @@ def _plan_packages(trees: Trees, changed: PackageDifference, plan: UpgradePlan) 
         if known is None or known.version != after.version:
             wanted.append(after)
     gone = [one for one in changed.removed if (one.name, one.arch) in there]
-    plan.install, plan.remove = _specs(wanted), _specs(gone)
-    automatic = _specs(one for one in wanted if one.automatic)
-    configs = sorted(manager.contents(on_old.find, wanted).configs)
-    plan.finish = manager.finish(PackageWork(plan.install, automatic, plan.remove, tuple(configs)))
+    plan.work = PackageWork(
+        install=_specs(wanted),
+        automatic=_specs(one for one in wanted if one.automatic),
+        remove=_specs(gone),
+        configs=tuple(sorted(manager.contents(on_old.find, wanted).configs)),
+    )
     now = manager.contents(on_old.find, (*changed.added, *(b for _, b in changed.changed)))
     before = manager.contents(on_old.below, (*changed.removed, *(a for a, _ in changed.changed)))
     owned = now.files | before.files

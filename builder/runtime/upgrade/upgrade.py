@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from builder.distros.package_manager import PackageWork, package_manager
 from builder.host.kernel import mounts
 from builder.host.places import Places
 from builder.host.trees import durable
@@ -16,6 +17,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
 from builder.runtime.access import exec as inside
+from builder.runtime.diff import difference
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control
 from builder.runtime.record import events
@@ -203,8 +205,11 @@ def _trial(
         start=order.start,
         timeout=order.timeout,
         failed=tuple(sorted(before.failed)),
+        install=made.work.install,
+        automatic=made.work.automatic,
+        remove=made.work.remove,
+        configs=made.work.configs,
         libraries=made.libraries,
-        finish=made.finish,
     )
 
 
@@ -279,11 +284,14 @@ def finish_inside(places: Places, name: str, made: UpgradeTrial, report: Reporte
     """Do inside what an upgrade has left to do there; it may be done again."""
     if made.libraries:
         inside.capture(places, name, ("ldconfig",))
-    if not made.finish:
+    if not (made.install or made.remove):
         return
     task = report.begin(f"installing packages in {name}")
     try:
-        for words in made.finish:
+        with difference.opened(places, name) as (_, found):
+            manager = package_manager(found)
+        work = PackageWork(made.install, made.automatic, made.remove, made.configs)
+        for words in manager.finish(work):
             _run(places, name, words)
     finally:
         task.close()
