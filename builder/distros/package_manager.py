@@ -1,7 +1,6 @@
 """Package managers: what each can tell of a tree, and what it has to do after an upgrade."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Literal, Protocol
 
@@ -19,21 +18,20 @@ Find = Callable[[str], LayeredEntry | None]
 
 
 class OwnPath(msgspec.Struct, frozen=True):
-    """Paths that belong to a package manager; the first row that fits counts.
+    """Paths that belong to a package manager.
 
-    `ignored` changes by itself, and is left out of a comparison. Besides, an upgrade takes a
-    `database` from the template, since it tells of the template's files; it merges `lines`, and
-    has what is to `keep` stay as it is in the container.
+    What is `ignored` changes by itself, and is left out of a comparison. For an upgrade, the first
+    of the other rows counts: it takes a `database` from the template, since that tells of the
+    template's files, merges `lines`, and has what is to `keep` stay as it is in the container.
     """
 
     path: str
-    """As in a recipe's overlay; `*` is anything within a name, `**` all below."""
+    """From the root; `*` is anything within a name, `**` all below."""
     how: Literal["ignored", "database", "lines", "keep"]
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledPackage:
+class InstalledPackage(msgspec.Struct, frozen=True):
     """An installed package."""
 
     name: str
@@ -49,20 +47,18 @@ Packages = Mapping[tuple[str, str], InstalledPackage]
 """By name and architecture."""
 
 
-@dataclass(slots=True)
-class PackageContents:
+class PackageContents(msgspec.Struct):
     """What some packages have brought."""
 
-    files: set[str] = field(default_factory=set)
+    files: set[str] = set()
     """Paths, folders among them."""
-    configs: dict[str, str] = field(default_factory=dict)
+    configs: dict[str, str] = {}
     """Those that a person may change, with `ALGORITHM:DIGEST` of what was shipped."""
-    words: set[str] = field(default_factory=set)
+    words: set[str] = set()
     """All words of their scripts, which may make users."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackageWork:
+class PackageWork(msgspec.Struct, frozen=True):
     """What is to become of packages, each by its `spec`."""
 
     install: tuple[str, ...] = ()
@@ -88,8 +84,7 @@ class PackageManager(Protocol):
         """Give the commands that do it inside, each as env(1) takes it; all may be run again."""
 
 
-@dataclass(frozen=True, slots=True)
-class ManagerRow:
+class ManagerRow(msgspec.Struct, frozen=True):
     """Where a package manager is; it is imported when a tree has its tables, and not before."""
 
     module: str
@@ -117,8 +112,7 @@ UNREAD = ("lib/apk/db/installed", "usr/lib/apk/db/installed", "var/lib/pacman/lo
 """Tables of others, which nobody reads here."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackageDifference:
+class PackageDifference(msgspec.Struct, frozen=True):
     """How the packages of two trees differ."""
 
     added: tuple[InstalledPackage, ...] = ()

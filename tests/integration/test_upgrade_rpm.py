@@ -1,6 +1,8 @@
 """Containers of the RPM family whose dnf has installed and removed: told, and upgraded."""
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,3 +180,17 @@ def test_a_database_without_packages_is_one(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with Layers((tmp_path / "none",), tmp_path) as layers:
         assert RpmDatabase().installed(layers.find) == {}
+
+
+def test_what_is_not_yet_in_the_database_itself_is_read(tmp_path: Path) -> None:
+    """A container that runs, or was killed, has it in the log beside."""
+    (tmp_path / "none").mkdir()
+    database, other = (database_of(tmp_path / one, one[-3:]) for one in ("var/lib/rpm", "other"))
+    with contextlib.closing(sqlite3.connect(database)) as writer:
+        writer.execute("ATTACH ? AS other", (str(other),))
+        writer.execute("INSERT INTO Packages SELECT hnum + 1, blob FROM other.Packages")
+        writer.commit()
+        assert database.with_name("rpmdb.sqlite-wal").stat().st_size > 0
+        with Layers((tmp_path / "none",), tmp_path) as layers:
+            found = RpmDatabase().installed(layers.find)
+    assert sorted(found) == [("her", "noarch"), ("rpm", "noarch")]
