@@ -4,14 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from builder.distros.buildroot import Keys, Kitchen
 from builder.host.programs import Runner
 from builder.model.errors import RecipeError
 from builder.model.lock import Asked, Lock, Package
 from builder.model.value import Value
-from builder.store import Store
+
+if TYPE_CHECKING:
+    from builder.distros.buildroot import Keys, Kitchen
+    from builder.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,9 @@ TABLE: Mapping[str, DistroRow] = {
     "almalinux": DistroRow("builder.distros.rpm.almalinux", "AlmaLinux", ("9", "10")),
     "centos-stream": DistroRow("builder.distros.rpm.centos_stream", "CentosStream", ("9", "10")),
     "debian": DistroRow(
-        "builder.distros.debian", "Debian", ("bullseye", "bookworm", "trixie", "forky", "sid")
+        "builder.distros.debian.distribution",
+        "Debian",
+        ("bullseye", "bookworm", "trixie", "forky", "sid"),
     ),
     "devuan": DistroRow("builder.distros.devuan", "Devuan", ("daedalus", "excalibur", "ceres")),
     "fedora": DistroRow("builder.distros.rpm.fedora", "Fedora", ("41", "42", "43", "44")),
@@ -66,13 +70,13 @@ class ArchiveSources:
     files: Mapping[str, str] = field(default_factory=dict)
     """Text files of the base tree, by path: what its own package manager is told of mirrors. They
     must be the same on every machine."""
-    arrived: Callable[[Package, Store], object] | None = None
+    arrived: Callable[[Package, "Store"], object] | None = None
     """What can be done with a package whose file the store has, while others are downloaded; any
     thread calls it, and what it makes goes into the store."""
     fresh: set[str] = field(default_factory=set)
     """Which indexes this command has brought up to date; who resolves several recipes shares it, so
     that the mirrors are asked once."""
-    keys: Keys | None = None
+    keys: "Keys | None" = None
     """What the package files themselves are signed with, where they are."""
 
 
@@ -99,7 +103,7 @@ class Distro(Protocol):
         """
 
     def batches(
-        self, packages: tuple[Package, ...], store: Store
+        self, packages: tuple[Package, ...], store: "Store"
     ) -> tuple[tuple[Package, ...], ...]:
         """Cut what a layer installs into batches that are installed one after the other.
 
@@ -107,7 +111,7 @@ class Distro(Protocol):
         of them later than others, and the tree is the same.
         """
 
-    def install(self, packages: tuple[Package, ...], kitchen: Kitchen) -> None:
+    def install(self, packages: tuple[Package, ...], kitchen: "Kitchen") -> None:
         """Install packages whose files the store has, and nothing else, on `kitchen.base`.
 
         Without a base they become `kitchen.tree`; with one, what comes over it `kitchen.upper`.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from builder.distros.debian import Debian
+from builder.distros.debian.distribution import Debian
 from builder.distros.debian.family import ArchiveRow, Family
 
 

@@ -317,6 +317,7 @@ PACKAGE_OF: Mapping[str, str] = {
     "nft": "nftables",
     "nsenter": "util-linux",
     "pasta": "passt",
+    "prlimit": "util-linux",
     "rpm": "rpm",
     "rpmdb": "rpm",
     "rpmkeys": "rpm",

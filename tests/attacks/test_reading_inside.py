@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from builder.host.kernel import mounts
-from builder.host.trees.layered import found_in
+from builder.host.sandbox import stranger
+from builder.host.sandbox.stranger import read_by
+from builder.host.trees.layered import LayeredEntry, found_in
 from builder.host.trees.treeio import TreeIO
 from builder.model.numbers import number
 from builder.model.progress import Silent
@@ -21,6 +23,7 @@ from builder.runtime.record.container import Bind, load
 from tests.support.bounded import ends, inside
 from tests.support.container import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
+from tests.support.odd_databases import database_of
 from tests.support.oven import Oven, text
 
 pytestmark = needs("root", "userns", "program:runc", "program:conmon")
@@ -388,6 +391,62 @@ def test_odd_tables_of_packages_are_told(
     _endless(upper(stopped, path))
     said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made", code=3)
     assert f"the table of packages cannot be read: `/{path}`: larger than" in said
+
+
+DATABASE = "var/lib/rpm/rpmdb.sqlite"
+
+
+@pytest.mark.needs("program:rpm")
+@pytest.mark.parametrize("odd", [_fifo, _endless, _long_line])
+def test_odd_databases_of_packages_are_told(
+    stopped: Rig, oven: Oven, tmp_path: Path, odd: Callable[[Path], None]
+) -> None:
+    """A database of rpm that does not end, is none, or is no file, is an error in one line."""
+    odd(upper(stopped, DATABASE))
+    said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made", code=3)
+    assert f"the table of packages cannot be read: `/{DATABASE}`: " in said
+
+
+@pytest.mark.needs("program:rpm")
+@pytest.mark.parametrize("name", ["--pipe=touch /given/x", "a\tb", "\n", "%(id)"])
+def test_names_of_packages_are_names(stopped: Rig, oven: Oven, tmp_path: Path, name: str) -> None:
+    """What calls itself a package, and is an option or several lines, gets on no command line."""
+    upper(stopped, DATABASE).write_bytes(database_of(tmp_path / "made", name).read_bytes())
+    said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "out", code=3)
+    assert "is no package" in said
+
+
+def test_what_reads_for_the_host_sees_nothing_of_it(tmp_path: Path) -> None:
+    """A reader that a hostile file has taken over has no file of the host, right or way out."""
+    (tmp_path / "secret").write_text("of the host\n")
+    (tmp_path / "file").write_text("given\n")
+    script = f"""
+        cat /given/file; echo mine > /given/file
+        cat {tmp_path}/secret /etc/shadow /proc/1/root{tmp_path}/secret && exit 1
+        ls /root /home /var && exit 1
+        grep -v ' lo:' /proc/net/dev | grep : && exit 1
+        grep -E '^(Cap(Eff|Prm)|NoNewPrivs):' /proc/self/status
+    """
+    with TreeIO(tmp_path) as tree:
+        file = LayeredEntry(tree, "file", tree.lstat("file"))
+        done = read_by(("sh", "-c", script), {"file": file})
+    assert done.code == 0, done
+    said, *rights = done.stdout.decode().splitlines()
+    assert said == "given"
+    assert [int(line.split()[1], 16) for line in rights] == [0, 0, 1]
+    assert (tmp_path / "file").read_text() == "given\n"
+
+
+@pytest.mark.parametrize(
+    "script", ["while :; do echo more; done", "x=x; while :; do x=$x$x; done", "yes >/given/file"]
+)
+def test_what_reads_for_the_host_ends(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A hostile file cannot have its reader write, remember or go on without end."""
+    for name, most in (("_SECONDS", 2), ("_MEMORY", 64 << 20), ("_OUTPUT", 1 << 20)):
+        monkeypatch.setattr(stranger, name, most)
+    done = read_by(("sh", "-c", script), {})
+    assert done.code != 0
+    assert len(done.stdout) <= 1 << 20
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, "\u0661", "-1", "65536", " 1", "1_0", ""])

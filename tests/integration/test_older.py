@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.host.places import Places
 from builder.model.lock import Package
 from builder.model.progress import Silent
 from builder.model.recipe import Arch
@@ -13,6 +14,7 @@ from builder.runtime.access.exec import capture
 from builder.runtime.history import schedule, snapshots
 from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control
+from builder.runtime.recovery import tasks
 from builder.stages.install import INSTALL, Installation
 from builder.templates.local import Templates
 from tests.support.container import Rig, rig_in, tiny_tree
@@ -68,6 +70,23 @@ def test_a_container(rig: Rig) -> None:
     assert schedule.read(rig.places, "test") == schedule.Schedule(every=3600, keep=2)
     snapshots.restore(rig.places, "test", "one", discard=True)
     assert not (rig.places.data / "containers/test/upper/later").exists()
+
+
+TASK = (
+    '{"boot":"","pid":0,"runs":true,"started":0,"trial":{"automatic":[],"back":false,"failed":[],'
+    '"install":["hello"],"libraries":true,"remove":[],"snapshot":"before-upgrade","start":true,'
+    '"template":"tiny","timeout":60.0}}'
+)
+
+
+def test_an_upgrade_that_was_cut_off(tmp_path: Path) -> None:
+    places = Places(data=tmp_path, cache=tmp_path, runtime=tmp_path, settings=())
+    (tmp_path / "containers/test").mkdir(parents=True)
+    (tmp_path / "containers/test/task.json").write_text(TASK)
+    task = tasks.read(places, "test")
+    assert task is not None
+    assert task.trial is not None
+    assert (task.trial.install, task.trial.libraries) == (("hello",), True)
 
 
 def test_a_template(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_reinstalling_puts_the_templates_files_in_place(rig: Rig, new: Path) -> 
     put(rig, "usr/share/data", "of hello\n")
     (new / "var/lib/dpkg/status").write_text("\n")
     done = upgrade.upgrade(rig.places, "test", order(rig, reinstall=True, start=False), Silent())
-    assert done.plan.install == ("hello",)
+    assert done.plan.work.install == ("hello",)
     assert seen(rig, "/usr/share/data", "/var/lib/dpkg/status") == "1\n\n"
     assert capture(rig.places, "test", ("ls", "/usr/bin/hello"))[0] != 0
 

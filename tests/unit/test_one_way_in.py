@@ -172,7 +172,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         ),
         DRAFT,
     ),
-    "distros/debian/__init__.py": (".read_bytes", LISTS),
+    "distros/debian/distribution.py": (".read_bytes", LISTS),
     "distros/debian/bootstrap.py": (".exists .mkdir .read_bytes .stat os.link os.unlink", MADE),
     "distros/debian/database.py": (
         ".exists .read_bytes os.link os.listdir",
@@ -196,6 +196,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "distros/rpm/dnf.py": (".is_file .mkdir .rglob .stat", LISTS),
     "distros/rpm/install.py": (".chmod .mkdir .write_text", MADE),
     "distros/rpm/keys.py": (".glob .is_file .read_bytes", HOST),
+    "distros/rpm/reasons.py": (".exists .read_text", "copies, in the sandbox that it runs in"),
     "distros/rpm/metadata.py": (".open .read_bytes", LISTS),
 }
 """For each module the calls that reach files past the audited module, and why they may."""

@@ -114,8 +114,8 @@ def _tell(plan: "UpgradePlan", snapshot: str | None, *, as_json: bool) -> None:
             "upgraded": snapshot is not None,
             "snapshot": snapshot,
             "counts": plan.counts(),
-            "install": plan.install,
-            "remove": plan.remove,
+            "install": plan.work.install,
+            "remove": plan.work.remove,
             "files": msgspec.to_builtins(plan.lines),
         }
         click.echo(json.dumps(value, indent=2))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.host.programs import Command, find_program, missing_program, start
-from builder.host.sandbox.sandbox import programs_of_host, views_of_kernel
+from builder.host.sandbox.stranger import powerless
 from builder.model.errors import HostError
 
 _INSIDE = "/journal"
@@ -35,11 +35,7 @@ def lines(folder: Path, words: tuple[str, ...]) -> Iterator[bytes]:
     if find_program("journalctl") is None:
         raise missing_program("journalctl")
     argv = (
-        "bwrap", "--die-with-parent", "--new-session", "--clearenv", "--unshare-pid",
-        "--unshare-net", "--unshare-ipc", "--unshare-uts",
-        "--cap-drop", "ALL", "--cap-add", "CAP_DAC_OVERRIDE",
-        *programs_of_host(), *views_of_kernel(""), "--ro-bind", str(folder), _INSIDE,
-        "--setenv", "LC_ALL", "C.UTF-8", "--",
+        *powerless("CAP_DAC_OVERRIDE"), "--ro-bind", str(folder), _INSIDE, "--",
         "journalctl", f"--directory={_INSIDE}", *words,
     )  # fmt: skip
     with tempfile.TemporaryFile() as complaints:

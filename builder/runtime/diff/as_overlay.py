@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.distros.debian import installed
+from builder.distros.package_manager import PackageContents, changes, package_manager
 from builder.host.trees.durable import disk_errors
 from builder.host.trees.layered import Layers
 from builder.model.errors import ConflictError
@@ -27,13 +27,14 @@ SECRETS = (
 """Never put into a recipe, whatever is in them; and any file with a private key in it."""
 
 MADE = (
-    "var/lib/dpkg/**", "var/lib/apt/**", "var/lib/ucf/**", "var/lib/systemd/**", "var/lib/pam/**",
+    "var/lib/systemd/**", "var/lib/pam/**",
     "etc/passwd", "etc/group", "etc/subuid", "etc/subgid", "etc/alternatives/**", "etc/rc*.d/**",
     "etc/pam.d/common-*",
     "etc/ssl/certs/**", "etc/ca-certificates.conf", "var/lib/vim/**", "usr/share/info/dir",
     "var/lib/python/**", "var/lib/update-rc.d/**", "usr/share/mime/**",
 )  # fmt: skip
-"""Made by packages when they are installed; a recipe says `[packages]` and `[[user]]` instead."""
+"""Made by packages when they are installed; a recipe says `[packages]` and `[[user]]` instead. So
+is all that belongs to their manager."""
 
 SCRIPT = "owners"
 """Beside the overlay, what sets owners, modes and groups."""
@@ -84,21 +85,22 @@ def write(layers: Layers, container: Container, folder: Path) -> WrittenOverlay:
         if taken.exists():
             raise ConflictError(f"there is {what} already: `{taken}`", hint="name another folder")
     written = WrittenOverlay()
-    changed = installed.of_container(layers)
-    shipped = _shipped(layers, changed)
-    written.install = sorted({one.name for one in changed.added} - installed.automatic(layers))
+    changed, manager = changes(layers), package_manager(layers)
+    added = manager.contents(layers.find, changed.added)
+    renewed = manager.contents(layers.find, (after for _, after in changed.changed))
+    shipped = _shipped(added) | _shipped(renewed)
+    written.install = sorted({one.name for one in changed.added if not one.automatic})
     written.removed = [one.name for one in changed.removed]
-    written.accounts = as_users.read(layers, changed.added)
+    written.accounts = as_users.read(layers, added.words)
     written.notes += written.accounts.notes
     written.commands += written.accounts.commands
-    gone: set[str] = set()
-    for one in changed.removed:
-        gone |= installed.files_of(layers, one, below=True)
+    gone = manager.contents(layers.below, changed.removed).files
+    made = MADE + tuple(row.path for row in manager.own)
     with disk_errors(folder):
         overlay.mkdir(parents=True)
         for difference in differences(layers, container):
             path = difference.row.path
-            if matches(path, MADE) or path in gone or _is_shipped(difference, shipped):
+            if matches(path, made) or path in gone or _is_shipped(difference, shipped):
                 continue
             _write(difference, overlay, written)
         if written.commands:
@@ -108,13 +110,9 @@ def write(layers: Layers, container: Container, folder: Path) -> WrittenOverlay:
     return written
 
 
-def _shipped(layers: Layers, changed: installed.PackageDifference) -> dict[str, str]:
-    """Give what installed and upgraded packages brought; with the MD5 sum, where dpkg knows it."""
-    found: dict[str, str] = {}
-    for one in (*changed.added, *(after for _, after in changed.changed)):
-        found.update(dict.fromkeys(installed.files_of(layers, one), ""))
-        found.update(one.conffiles)
-    return found
+def _shipped(contents: PackageContents) -> dict[str, str]:
+    """Give what packages brought; with a digest, where a person may have changed it."""
+    return dict.fromkeys(contents.files, "") | contents.configs
 
 
 def _is_shipped(difference: Difference, shipped: dict[str, str]) -> bool:
@@ -127,10 +125,11 @@ def _is_shipped(difference: Difference, shipped: dict[str, str]) -> bool:
         return True
     if seen.status.st_size > _LARGEST_SHIPPED:
         return False
-    digest = hashlib.md5(usedforsecurity=False)
+    algorithm, _, shipped_digest = shipped[known].partition(":")
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     for piece in seen.pieces():
         digest.update(piece)
-    return digest.hexdigest() == shipped[known]
+    return digest.hexdigest() == shipped_digest
 
 
 def _write(difference: Difference, overlay: Path, written: WrittenOverlay) -> None:

@@ -1,12 +1,11 @@
 """Users and groups that were made by hand, as a recipe says them, and what only a script can."""
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from builder.distros.debian import installed
 from builder.host.trees.layered import LayeredEntry, Layers
 from builder.model.numbers import number
 from builder.model.recipe import User
@@ -43,13 +42,15 @@ class RecipeAccounts:
         return list(table_lines("user", self.users))
 
 
-def read(layers: Layers, added: Iterable[installed.InstalledPackage]) -> RecipeAccounts:
-    """Compare the tables of a container with those of its template."""
+def read(layers: Layers, scripts: set[str]) -> RecipeAccounts:
+    """Compare the tables of a container with those of its template.
+
+    Users whose names are among the words of `scripts` were made by installed packages.
+    """
     old, new = (_Tables(find) for find in (layers.below, layers.find))
     found = RecipeAccounts()
     for names, table in ((found.user_names, new.passwd), (found.group_names, new.group)):
         names.update((int(row[2]), name) for name, row in reversed(table.items()))
-    scripts = _scripts(layers, added)
     of_packages = {
         name
         for name, row in (*new.passwd.items(), *new.group.items())
@@ -149,17 +150,6 @@ def _tell_changes(found: RecipeAccounts, name: str, old: list[str], new: list[st
 def _joined(user: str, tables: _Tables, known: set[str]) -> list[str]:
     return [name for name, row in tables.group.items() if user in row[3].split(",")
             and name in known]  # fmt: skip
-
-
-def _scripts(layers: Layers, added: Iterable[installed.InstalledPackage]) -> set[str]:
-    """Give all words of the scripts of installed packages, which make users of their own."""
-    words: set[str] = set()
-    for package in added:
-        for name in (package.name, f"{package.name}:{package.arch}"):
-            for kind in ("preinst", "postinst"):
-                text = _text(layers.find(f"var/lib/dpkg/info/{name}.{kind}"))
-                words.update(text.replace('"', " ").replace("'", " ").replace("=", " ").split())
-    return words
 
 
 def _rows(found: LayeredEntry | None, width: int, *, numbered: bool = True) -> _Table:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from builder.distros.package_manager import package_manager
 from builder.host.places import Places
 from builder.host.trees.layered import LayeredEntry, Layers, Pair
 from builder.host.trees.treeio import TREES_FAULT
 from builder.model.errors import HostError
 from builder.model.value import Value
-from builder.runtime.diff.ignored import is_noise
+from builder.runtime.diff.ignored import ignored_paths, matches
 from builder.runtime.record.container import Container, check_name, rootfs_of
 from builder.runtime.recovery import repair
 from builder.runtime.storage import writable
@@ -83,13 +84,14 @@ def differences(
     layers: Layers, container: Container | None = None, *, everything: bool = False
 ) -> Iterator[Difference]:
     """Give what differs, by path; what is noise only with `everything`."""
+    ignored = () if everything else ignored_paths(package_manager(layers))
     try:
         for pair in layers.touched():
             with _moving():
                 row = row_of(pair)
                 if row is None:
                     continue
-                if everything or not (is_noise(pair.path) or _is_ovens(pair, container)):
+                if everything or not (matches(pair.path, ignored) or _is_ovens(pair, container)):
                     yield Difference(row, pair)
     except BlockingIOError as error:
         raise HostError("a file cannot be compared: somebody holds a lease on it") from error

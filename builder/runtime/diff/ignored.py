@@ -5,6 +5,8 @@ from functools import cache
 
 import msgspec
 
+from builder.distros.package_manager import PackageManager
+
 
 class Noise(msgspec.Struct, frozen=True):
     """Paths that are left out of a comparison; `*` is anything within a name, `**` all below."""
@@ -26,13 +28,6 @@ NOISE: tuple[Noise, ...] = (
     Noise("**/__pycache__", "made again when it is missed"),
     Noise("**/__pycache__/**", "made again when it is missed"),
     Noise("etc/ld.so.cache", "made by ldconfig of the libraries that are there"),
-    Noise("var/lib/apt/lists/**", "what `apt-get update` fetched"),
-    Noise("var/lib/apt/periodic/**", "when apt last did something"),
-    Noise("var/lib/apt/daily_lock", "a lock"),
-    Noise("var/lib/dpkg/*-old", "a backup"),
-    Noise("var/lib/dpkg/lock*", "a lock"),
-    Noise("var/lib/dpkg/triggers/Lock", "a lock"),
-    Noise("var/lib/dpkg/triggers/Unincorp", "what dpkg has still to do"),
     Noise("var/lib/systemd/timers", "when timers last ran"),
     Noise("var/lib/systemd/timers/**", "when timers last ran"),
     Noise("var/lib/systemd/catalog/**", "made of the message catalogs that are there"),
@@ -63,9 +58,9 @@ NOISE: tuple[Noise, ...] = (
 )
 
 
-def is_noise(path: str) -> bool:
-    """Tell whether a path, relative to the root, is one of those."""
-    return matches(path, _PATHS)
+def ignored_paths(manager: PackageManager) -> tuple[str, ...]:
+    """Give the patterns of all of those in a tree, those of its package manager among them."""
+    return _PATHS + tuple(row.path for row in manager.own if row.how == "ignored")
 
 
 def matches(path: str, patterns: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder.host.network import ports
 from builder.host.process import daemon
-from builder.host.programs import find_program
+from builder.host.programs import find_program, missing_program
 from builder.model.errors import HostError
 from builder.model.network import NetworkState, Segment
 
@@ -44,7 +44,8 @@ log-facility={folder}/log
 def is_possible(segment: Segment) -> str | None:
     """Tell why a network that has no members yet cannot have names; None when it can."""
     if find_program(PROGRAM) is None:
-        return f"the program `{PROGRAM}` is not installed: `apt-get install dnsmasq-base`"
+        missing = missing_program(PROGRAM)
+        return f"{missing.problem}: `{missing.hint}`"
     for gateway in (segment.gateway, segment.gateway6):
         for protocol in ("tcp", "udp"):
             if gateway and not ports.is_free(protocol, gateway, _PORT, there=False):

@@ -38,8 +38,9 @@ class UpgradeTrial(Value, frozen=True, kw_only=True):
     install: tuple[str, ...] = ()
     automatic: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
     libraries: bool = False
-    """What is left to do inside, as in a `Plan`."""
+    """What is left to do inside, as in an `UpgradePlan`."""
     back: bool = False
     """Whether it has failed."""
 

@@ -7,18 +7,20 @@ from typing import Literal
 
 import msgspec
 
+from builder.distros.package_manager import OwnPath
 from builder.host.programs import PROMPT, Command, find_program, memory_file, on_host
 from builder.runtime.diff.ignored import matches
 
-How = Literal["accounts", "template", "packages", "keep", "lines"]
+How = Literal["accounts", "template", "database", "keep", "lines"]
 
 
 class MergeRule(msgspec.Struct, frozen=True):
     """What is done with paths that both sides have changed; the first rule that fits counts.
 
-    `accounts` are united by name, `template` takes the template's, `packages` does so once it is
-    known which packages differ, `keep` stays silently as it is in the container, and `lines` is
-    merged line by line where that gives no conflict; else it stays, with the template's beside it.
+    `accounts` are united by name, `template` takes the template's, `database` does so whoever has
+    changed it, since it must tell of the files that are there, `keep` stays silently as it is in
+    the container, and `lines` is merged line by line where that gives no conflict; else it stays,
+    with the template's beside it.
     """
 
     path: str
@@ -38,15 +40,8 @@ RULES: tuple[MergeRule, ...] = (
     MergeRule("etc/hosts", "keep", "written at each start, or by hand"),
     MergeRule("etc/resolv.conf", "keep", "written at each start, or by hand"),
     MergeRule("etc/ld.so.cache", "template", "ldconfig makes it again after the start"),
-    MergeRule("var/lib/dpkg/diversions", "lines", "an administrator's too (dpkg-divert(1))"),
-    MergeRule(
-        "var/lib/dpkg/statoverride", "lines", "an administrator's too (dpkg-statoverride(1))"
-    ),
-    MergeRule("var/lib/dpkg/**", "packages", "dpkg's tables must tell of the template's files"),
-    MergeRule("var/lib/apt/extended_states", "packages", "belongs to dpkg's tables"),
     MergeRule("var/log/**", "keep", "logs"),
     MergeRule("var/cache/**", "keep", "made again when it is missed"),
-    MergeRule("var/lib/apt/**", "keep", "made again when it is missed"),
     MergeRule("var/lib/systemd/**", "keep", "the machine's own"),
     MergeRule("run/**", "keep", "lives until the next stop only"),
     MergeRule("tmp/**", "keep", "for a short time"),
@@ -58,8 +53,11 @@ BESIDE = ".oven-new"
 """What the name of the template's version ends with, where the container's stays."""
 
 
-def rule_of(path: str) -> How:
-    """Say what is done with a path."""
+def rule_of(path: str, own: tuple[OwnPath, ...] = ()) -> How:
+    """Say what is done with a path; `own` are those of the package manager."""
+    for row in own:
+        if row.how != "ignored" and matches(path, (row.path,)):
+            return row.how
     return next((rule.how for rule in RULES if matches(path, (rule.path,))), "lines")
 
 

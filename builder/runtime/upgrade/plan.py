@@ -1,16 +1,24 @@
 """The plan of an upgrade: what a new template and an administrator have each done to every file."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from builder.distros.debian import installed
+from builder.distros.package_manager import (
+    InstalledPackage,
+    PackageDifference,
+    PackageWork,
+    changes,
+    package_manager,
+    unread_changes,
+)
 from builder.host.trees.layered import LayeredEntry
 from builder.model.errors import ConflictError
 from builder.model.value import Value
 from builder.runtime.diff.difference import TEXT_LIMIT, Difference, differences, layers_on, same
-from builder.runtime.diff.ignored import is_noise
+from builder.runtime.diff.ignored import ignored_paths, matches
 from builder.runtime.upgrade import merge
 from builder.runtime.upgrade.merge import BESIDE, Three, rule_of
 
@@ -57,12 +65,8 @@ class UpgradePlan:
     lines: list[Line] = field(default_factory=list)
     """Without logs, caches and the like."""
     steps: list[Step] = field(default_factory=list)
-    install: tuple[str, ...] = ()
-    """Packages to install again, once it runs."""
-    automatic: tuple[str, ...] = ()
-    """Those of them that nobody has asked for by themselves."""
-    remove: tuple[str, ...] = ()
-    """Packages to remove again."""
+    work: PackageWork = field(default_factory=PackageWork)
+    """What is to become of packages, once it runs."""
     libraries: bool = False
     """Whether ldconfig has to run."""
 
@@ -72,12 +76,14 @@ class UpgradePlan:
 
 
 class Trees:
-    """The container's layers on both templates."""
+    """The container's layers on both templates, and what keeps its packages."""
 
     def __init__(self, folders: tuple[Path, ...], old: Path, new: Path) -> None:
         self.on_old = layers_on(folders, old)
         self.on_new = layers_on(folders, new)
         self.templates = layers_on((new,), old, shows=False)
+        self.manager = package_manager(self.on_old)
+        self._tables = tuple(row.path for row in self.manager.own if row.how == "database")
 
     def __enter__(self) -> "Trees":  # noqa: PYI034  # nobody derives from it
         return self
@@ -86,19 +92,23 @@ class Trees:
         for layers in (self.on_old, self.on_new, self.templates):
             layers.__exit__()
 
+    def is_database(self, path: str) -> bool:
+        """Tell whether a path must be the template's: quickly, for there may be millions."""
+        return matches(path, self._tables) and rule_of(path, self.manager.own) == "database"
+
 
 def make(trees: Trees, *, reinstall: bool) -> UpgradePlan:
     """Compare all three sides; raises ConflictError for what Oven cannot decide, all at once."""
     plan = UpgradePlan()
-    changed = installed.of_container(trees.on_old)
+    changed = changes(trees.on_old)
     if changed and not reinstall:
         raise _packages_differ(changed)
     owned = _plan_packages(trees, changed, plan)
     by_container, from_new = _both(trees, owned, plan)
-    merger = _Merger(trees, plan)
+    merger, ignored = _Merger(trees, plan), ignored_paths(trees.manager)
     for path in sorted(by_container.keys() | from_new.keys()):
         seen = (by_container.get(path) or from_new[path]).pair.seen
-        if path in owned or _is_dpkgs(path):
+        if path in owned or trees.is_database(path):
             if path in from_new:
                 merger.take(path, seen, "belongs to a package")
         elif path not in from_new:
@@ -109,7 +119,8 @@ def make(trees: Trees, *, reinstall: bool) -> UpgradePlan:
             merger.decide(path, seen)
     _add_updated(trees, plan)
     plan.lines = sorted(
-        (line for line in plan.lines if not is_noise(line.path)), key=lambda line: line.path
+        (line for line in plan.lines if not matches(line.path, ignored)),
+        key=lambda line: line.path,
     )
     plan.libraries = any(step.path == "etc/ld.so.cache" for step in plan.steps)
     merger.refuse()
@@ -127,7 +138,7 @@ def _both(
     for one in differences(trees.on_old, everything=True):
         path = one.row.path
         own = one.row.what == "added" and trees.on_new.below(path) is None
-        if own and path not in owned and not _is_dpkgs(path):
+        if own and path not in owned and not trees.is_database(path):
             plan.lines.append(Line(path=path, verdict="kept"))
         else:
             by_container[path] = one
@@ -139,10 +150,6 @@ def _both(
         or trees.on_old.below(one.row.path) is not None
     }
     return by_container, from_new
-
-
-def _is_dpkgs(path: str) -> bool:
-    return path.startswith("var/lib/") and rule_of(path) == "packages"
 
 
 class _Merger:
@@ -175,7 +182,7 @@ class _Merger:
         if same(old, new):
             self._say(path, "kept")
             return
-        how = rule_of(path)
+        how = rule_of(path, self._trees.manager.own)
         if how == "keep":
             self._say(path, "kept")
         elif how == "template":
@@ -233,48 +240,41 @@ def _three(
     return Three(before, new.read(TEXT_LIMIT), own.read(TEXT_LIMIT))
 
 
-def _plan_packages(
-    trees: Trees, changed: installed.PackageDifference, plan: UpgradePlan
-) -> set[str]:
+def _plan_packages(trees: Trees, changed: PackageDifference, plan: UpgradePlan) -> set[str]:
     """Note what has to be installed and removed again; give the paths that packages own."""
-    _refuse_other_tables(trees)
-    there = installed.read(trees.on_new.below(installed.STATUS))
+    if (path := unread_changes(trees.on_old)) is not None:
+        raise ConflictError(
+            f"the container has packages of its own, and Oven cannot read what keeps them: /{path}",
+            hint="build a template that has them, and make a new container of it",
+        )
+    if not changed:
+        return set()
+    manager, on_old = trees.manager, trees.on_old
+    there = manager.installed(trees.on_new.below)
     wanted = [one for one in changed.added if (one.name, one.arch) not in there]
     for _, after in changed.changed:
-        now = there.get((after.name, after.arch))
-        if now is None or now.version != after.version:
+        known = there.get((after.name, after.arch))
+        if known is None or known.version != after.version:
             wanted.append(after)
-    plan.install = tuple(_apt_name(one) for one in wanted)
-    automatic = installed.automatic(trees.on_old)
-    plan.automatic = tuple(_apt_name(one) for one in wanted if one.name in automatic)
     gone = [one for one in changed.removed if (one.name, one.arch) in there]
-    plan.remove = tuple(_apt_name(one) for one in gone)
-    owned: set[str] = set()
-    conffiles: set[str] = set()
-    for one in (*changed.added, *(after for _, after in changed.changed)):
-        owned |= installed.files_of(trees.on_old, one)
-        conffiles |= {path for path, _ in one.conffiles}
-    for one in (*changed.removed, *(before for before, _ in changed.changed)):
-        owned |= installed.files_of(trees.on_old, one, below=True)
-        conffiles |= {path for path, _ in one.conffiles}
+    plan.work = PackageWork(
+        install=_specs(wanted),
+        automatic=_specs(one for one in wanted if one.automatic),
+        remove=_specs(gone),
+        configs=tuple(sorted(manager.contents(on_old.find, wanted).configs)),
+    )
+    now = manager.contents(on_old.find, (*changed.added, *(b for _, b in changed.changed)))
+    before = manager.contents(on_old.below, (*changed.removed, *(a for a, _ in changed.changed)))
+    owned = now.files | before.files
     merged = {f"usr/{path}" for path in owned if path.startswith(("bin/", "lib", "sbin/"))}
-    return (owned | merged) - conffiles
+    return (owned | merged) - now.configs.keys() - before.configs.keys()
 
 
-def _refuse_other_tables(trees: Trees) -> None:
-    """Raise ConflictError when packages were changed by what Oven cannot follow."""
-    for folder in installed.DATABASES:
-        for name in ("rpmdb.sqlite", "Packages", "Packages.db", "installed"):
-            path = f"{folder}/{name}"
-            below = trees.on_old.below(path)
-            if below is not None and not same(below, trees.on_old.find(path)):
-                raise ConflictError(
-                    "the container has packages of its own, and its package manager is not dpkg",
-                    hint="build a template that has them, and make a new container of it",
-                )
+def _specs(packages: Iterable[InstalledPackage]) -> tuple[str, ...]:
+    return tuple(one.spec for one in packages)
 
 
-def _packages_differ(changed: installed.PackageDifference) -> ConflictError:
+def _packages_differ(changed: PackageDifference) -> ConflictError:
     lines = changed.lines()
     shown = ", ".join(lines[:20]) + (f" and {len(lines) - 20} more" if len(lines) > 20 else "")
     return ConflictError(
@@ -282,10 +282,6 @@ def _packages_differ(changed: installed.PackageDifference) -> ConflictError:
         hint="build a template that has them, or add `--reinstall`: then they are installed and "
         "removed again on the new template, inside the container",
     )
-
-
-def _apt_name(package: installed.InstalledPackage) -> str:
-    return package.name if package.arch == "all" else f"{package.name}:{package.arch}"
 
 
 def _add_updated(trees: Trees, plan: UpgradePlan) -> None:

@@ -2,10 +2,12 @@
 
 import stat
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 import msgspec
 
+from builder.distros.package_manager import PackageWork, package_manager
 from builder.host.kernel import mounts
 from builder.host.places import Places
 from builder.host.trees import durable
@@ -15,6 +17,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
 from builder.runtime.access import exec as inside
+from builder.runtime.diff import difference
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control
 from builder.runtime.record import events
@@ -202,9 +205,10 @@ def _trial(
         start=order.start,
         timeout=order.timeout,
         failed=tuple(sorted(before.failed)),
-        install=made.install,
-        automatic=made.automatic,
-        remove=made.remove,
+        install=made.work.install,
+        automatic=made.work.automatic,
+        remove=made.work.remove,
+        configs=made.work.configs,
         libraries=made.libraries,
     )
 
@@ -272,16 +276,8 @@ def _put(tree: TreeIO, step: PlannedWrite) -> None:
         tree.set_xattrs(step.path, step.attributes)
 
 
-_APT = (
-    "apt-get", "-qq", "--yes", "-o", "Dpkg::Options::=--force-confdef",
-    "-o", "Dpkg::Options::=--force-confold",
-)  # fmt: skip
-
-
-_ENVIRONMENT = ("env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
-
-
-_APT_TIMEOUT = 1800.0
+_FINISH_TIMEOUT = 1800.0
+"""Seconds that each command may take which a package manager has left to do."""
 
 
 def finish_inside(places: Places, name: str, made: UpgradeTrial, report: Reporter) -> None:
@@ -292,20 +288,20 @@ def finish_inside(places: Places, name: str, made: UpgradeTrial, report: Reporte
         return
     task = report.begin(f"installing packages in {name}")
     try:
-        _run(places, name, *_APT, "update")
-        if made.install:
-            _run(places, name, *_APT, "--no-install-recommends", "install", "--", *made.install)
-        if made.automatic:
-            _run(places, name, "apt-mark", "-qq", "auto", "--", *made.automatic)
-        if made.remove:
-            _run(places, name, *_APT, "remove", "--", *made.remove)
+        with difference.opened(places, name) as (_, found):
+            manager = package_manager(found)
+        work = PackageWork(made.install, made.automatic, made.remove, made.configs)
+        for words in manager.finish(work):
+            _run(places, name, words)
     finally:
         task.close()
 
 
-def _run(places: Places, name: str, *argv: str) -> None:
-    code, output = inside.capture(places, name, (*_ENVIRONMENT, *argv), timeout=_APT_TIMEOUT)
+def _run(places: Places, name: str, words: tuple[str, ...]) -> None:
+    """Run a command as env(1) takes it: what sets the environment comes first."""
+    code, output = inside.capture(places, name, ("env", *words), timeout=_FINISH_TIMEOUT)
     if code != 0:
+        argv = tuple(dropwhile(lambda word: "=" in word, words))
         raise StageError(
             f"`{argv[0]}` inside ended with status {code}", command=" ".join(argv), output=output
         )
