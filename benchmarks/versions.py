@@ -31,17 +31,24 @@ class Version:
 
     @classmethod
     def of(cls, name: str, source: Path) -> "Version":
-        """Install a checkout, and prepare a home with a template and two containers."""
+        """Install a checkout, and prepare a home for it."""
         folder = FOLDER / "versions" / name
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder / "venv"], check=True)
         pip = (folder / "venv/bin/python", "-m", "pip", "install", "--quiet")
         subprocess.run([*pip, source], check=True)
-        home = folder / "home"
-        home.mkdir(exist_ok=True)
-        made = cls(name, str(folder / "venv/bin/oven"), {"OVEN_HOME": str(home)})
+        return cls.at_home(name, str(folder / "venv/bin/oven"))
+
+    @classmethod
+    def at_home(cls, name: str, oven: str, others: int = 0) -> "Version":
+        """Prepare a home with a template and two containers, and some more beside them."""
+        home = FOLDER / "versions" / name / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        made = cls(name, oven, {"OVEN_HOME": str(home)})
         made.clear()
         made.do("build", "--no-probe", TEMPLATE)
-        made.do("run", TEMPLATE, "--name", f"{NAME}-{name}", "--network", "none")
+        for number in range(others):
+            made.do("create", f"{NAME}-{number}", TEMPLATE, "--network", "none")
+        made.do("run", TEMPLATE, "--name", made.running, "--network", "none")
         made.do("create", made.idle, TEMPLATE, "--network", "none")
         return made
 
@@ -124,6 +131,8 @@ ROWS: Mapping[str, Callable[[Version], Contender]] = {
     "cold": _cold,
 }
 """What is measured; a row is the same command line for both versions."""
+CROWD = ("show", "exec", "run", "start")
+"""Rows that are measured beside many other containers, too."""
 
 
 def main() -> None:
@@ -131,6 +140,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("commit", help="the older version, as git names it")
     parser.add_argument("-n", "--repetitions", type=int, default=15, help="counted runs of each")
+    parser.add_argument(
+        "--beside", type=int, default=0, metavar="N",
+        help=f"then {', '.join(CROWD)} of this checkout alone and beside N other containers",
+    )  # fmt: skip
     parser.add_argument("--only", metavar="ROW,...", help=f"some of: {', '.join(ROWS)}")
     arguments = parser.parse_args()
     chosen = arguments.only.split(",") if arguments.only else list(ROWS)
@@ -145,6 +158,12 @@ def main() -> None:
         versions += [Version.of("after", CHECKOUT)]
         for name in chosen:
             print(draw(_compared(name, versions, arguments.repetitions)), flush=True)
+        if arguments.beside:
+            alone = versions[1]
+            crowded = Version.at_home("beside", alone.oven, arguments.beside)
+            versions.append(crowded)
+            for name in CROWD:
+                print(draw(_compared(name, [alone, crowded], arguments.repetitions)), flush=True)
     except RuntimeError as error:
         sys.exit(str(error))
     finally:

@@ -70,7 +70,7 @@ class Rig:
         found = [f"process {pid}" for pid in processes_of(self) if not _ends(pid)]
         found += [str(path) for path in (self.places.runtime / "containers").glob("*")]
         found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines()
-                  if "/oven" in line or str(self.places.data) in line]  # fmt: skip
+                  if "/run/oven" in line or str(self.places.data) in line]  # fmt: skip
         home = cgroup_of(self.places, "")
         # Not `**`: others' cgroups come and go while it is walked.
         for pattern in (f"oven/*{home}", f"*/oven/*{home}"):

@@ -119,7 +119,7 @@ def _stand_by(reading: int, litter: Sequence[Path], terminal: Settings | None) -
     # Whoever reads our stdout must not wait for us.
     kept = os.dup2(reading, 4)
     screen = os.dup2(0, 3) if terminal is not None else None
-    os.closerange(0, 3)
+    os.closerange(0, 3 if screen else 4)
     os.closerange(5, 1 << 20)
     told = b""
     while data := os.read(kept, 64):
