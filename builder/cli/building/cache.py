@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.building.verify import verify
-from builder.cli.terminal.sizes import read_size, shown
+from builder.cli.terminal.amounts import reader
+from builder.cli.terminal.sizes import shown
 from builder.host.kernel.namespaces import enter_namespace
 from builder.host.places import Places
+from builder.model import amounts
 
 if TYPE_CHECKING:
     from builder.store.sweep import Gone, StoreUsage
@@ -55,7 +57,7 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's way
 )
 @click.option(
     "--size",
-    callback=read_size,
+    callback=reader(amounts.size()),
     metavar="SIZE",
     help="Remove the longest unused until the rest takes no more than that, such as 5G.",
 )

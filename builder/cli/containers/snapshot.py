@@ -11,9 +11,10 @@ import click
 
 from builder.cli.containers.lifecycle import settle_schedule
 from builder.cli.session import places_of
-from builder.cli.terminal.durations import read_duration
+from builder.cli.terminal.amounts import reader
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
+from builder.model import amounts
 
 if TYPE_CHECKING:
     from builder.runtime.storage.change import Snapshot
@@ -96,7 +97,7 @@ def rm(name: str, snapshots: tuple[str, ...]) -> None:
 @click.option(
     "--every",
     metavar="SPAN",
-    callback=read_duration,
+    callback=reader(amounts.span()),
     help="Make one so often, such as 30m, 12h, 1d or 2w.",
 )
 @click.option(
