@@ -17,7 +17,7 @@ from builder.model.errors import NotFoundError
 from builder.model.visible import visible
 
 if TYPE_CHECKING:
-    from builder.host.trees.layered import Layers
+    from builder.host.overlayfs.layered import Layers
     from builder.runtime.diff.difference import Difference
 
 _LETTERS = {"added": "A", "changed": "C", "deleted": "D"}

@@ -11,7 +11,7 @@ from builder.distros.package_manager import (
     Packages,
     PackageWork,
 )
-from builder.host.trees.layered import LayeredEntry
+from builder.host.overlayfs.layered import LayeredEntry
 from builder.model.errors import HostError
 
 STATUS = "var/lib/dpkg/status"
