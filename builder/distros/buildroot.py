@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.host.overlayfs.fold import overlay, stand_ins
 from builder.host.sandbox.sandbox import Inside, Sandbox, SandboxBind, inside
-from builder.host.trees.fold import overlay, stand_ins
 from builder.model.errors import StageError
 from builder.model.lock import Package
 from builder.model.recipe import Arch

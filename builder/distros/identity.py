@@ -70,7 +70,7 @@ def write_first_boot_units(tree: TreeIO) -> None:
             unit = f"oven-{row.name}.service"
             # Below /usr/lib, so that no state of the administrator's in /etc is touched.
             tree.mkdir(f"{UNITS}/multi-user.target.wants")
-            tree.write_bytes(f"{UNITS}/{unit}", first_boot_unit(row).encode())
+            tree.write_bytes(f"{UNITS}/{unit}", first_boot_unit(row).text().encode())
             tree.symlink(f"{UNITS}/multi-user.target.wants/{unit}", f"../{unit}")
 
 

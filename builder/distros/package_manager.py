@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from builder.host.trees.layered import LayeredEntry, Layers
+from builder.host.overlayfs.layered import LayeredEntry, Layers
 
 # A container's own packages lie in its layers, and those of its template below. Whoever compares
 # the two, or puts another template below, asks here: which packages there are, which paths belong

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from builder.model.unit_file import Call, UnitFile, Words
 from builder.model.value import Value
 
 Action = Literal["remove", "empty", "unlist"]
@@ -102,16 +103,14 @@ FIRST_BOOT: tuple[FirstBootUnit, ...] = (
 )
 
 
-def first_boot_unit(row: FirstBootUnit) -> str:
-    """Write the systemd unit that makes a secret at the first boot."""
-    conditions = "".join(f"ConditionPathExists=|!{path}\n" for path in row.missing)
-    return f"""\
-[Unit]
-Description=Make this machine's own {row.name.replace("-", " ")}
-Documentation=man:systemd.unit(5)
-{conditions}Before={" ".join(row.before)}
-
-[Service]
-Type=oneshot
-ExecStart={row.command}
-"""
+def first_boot_unit(row: FirstBootUnit) -> UnitFile:
+    """Describe the systemd unit that makes a secret at the first boot."""
+    return UnitFile(
+        unit=(
+            ("Description", f"Make this machine's own {row.name.replace('-', ' ')}"),
+            ("Documentation", "man:systemd.unit(5)"),
+            *(("ConditionPathExists", f"|!{path}") for path in row.missing),
+            ("Before", Words(row.before)),
+        ),
+        service=(("Type", "oneshot"), ("ExecStart", Call(tuple(row.command.split())))),
+    )

@@ -22,8 +22,9 @@ from builder.formats.tar.inflate import Hashing, inflate
 from builder.formats.tar.policy import Parts, RefusedError, check, parts_of, shown
 from builder.formats.tar.reader import TarStream
 from builder.formats.tar.unpack import TreeDraft
+from builder.host.overlayfs import notes
+from builder.host.overlayfs.notes import OPAQUE
 from builder.host.trees.durable import disk_errors
-from builder.host.trees.layered import opaque
 from builder.model.errors import RecipeError, StageError, TrustError
 from builder.store.manifest import FoundPath, look
 
@@ -31,7 +32,6 @@ RECORD, TEMPLATE = b"oven.json", b"template.tar.zst"
 MOST_RECORD = 16 << 20
 """Bytes; what they become may be twenty times as much of memory."""
 MOST_ENTRIES = 50_000_000
-OPAQUE = "trusted.overlay.opaque"
 """As it is called in a parcel, whoever wrote that."""
 
 _PIECE = 1 << 20
@@ -213,7 +213,7 @@ def _checked(member: TarMember, names: frozenset[bytes], count: int) -> Parts:
         raise RefusedError("is one entry too many")
     plain = member
     if (value := member.xattrs.get(OPAQUE)) is not None:
-        if member.kind != headers.FOLDER or value != b"y":
+        if member.kind != headers.FOLDER or not notes.says_opaque(value):
             raise RefusedError("has a note of overlayfs that means nothing there")
         rest = {key: data for key, data in member.xattrs.items() if key != OPAQUE}
         plain = replace(member, xattrs=rest)
@@ -239,7 +239,7 @@ def _noted(member: TarMember) -> TarMember:
     if OPAQUE not in member.xattrs:
         return member
     rest = {key: value for key, value in member.xattrs.items() if key != OPAQUE}
-    return replace(member, xattrs={**rest, opaque(): b"y"})
+    return replace(member, xattrs={**rest, notes.opaque(): member.xattrs[OPAQUE]})
 
 
 def _layer_of(parts: Parts) -> bytes:
@@ -269,7 +269,7 @@ def _member(top: bytes, seen: FoundPath, name: bytes) -> TarMember | None:
     """Describe a path of a layer; None for a socket, which means nothing without its process."""
     status = seen.status
     kind = _KINDS.get(stat.S_IFMT(status.st_mode))
-    if kind is None or (kind == headers.CHAR and status.st_rdev != 0):
+    if kind is None or (kind == headers.CHAR and not notes.is_whiteout(status)):
         return None
     path = top + b"/" + seen.path if seen.path else top
     member = TarMember(
@@ -292,9 +292,9 @@ def _member(top: bytes, seen: FoundPath, name: bytes) -> TarMember | None:
 
 def _xattrs(path: bytes) -> Iterator[tuple[str, bytes]]:
     for name in os.listxattr(path, follow_symlinks=False):
-        if name == opaque():
-            if os.getxattr(path, name, follow_symlinks=False) == b"y":
-                yield OPAQUE, b"y"
+        if name == notes.opaque():
+            if notes.is_opaque(path):
+                yield OPAQUE, os.getxattr(path, name, follow_symlinks=False)
         elif headers.of_template(name):
             value = os.getxattr(path, name, follow_symlinks=False)
             if name == headers.CAPABILITY:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 from builder.model.visible import visible
 
@@ -29,18 +30,90 @@ def start_time(pid: int) -> int:
     return _kind_and_start(pid)[1]
 
 
-def hold(pid: int, started: int) -> int | None:
-    """Give a pidfd of the process of that pid and start time; None when it has ended."""
+class HeldProcess:
+    """A process that is held, so that nothing meant for it reaches whoever has its pid later.
+
+    One that has ended is gone: it takes no signal, and waiting for its end takes no time. Use it in
+    a `with` block.
+    """
+
+    def __init__(self, fd: int | None) -> None:
+        """Take a descriptor of it (pidfd_open(2)); None for one that was gone before."""
+        self._fd = fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it; then it is as if gone."""
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            os.close(fd)
+
+    def fileno(self) -> int:
+        """Give what poll(2) finds readable once it has ended."""
+        if self._fd is None:
+            raise ProcessLookupError
+        return self._fd
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        return self.wait(0)
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.fileno(), number)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it has ended; False when it has not after `timeout` seconds."""
+        if self._fd is None:
+            return True
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(patiently(poll, max(timeout, 0)))
+
+
+NOBODY = HeldProcess(None)
+"""A process that is gone."""
+
+
+def hold(pid: int, started: int | None = None) -> HeldProcess:
+    """Hold the process that has that pid now, if it is the one that started then."""
     if pid <= 0:
-        return None
+        return NOBODY
     try:
-        fd = os.pidfd_open(pid)
+        held = HeldProcess(os.pidfd_open(pid))
     except ProcessLookupError:
-        return None
-    if start_time(pid) != started or _is_over(fd):
-        os.close(fd)
-        return None
-    return fd
+        return NOBODY
+    if held.gone or (started is not None and start_time(pid) != started):
+        held.close()
+    return held
+
+
+def send_below(pid: int, number: int) -> list[tuple[int, int]]:
+    """Send a signal to what a process has started, and to those in turn; give what `hold` takes."""
+    found = below(pid)
+    known = {pid, *found}
+    told = []
+    for one in found:  # one at a time: there may be more than files can be open
+        with hold(one) as process:
+            # Its pid may have become somebody else's before it was held.
+            if _parent(one) in known:
+                process.send(number)
+                told.append((one, start_time(one)))
+    return told
+
+
+def end_all(pid: int) -> None:
+    """Kill a process of ours, and all that it has started."""
+    with hold(pid) as process:
+        send_below(pid, signal.SIGKILL)
+        process.send(signal.SIGKILL)
 
 
 def is_alive(pid: int, started: int) -> bool:
@@ -51,39 +124,20 @@ def is_alive(pid: int, started: int) -> bool:
     if kind not in b"ZX":
         return True
     # Its first thread has ended, and only the kernel knows whether there is another.
-    fd = hold(pid, started)
-    if fd is None:
-        return False
-    os.close(fd)
-    return True
-
-
-def send(pidfd: int, number: int) -> None:
-    """Send a signal to a process that is held; one that has ended takes none."""
-    try:
-        signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        return
-
-
-def wait_end(pidfd: int, timeout: float) -> bool:
-    """Wait until a held process has ended; False when it has not after `timeout` seconds."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(patiently(poll, timeout))
+    with hold(pid, started) as process:
+        return not process.gone
 
 
 def wait_readable(fd: int, pid: int, timeout: float) -> bool | None:
     """Wait until there is something to read; False when the child ends before, None when late."""
-    pidfd = os.pidfd_open(pid)
-    try:
+    with hold(pid) as process:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        poll.register(pidfd, select.POLLIN)
-        found = patiently(poll, timeout)
-        return fd in dict(found) if found else None
-    finally:
-        os.close(pidfd)
+        over = process.gone
+        if not over:
+            poll.register(process, select.POLLIN)
+        found = patiently(poll, 0 if over else timeout)
+        return fd in dict(found) if found or over else None
 
 
 def patiently(poll: select.poll, timeout: float) -> list[tuple[int, int]]:
@@ -133,8 +187,15 @@ def reap_adopted() -> None:
 
 
 def below(pid: int) -> list[int]:
-    """List what a process has started, and those in turn."""
-    return [each for child in children(pid) for each in (child, *below(child))]
+    """List what a process has started, and those in turn, however deep."""
+    found: dict[int, None] = {}
+    left = children(pid)
+    while left:
+        child = left.pop()
+        if child not in found:
+            found[child] = None
+            left += children(child)
+    return list(found)
 
 
 def words(pid: int) -> list[str]:
@@ -202,6 +263,10 @@ def command_line(pid: int) -> str:
     return visible(" ".join(said))
 
 
+def _parent(pid: int) -> int:
+    return int(_status(pid).get("PPid", 0))
+
+
 def _status(pid: int) -> dict[str, str]:
     """Read /proc/PID/status; nothing when the process has ended."""
     try:
@@ -221,7 +286,3 @@ def _kind_and_start(pid: int) -> tuple[bytes, int]:
     # The second field is a name in brackets that may hold anything (proc_pid_stat(5)).
     fields = stat.rpartition(b")")[2].split()
     return fields[0], int(fields[19])
-
-
-def _is_over(pidfd: int) -> bool:
-    return wait_end(pidfd, 0)

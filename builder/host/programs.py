@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import msgspec
 
-from builder.host.pids import FOREVER, UNDISTURBED, disturbed, wait_end
+from builder.host.pids import FOREVER, UNDISTURBED, disturbed, hold
 from builder.model.errors import HostError, StageError
 
 if TYPE_CHECKING:
@@ -133,11 +133,8 @@ def _communicated(process: "subprocess.Popen[bytes]", command: Command) -> tuple
 
 def ends(child: int, limit: float | None) -> bool:
     """Wait for a child that is reaped later; False when it has not ended in time."""
-    pidfd = os.pidfd_open(child)
-    try:
-        return wait_end(pidfd, FOREVER if limit is None else limit)
-    finally:
-        os.close(pidfd)
+    with hold(child) as process:
+        return process.wait(FOREVER if limit is None else limit)
 
 
 def aside(work: Callable[[], None], *, holding: int) -> int:

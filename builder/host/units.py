@@ -2,7 +2,6 @@
 
 import contextlib
 import pwd
-import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,8 +13,8 @@ from builder.host.places import Places
 from builder.host.programs import PROMPT, Command, check, on_host
 from builder.host.trees import durable
 from builder.model.errors import HostError
+from builder.model.unit_file import Call, Section, UnitFile, Words, properties
 
-_PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 _LINGERING = Path("/var/lib/systemd/linger")
 """Has a file for each user whose systemd starts with the host (loginctl(1), `enable-linger`)."""
 
@@ -38,17 +37,17 @@ class Systemd(msgspec.Struct, frozen=True):
         """Tell whether it can be asked for anything."""
         return self.sign.exists()
 
-    def has(self, texts: Mapping[str, str]) -> bool:
+    def has(self, files: Mapping[str, UnitFile]) -> bool:
         """Tell whether these units are written."""
-        paths = [(self.folder / name, text) for name, text in texts.items()]
-        return all(path.is_file() and path.read_text("utf-8") == text for path, text in paths)
+        paths = [(self.folder / name, file.text().encode()) for name, file in files.items()]
+        return all(path.is_file() and path.read_bytes() == data for path, data in paths)
 
-    def enable(self, texts: Mapping[str, str], name: str, *, now: bool = False) -> None:
+    def enable(self, files: Mapping[str, UnitFile], name: str, *, now: bool = False) -> None:
         """Write units and enable that one.
 
         Where systemd does not take them they are removed again, and the next command tries anew.
         """
-        paths = {self.folder / unit: text for unit, text in texts.items()}
+        paths = {self.folder / unit: file.text() for unit, file in files.items()}
         try:
             with durable.disk_errors(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -72,16 +71,14 @@ class Systemd(msgspec.Struct, frozen=True):
             (self.folder / unit).unlink(missing_ok=True)
         self._ctl("daemon-reload")
 
-    def hold(self, name: str, properties: Mapping[str, str]) -> None:
+    def hold(self, name: str, section: Section) -> None:
         """Have a service that is there from now on, and is gone with this run of systemd.
 
         One that is there already stays as it is. It never fails: nothing hangs on it yet.
         """
         if (self.runtime / name).is_dir():
             return
-        # Other than in files, no specifiers are looked for here.
-        plain = {key: value.replace("%%", "%") for key, value in properties.items()}
-        words = [f"--property={key}={value}" for key, value in plain.items()]
+        words = [f"--property={one}" for one in properties(section)]
         argv = (
             "systemd-run", *self.options, "--quiet", "--no-block", "--remain-after-exit",
             f"--unit={name}", f"--property=RuntimeDirectory={name}", *words, "true",
@@ -112,18 +109,18 @@ def name_of(places: Places, kind: str) -> str:
 
 
 def ensure(
-    places: Places, systemd: Systemd, texts: Mapping[str, str], name: str, *, now: bool = False
+    places: Places, systemd: Systemd, files: Mapping[str, UnitFile], name: str, *, now: bool = False
 ) -> str | None:
     """Have units there and that one enabled; give what the user should know if they were not."""
-    if systemd.has(texts):
+    if systemd.has(files):
         return None
-    systemd.enable(texts, name, now=now)
+    systemd.enable(files, name, now=now)
     return "\n".join((f"wrote and enabled `{systemd.folder / name}`", *_needs_login(places)))
 
 
-def environment(places: Places) -> str:
-    """Give the value of `Environment=` with which a command finds the same places, or nothing."""
-    return "" if _is_usual(places) else quoted(f"OVEN_HOME={places.data}")
+def environment(places: Places) -> Section:
+    """Give the `Environment=` with which a command finds the same places, if it needs one."""
+    return () if _is_usual(places) else (("Environment", Words((f"OVEN_HOME={places.data}",))),)
 
 
 def cron_line(places: Places, when: str, *words: str) -> str:
@@ -133,16 +130,9 @@ def cron_line(places: Places, when: str, *words: str) -> str:
     return line.replace("%", r"\%")  # one that is not escaped ends the command
 
 
-def command(*words: str) -> str:
-    """Write a call of `oven` as systemd reads it (systemd.service(5), "Command lines")."""
-    return " ".join(quoted(word.replace("$", "$$")) for word in (*program(), *words))
-
-
-def quoted(text: str) -> str:
-    """Write one word of a unit (systemd.syntax(7); systemd.unit(5), "Specifiers")."""
-    for special, meant in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
-        text = text.replace(special, meant)
-    return text if _PLAIN.fullmatch(text) else f'"{text}"'
+def command(*words: str) -> Call:
+    """Give a call of `oven` as a value of a unit."""
+    return Call((*program(), *words))
 
 
 def program() -> tuple[str, ...]:

@@ -1,5 +1,8 @@
 """Numbers in what somebody else has written: as many digits as they need, and no more."""
 
+LARGEST = 1 << 62
+"""No kernel counts to more, and no record holds it."""
+
 
 def number(text: str, most: int) -> int | None:
     """Read a whole number from 0 to `most` in plain digits; None for anything else."""

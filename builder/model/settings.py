@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from builder.model import amounts
 from builder.model.errors import RecipeError
 from builder.model.names import AbsolutePath
 from builder.model.source import Source
@@ -42,21 +43,9 @@ ArchiveName = Annotated[
 
 Size = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^[0-9]{1,15}[KMGT]?\Z",
-        title="a size",
-        description="bytes, or with `K`, `M`, `G` or `T` powers of 1024, such as `20G`",
-    ),
+    msgspec.Meta(pattern=amounts.SIZE, title="a size", description=amounts.SIZE_WORDS),
 ]
 """How much room something may take."""
-
-
-def bytes_of(size: str) -> int | None:
-    """Read a `Size`; None for what is none."""
-    number, unit = (size[:-1], size[-1:].upper()) if not size[-1:].isdigit() else (size, "")
-    powers = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-    known = number.isascii() and number.isdigit() and len(number) <= 15 and unit in powers
-    return int(number) * 1024 ** powers[unit] if known else None
 
 
 class Archive(Value, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 
 def visible(text: str) -> str:
     """Replace what is no plain text, such as what moves the cursor or colors."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

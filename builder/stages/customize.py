@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from builder.distros.buildroot import Kitchen, opened
+from builder.host.overlayfs.fold import fold
 from builder.host.sandbox.sandbox import SandboxBind
 from builder.host.trees.durable import disk_errors
-from builder.host.trees.fold import fold
 from builder.host.trees.treeio import TreeIO
 from builder.model.recipe import Services, System, User
 from builder.model.value import Digest, Value

@@ -6,8 +6,8 @@ import msgspec
 
 from builder.distros import distro
 from builder.distros.buildroot import Kitchen, opened
+from builder.host.overlayfs.fold import fold
 from builder.host.trees.durable import disk_errors
-from builder.host.trees.fold import fold
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
 from builder.model.lock import Lock, Package

@@ -10,12 +10,11 @@ from typing import Literal
 
 import msgspec
 
+from builder.host.overlayfs import notes
 from builder.model.value import Digest, Value, canonical, digest_of_bytes
 
 Kind = Literal["file", "dir", "symlink", "hardlink", "char", "block", "fifo", "socket"]
 
-OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
-"""overlayfs's own notes (Documentation/filesystems/overlayfs.rst); no part of a tree."""
 
 LARGE = 1 << 18
 """Bytes from which a file is hashed in pieces, and beside others."""
@@ -233,9 +232,7 @@ class _Reader:
 
 def _xattrs(path: bytes) -> tuple[tuple[str, str], ...]:
     names = sorted(
-        name
-        for name in os.listxattr(path, follow_symlinks=False)
-        if not name.startswith(OVERLAY_XATTRS)
+        name for name in os.listxattr(path, follow_symlinks=False) if not notes.is_note(name)
     )
     return tuple((name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in names)
 

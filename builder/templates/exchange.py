@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from builder.host.overlayfs.fold import link_tree
 from builder.host.trees.durable import disk_errors, draft_of
-from builder.host.trees.fold import link_tree
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError, RecipeError
 from builder.model.manifest import MANIFEST_PATH, Manifest

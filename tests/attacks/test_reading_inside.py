@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from builder.host.kernel import mounts
+from builder.host.overlayfs.layered import LayeredEntry, found_in
 from builder.host.sandbox import stranger
 from builder.host.sandbox.stranger import read_by
-from builder.host.trees.layered import LayeredEntry, found_in
 from builder.host.trees.treeio import TreeIO
 from builder.model.numbers import number
 from builder.model.progress import Silent

@@ -62,7 +62,7 @@ def test_systemd_understands_the_unit(tmp_path: Path, manager: str) -> None:
     places = Places(home, home / "cache", home / "run", (), user=user)
     path = tmp_path / f"{units.name_of(places, 'oven')}.service"
     assert path.stem != "oven", "another home may have that"
-    path.write_text(autostart.unit(places))
+    path.write_text(autostart.unit(places).text())
     argv = ["systemd-analyze", manager, "verify", "--man=no", str(path)]
     runtime = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}
     done = subprocess.run(argv, capture_output=True, text=True, env=runtime)

@@ -1,6 +1,5 @@
 """Tests of daemons: they outlive who started them, and nothing of them outlives their end."""
 
-import contextlib
 import os
 import signal
 import time
@@ -28,13 +27,10 @@ def _starting() -> int:
     return pid
 
 
-def _children(parent: int) -> list[int]:
-    """Give descriptors of the children of a process that are still there."""
-    found = []
-    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        with contextlib.suppress(ProcessLookupError):
-            found.append(os.pidfd_open(int(pid)))
-    return found
+def _children(parent: int) -> list[pids.HeldProcess]:
+    """Hold the children of a process that are still there."""
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [pids.hold(int(pid)) for pid in found]
 
 
 def _left() -> list[str]:
@@ -64,9 +60,9 @@ def test_a_daemon_whose_starter_is_killed_can_be_stopped_at_once(delay: float) -
         os.kill(starter, signal.SIGKILL)
         os.waitpid(starter, 0)
         daemon.stop(NAME).wait()
-        for fd in dying:
-            assert pids.wait_end(fd, 10)
-            os.close(fd)
+        for process in dying:
+            with process:
+                assert process.wait(10)
         assert cgroups.members(NAME) == []
         # One that died while it made itself a cgroup may leave an empty one to the next command.
         daemon.stop(NAME).wait()

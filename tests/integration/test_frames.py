@@ -12,8 +12,8 @@ from builder.formats.cuts import FRAME, LARGEST, groups
 from builder.formats.tar.unpack import unpack
 from builder.formats.tarball import Press, pack, write
 from builder.host.network.downloads import Net
+from builder.host.overlayfs.fold import link_tree
 from builder.host.programs import on_host
-from builder.host.trees.fold import link_tree
 from builder.model.errors import HostError
 from builder.model.manifest import Manifest
 from builder.model.progress import Silent

@@ -1,5 +1,6 @@
 """Inits that say nothing of themselves: when they count as up, how they end, what kind they are."""
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,14 @@ DYING = "#!/bin/sh\necho it cannot go on\nsleep 1\nexit 1\n"
 DEAF = """\
 #!/bin/sh
 sh -c 'trap "touch /told; exit 0" TERM; touch /listens; while :; do sleep .05; done' &
+while :; do wait; sleep 1000; done
+"""
+CROWDED = """\
+#!/bin/sh
+for each in 1 2 3 4 5 6 7 8 9 10; do
+    sh -c 'for each in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; wait' &
+done
+touch /crowded
 while :; do wait; sleep 1000; done
 """
 STEPS = """\
@@ -124,3 +133,14 @@ def test_a_deaf_init_has_all_others_told_to_end(rig: Rig, tree: Path, oven: Oven
     said = oven.said("stop", "test", "--time", "3600")
     assert "takes no order to shut down" in said
     assert (rig.places.data / "containers/test/upper/told").exists()
+
+
+def test_more_processes_than_files_can_be_open_are_told_to_end(
+    rig: Rig, tree: Path, oven: Oven
+) -> None:
+    put_init(tree, CROWDED)
+    oven("start", "test")
+    oven("exec", "test", "--", "ls", "/crowded")
+    few = dataclasses.replace(oven, argv=("prlimit", "--nofile=64", *oven.argv))
+    assert "takes no order to shut down" in few.said("stop", "test", "--time", "3600")
+    assert not rig.leftovers()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from builder.host.kernel.namespaces import mount
-from builder.host.trees.fold import fold, overlay, stand_ins
+from builder.host.overlayfs.fold import fold, overlay, stand_ins
+from builder.host.overlayfs.mount import Overlay, mount_overlay
 from builder.model.errors import HostError
 from builder.store.manifest import TreeManifest, read_tree
 from tests.support.namespace import folder_of, in_namespace, ordinary_user
@@ -196,8 +197,8 @@ def test_an_interrupted_mount_is_taken_back(place: Place, monkeypatch: pytest.Mo
     """Ctrl-C as soon as it is mounted: else what is below could not be removed."""
     user, folder = place
 
-    def interrupted(*words: object) -> None:
-        mount(*words)  # type: ignore[arg-type]  # as they come
+    def interrupted(layers: Overlay, target: Path) -> None:
+        mount_overlay(layers, target)
         os.kill(os.getpid(), signal.SIGINT)
 
     def work() -> bool:
@@ -207,7 +208,7 @@ def test_an_interrupted_mount_is_taken_back(place: Place, monkeypatch: pytest.Mo
             return False
         return os.path.ismount(folder / "view")
 
-    monkeypatch.setattr("builder.host.trees.fold.mount", interrupted)
+    monkeypatch.setattr("builder.host.overlayfs.fold.mount_overlay", interrupted)
     assert in_namespace(work, user=user) is False
 
 

@@ -169,15 +169,14 @@ def test_one_that_is_to_stop_is_not_started_for_a_verdict(rig: Rig, oven: Oven) 
     process = upgrading(rig, oven, "bad")
     current = state.read(rig.places, "test")
     assert current is not None
-    fd = pids.hold(current.pid, current.pid_started)
-    assert fd
-    with mounts.adopting():  # the first process of a host may take its time to reap
+    init = pids.hold(current.pid, current.pid_started)
+    assert not init.gone
+    with init, mounts.adopting():  # the first process of a host may take its time to reap
         process.kill()
         process.communicate()
         os.kill(current.pid, signal.SIGKILL)
-        while not pids.wait_end(fd, 0.1):
+        while not init.wait(0.1):
             pids.reap_adopted()
-    os.close(fd)
     said = oven.said("stop", "test")
     assert "is as it was before the upgrade" in said
     assert load(rig.places, "test").template == DIGEST

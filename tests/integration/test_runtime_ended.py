@@ -83,11 +83,10 @@ def ended(rig: Rig) -> None:
 def fail(rig: Rig) -> State:
     """Make the first process die; give the state before."""
     before = now(rig)
-    fd = pids.hold(before.pid, before.pid_started)
-    assert fd
-    os.kill(before.pid, signal.SIGKILL)
-    assert pids.wait_end(fd, PATIENCE)
-    os.close(fd)
+    with pids.hold(before.pid, before.pid_started) as init:
+        assert not init.gone
+        init.send(signal.SIGKILL)
+        assert init.wait(PATIENCE)
     return before
 
 
@@ -161,8 +160,8 @@ def paused(rig: Rig) -> State:
 
 
 def is_over(waiter: State) -> bool:
-    fd = pids.hold(waiter.starter, waiter.starter_started)
-    return fd is None or pids.wait_end(fd, PATIENCE)
+    with pids.hold(waiter.starter, waiter.starter_started) as starter:
+        return starter.wait(PATIENCE)
 
 
 def test_a_pause_is_ended_by_a_start(rig: Rig, paused: State) -> None:
@@ -196,10 +195,10 @@ def test_one_that_is_not_kept_goes_with_its_end(rig: Rig) -> None:
 def test_a_stop_is_no_failure(rig: Rig) -> None:
     make(rig, "always")
     before = now(rig)
-    monitor = pids.hold(before.monitor, before.monitor_started)
-    assert monitor
-    assert control.stop(rig.places, "test", timeout=PATIENCE)
-    assert pids.wait_end(monitor, PATIENCE)
+    with pids.hold(before.monitor, before.monitor_started) as monitor:
+        assert not monitor.gone
+        assert control.stop(rig.places, "test", timeout=PATIENCE)
+        assert monitor.wait(PATIENCE)
     assert show.show(rig.places, "test").status == "stopped"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.host.pids import hold
 from builder.model.errors import ConflictError, NotFoundError, OvenError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime.access.exec import ExecOptions, capture, exec_command, output
@@ -169,15 +170,9 @@ def begun(rig: Rig, word: str) -> int:
 
 def ended(pids: list[int]) -> None:
     """Wait until processes are gone."""
-    from builder.host.pids import wait_end
-
     for pid in pids:
-        try:
-            fd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        assert wait_end(fd, 30), f"{pid} lives on"
-        os.close(fd)
+        with hold(pid) as process:
+            assert process.wait(30), f"{pid} lives on"
 
 
 @pytest.mark.parametrize("tty", [False, True])

@@ -1,6 +1,5 @@
 """The life of a container with a small init: each verb, and what a death in its middle leaves."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.host import pids
 from builder.host.kernel import hierarchies
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.progress import Silent
@@ -124,14 +124,10 @@ def test_ranges_of_ids_never_meet(rig: Rig) -> None:
 def test_death_by_itself_is_seen_and_cleaned(running: Rig) -> None:
     current = state.read(running.places, "test")
     assert current
-    pidfd = os.pidfd_open(current.pid)
-    monitor = os.pidfd_open(current.monitor)
-    os.kill(current.pid, signal.SIGKILL)
-    for fd in (pidfd, monitor):
-        from builder.host.pids import wait_end
-
-        assert wait_end(fd, 20)
-        os.close(fd)
+    with pids.hold(current.pid) as init, pids.hold(current.monitor) as monitor:
+        init.send(signal.SIGKILL)
+        assert init.wait(20)
+        assert monitor.wait(20)
     assert show.show(running.places, "test").status == "stopped"
     assert show.show(running.places, "test").exit_code == 137
     control.start(running.places, "test", Silent())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.distros.rpm.packages import RpmDatabase
-from builder.host.trees.layered import Layers
+from builder.host.overlayfs.layered import Layers
 from builder.model.errors import ConflictError, HostError, StageError
 from builder.model.progress import Silent
 from builder.model.value import canonical, hex_of

@@ -84,13 +84,8 @@ class Rig:
 
 def _ends(pid: int) -> bool:
     """Tell whether a process comes to its end: it has nothing to do any more, and is not held."""
-    pidfd = pids.hold(pid, pids.start_time(pid))
-    if pidfd is None:
-        return True
-    try:
-        return pids.wait_end(pidfd, 5)
-    finally:
-        os.close(pidfd)
+    with pids.hold(pid) as process:
+        return process.wait(5)
 
 
 def _loop_devices() -> list[str]:

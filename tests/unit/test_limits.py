@@ -137,6 +137,7 @@ def test_words_are_read() -> None:
         ("memory", "1K"), ("memory", "x"), ("memory", "-5M"), ("memory", "1e9"), ("memory", ""),
         ("swap", "-1"), ("pids", "0"), ("pids", "1.5"), ("pids", "9" * 30), ("cpus", "0"),
         ("cpus", "nan"), ("cpus", "inf"), ("weight", "0"), ("weight", "10001"),
+        ("memory", "5\u212a"), ("memory", "5000000T"), ("pids", str(1 << 63)),
         ("read_bps", "0"), ("read_iops", "0"), ("disk", "1M"), ("inodes", "1"),
     ],
 )  # fmt: skip

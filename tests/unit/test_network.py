@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from builder.cli.containers.options import network as options
-from builder.cli.containers.options.network import parse_rate
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.network import PortMapping, parse_ports
 from builder.model.value import Digest
@@ -199,22 +198,6 @@ def test_resolvers(tmp_path: Path, files: dict[str, str], expected: tuple[str, .
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(text.encode("latin-1"))
     assert resolvers(tmp_path) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1K", 1024), ("10M", 10 << 20), ("1.5M", 3 << 19), ("1g", 1 << 30), ("2MiB", 2 << 20),
-        ("4096", 4096), ("8kbit", 0), ("100Mbit", 12_500_000), ("1gbit", 125_000_000),
-        ("10bit", 0), ("M", 0), ("", 0), ("-5M", 0), ("fast", 0), ("1T", 0), ("1e9M", 0),
-    ],
-)  # fmt: skip
-def test_rates_are_read(text: str, expected: int) -> None:
-    if expected:
-        assert parse_rate(text) == expected
-        return
-    with pytest.raises(RecipeError, match="is not a rate of at least 1K"):
-        parse_rate(text)
 
 
 NEW = Container(

@@ -167,7 +167,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "formats/tarball.py": (".open", NAMED),
     "formats/tar/unpack.py": (
         (
-            ".mkdir .open .rename os.chmod os.chown os.link os.mkdir os.mkfifo os.mknod "
+            ".mkdir .open .rename os.chmod os.chown os.link os.mkdir os.mkfifo "
             "os.open os.setxattr os.stat os.symlink os.utime"
         ),
         DRAFT,

@@ -16,7 +16,7 @@ from builder.distros.package_manager import (
     PackageManager,
     PackageWork,
 )
-from builder.host.trees.layered import Layers
+from builder.host.overlayfs.layered import Layers
 from builder.runtime.diff.ignored import ignored_paths, matches
 from builder.runtime.upgrade.merge import rule_of
 

@@ -245,7 +245,7 @@ def test_indexes_beside_the_store_are_measured_and_pruned(tmp_path: Path, store:
     ("words", "said"),
     [
         (("--days", "-1"), "x>=0"),
-        (("--size", "many"), "write it as `5G`"),
+        (("--size", "many"), "`--size many` is not a size"),
         (("--all", "--days", "3"), "say nothing more"),
     ],
 )

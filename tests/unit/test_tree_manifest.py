@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.host.trees.fold import link_tree
+from builder.host.overlayfs.fold import link_tree
 from builder.model.value import Digest
 from builder.store import Store
 from builder.store.manifest import TreeManifest, look, read_tree

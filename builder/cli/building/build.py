@@ -268,10 +268,10 @@ def _trim(work: "Workplace") -> None:
     limit, store = work.settings.cache.size, work.tools.store
     if limit is None or not store.grown:
         return
-    from builder.model.settings import bytes_of
+    from builder.model import amounts
     from builder.store.sweep import PrunePolicy, prune
 
-    gone = prune(store, PrunePolicy(size=bytes_of(limit)))
+    gone = prune(store, PrunePolicy(size=amounts.size().read(limit)))
     if gone:
         freed = sum(one.size for one in gone) / 1e6
         work.tools.report.say(f"cache: removed {len(gone)} objects, {freed:.1f} MB")

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.building.verify import verify
-from builder.cli.terminal.sizes import read_size, shown
+from builder.cli.terminal.amounts import reader
+from builder.cli.terminal.sizes import shown
+from builder.cli.terminal.table import columns
 from builder.host.kernel.namespaces import enter_namespace
 from builder.host.places import Places
+from builder.model import amounts
 
 if TYPE_CHECKING:
     from builder.store.sweep import Gone, StoreUsage
@@ -38,12 +41,13 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's way
         return
     kinds = {**sweep.KINDS, **indexes.KINDS}
     click.echo(f"{places.cache}")
+    cells: list[tuple[str, ...]] = []
     for row in rows:
         age = "" if row.oldest is None else f"{(time.time() - row.oldest) / 86400:.0f} days"
         about = kinds.get(row.kind, "")
-        line = f"{row.kind:<9} {row.count:>6}  {shown(row.size):>9}  {age:>9}  {about}"
-        click.echo(line.rstrip())
-    click.echo(f"{'in all':<16}  {shown(sum(row.size for row in rows)):>9}")
+        cells.append((row.kind, str(row.count), shown(row.size), age, about))
+    cells.append(("in all", "", shown(sum(row.size for row in rows)), "", ""))
+    click.echo("\n".join(columns(cells, right={1, 2, 3})))
 
 
 @cache.command()
@@ -55,7 +59,7 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's way
 )
 @click.option(
     "--size",
-    callback=read_size,
+    callback=reader(amounts.size()),
     metavar="SIZE",
     help="Remove the longest unused until the rest takes no more than that, such as 5G.",
 )
@@ -107,8 +111,9 @@ def _tell(gone: "list[Gone]", *, dry_run: bool) -> None:
     kinds: dict[str, list[int]] = defaultdict(list)
     for one in gone:
         kinds[one.kind].append(one.size)
-    for kind, sizes in kinds.items():
-        click.echo(f"{kind:<9} {len(sizes):>6}  {shown(sum(sizes)):>9}")
+    rows = [(kind, str(len(sizes)), shown(sum(sizes))) for kind, sizes in kinds.items()]
+    for line in columns(rows, right={1, 2}):
+        click.echo(line)
     freed = shown(sum(one.size for one in gone))
     verb = "would remove" if dry_run else "removed"
     click.echo(f"{verb} {len(gone)} objects, {freed}")

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 
+from builder.cli.terminal.table import columns
 from builder.model.changes import Changes, PackageChange
 
 
 def table(changes: Changes) -> Iterator[str]:
     """Give a line for each package, in columns: what happened, name, from, to, and what to note."""
     rows = [_row(change) for change in changes.packages]
-    widths = [max((len(row[index]) for row in rows), default=0) for index in range(4)]
-    for row in rows:
-        kind, name, old, new = (
-            cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)
-        )
-        yield f"  {kind}  {name}  {old} -> {new}  {row[4]}".rstrip()
+    versions = columns([(old, "->", new) for _, _, old, new, _ in rows], gap=1)
+    cells = [
+        (kind, name, both, notes)
+        for (kind, name, _, _, notes), both in zip(rows, versions, strict=True)
+    ]
+    yield from (f"  {line}" for line in columns(cells))
 
 
 def summary(changes: Changes) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import click
 
+from builder.cli.terminal.sizes import shown
+from builder.cli.terminal.table import columns
 from builder.host.process.pool import Crew
 from builder.host.programs import Command, Done
 
@@ -66,16 +68,15 @@ def _told(done: Done) -> Iterator[dict[str, object]]:
         yield from json.loads(done.stdout)
 
 
-def summary(ended: Sequence[BuildEnd]) -> Iterator[str]:
+def summary(ended: Sequence[BuildEnd]) -> list[str]:
     """Say in a line for each build how it ended."""
-    width = max(len(one.job.label) for one in ended)
+    rows: list[tuple[str, ...]] = []
     for one in ended:
-        for row in one.built:
-            size, sha256 = row["size"], str(row["sha256"])[:12]
+        for built in one.built:
+            size, sha256 = built["size"], str(built["sha256"])[:12]
             assert isinstance(size, int)
-            yield (
-                f"{one.job.label:<{width}}  built   {size / 1e6:6.1f} MB  sha256:{sha256}"
-                f"  {one.seconds:5.1f} s"
-            )
+            said = (shown(size), f"sha256:{sha256}", f"{one.seconds:.1f} s")
+            rows.append((one.job.label, "built", *said))
         if one.code:
-            yield f"{one.job.label:<{width}}  failed  with status {one.code}"
+            rows.append((one.job.label, "failed", f"with status {one.code}"))
+    return columns(rows, right={2, 4})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.building.choosing import chosen_cells, only, profile
+from builder.cli.terminal.table import columns
 from builder.cli.terminal.verbose import verbose
 from builder.model.errors import StageError
 
@@ -86,16 +87,17 @@ Row = tuple[str, str, str]
 
 
 def _lines(proof: "Proof", rows: list[Row], kept: tuple[tuple[str, str], ...]) -> Iterator[str]:
+    lines = columns([*rows, *kept])
     yield "the two builds had"
-    widths = [max(len(row[index]) for row in rows) for index in (0, 1)]
-    for what, first, second in rows:
-        yield f"  {what:<{widths[0]}}  {first:<{widths[1]}}  {second}"
+    yield from (f"  {line}" for line in lines[: len(rows)])
     yield "and both had the same"
-    for what, why in kept:
-        yield f"  {what:<{widths[0]}}  {why}"
-    for stage in proof.stages:
-        verdict = f"same  {stage.result[:12]}" if stage.same else "differs"
-        yield f"{stage.stage:<28}  {verdict}"
+    yield from (f"  {line}" for line in lines[len(rows) :])
+    yield from columns(
+        [
+            (one.stage, *(("same", one.result[:12]) if one.same else ("differs",)))
+            for one in proof.stages
+        ]
+    )
     if proof.proven:
         yield "proven: all bytes are the same"
 
@@ -118,8 +120,9 @@ def _not_proven(name: str, proof: "Proof") -> StageError:
 def _file(file: "Differing") -> Iterator[str]:
     yield f"{file.path}: {', '.join(file.what)}"
     if file.offset is not None:
-        yield f"  first   {file.offset:>8}: {file.first}"
-        yield f"  second  {file.offset:>8}: {file.second}"
+        offset = str(file.offset)
+        rows = [("first", offset, file.first), ("second", offset, file.second)]
+        yield from (f"  {line}" for line in columns(rows))
 
 
 def _facts(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.building.choosing import chosen_cells, only, profile
+from builder.cli.terminal.table import table
 
 if TYPE_CHECKING:
     from builder.model.source import Source
@@ -39,9 +40,8 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    width = max((len(row["name"]) for row in rows), default=0)
-    for row in rows:
-        click.echo(f"{row['name']:<{width}}  {row['summary']}".rstrip())
+    for line in table([(row["name"], row["summary"]) for row in rows]):
+        click.echo(line)
 
 
 @recipe.command()

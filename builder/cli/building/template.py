@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.terminal.table import columns, table
 from builder.host.kernel.namespaces import enter_namespace
 from builder.host.places import Places
-from builder.model.visible import visible
 
 if TYPE_CHECKING:
     from builder.templates.local import Template, Templates
@@ -37,10 +37,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
         for one in found
         for name in one.names or ("-",)
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo(visible("  ".join([*cells, row[3]]).rstrip()))
+    click.echo("\n".join(table(rows)))
 
 
 @template.command()
@@ -68,8 +65,7 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
         ("made by", f"oven {one.manifest.oven}"),
         ("folder", str(one.folder)),
     ]
-    for label, text in manifest_lines:
-        click.echo(visible(f"{label:<9} {text}"))
+    click.echo("\n".join(columns(manifest_lines)))
 
 
 @template.command(name="import")

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.session import places_of
+from builder.cli.terminal.table import columns
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
 from builder.model.errors import NotFoundError
 from builder.model.visible import visible
 
 if TYPE_CHECKING:
-    from builder.host.trees.layered import Layers
+    from builder.host.overlayfs.layered import Layers
     from builder.runtime.diff.difference import Difference
 
 _LETTERS = {"added": "A", "changed": "C", "deleted": "D"}
@@ -110,13 +111,14 @@ def _count(found: "Iterator[Difference]") -> None:
     total: Counter[str] = Counter()
     for top in sorted(counts):
         total += counts[top]
-        click.echo(visible(f"{_counted(counts[top])}  {top}"))
-    click.echo(f"{_counted(total)}  in all")
+    rows = [_counted(counts[top], top) for top in sorted(counts)]
+    numbers = range(len(_LETTERS) + 1)
+    click.echo("\n".join(columns([*rows, _counted(total, "in all")], right=numbers)))
 
 
-def _counted(counts: "Counter[str]") -> str:
-    numbers = (f"{counts[what]:>6} {what}" for what in _LETTERS)
-    return f"{'  '.join(numbers)}  {counts['bytes'] / 1e6:>9.1f} MB"
+def _counted(counts: "Counter[str]", where: str) -> tuple[str, ...]:
+    numbers = (f"{counts[what]} {what}" for what in _LETTERS)
+    return (*numbers, f"{counts['bytes'] / 1e6:.1f} MB", where)
 
 
 def _line(one: "Difference") -> str:

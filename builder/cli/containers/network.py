@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.terminal.table import columns, table
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
 from builder.model.errors import HostError
@@ -101,13 +102,9 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    columns = ("name", "subnet", "subnet6", "kind", "containers")
-    table = [tuple(column.upper() for column in columns)]
-    table += [tuple(_word(row[column]) for column in columns) for row in rows]
-    widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
-    for line in table:
-        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    keys = ("name", "subnet", "subnet6", "kind", "containers")
+    cells = [tuple(map(str.upper, keys)), *(tuple(_word(row[key]) for key in keys) for row in rows)]
+    click.echo("\n".join(table(cells)))
 
 
 @network.command()
@@ -122,10 +119,9 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     if as_json:
         click.echo(json.dumps({**facts, "members": _members(shown)}, indent=2))
         return
-    for key, value in facts.items():
-        click.echo(f"{key:<10}  {_word(value)}")
-    for member in _members(shown):
-        click.echo(f"{'member':<10}  " + "  ".join(_word(value) for value in member.values()))
+    members = columns([tuple(map(_word, member.values())) for member in _members(shown)])
+    lines = [(key, _word(value)) for key, value in facts.items()]
+    click.echo("\n".join(columns([*lines, *(("member", member) for member in members)])))
 
 
 @network.command()

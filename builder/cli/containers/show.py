@@ -102,9 +102,9 @@ def _print_json(value: object) -> None:
 
 
 def _print_lines(lines: list[tuple[str, str]]) -> None:
-    width = max(len(key) for key, _ in lines)
-    for key, value in lines:
-        click.echo(f"{key:<{width}}  {value}")
+    from builder.cli.terminal.table import columns
+
+    click.echo("\n".join(columns(lines)))
 
 
 def _fields(row: "ContainerRow") -> dict[str, object]:

@@ -11,9 +11,11 @@ import click
 
 from builder.cli.containers.lifecycle import settle_schedule
 from builder.cli.session import places_of
-from builder.cli.terminal.durations import read_duration
+from builder.cli.terminal.amounts import reader
+from builder.cli.terminal.table import table
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
+from builder.model import amounts
 
 if TYPE_CHECKING:
     from builder.runtime.storage.change import Snapshot
@@ -48,12 +50,9 @@ def list_(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    table = [("NAME", "CREATED", "FOR", "TEMPLATE")]
-    table += [(str(r["name"]), str(r["created"]), str(r["for"]), str(r["template"])) for r in rows]
-    widths = [max(len(row[column]) for row in table) for column in range(3)]
-    for row in table:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[3]]))
+    keys = ("name", "created", "for", "template")
+    cells = [tuple(map(str.upper, keys)), *(tuple(str(row[key]) for key in keys) for row in rows)]
+    click.echo("\n".join(table(cells)))
 
 
 @snapshot.command()
@@ -96,7 +95,7 @@ def rm(name: str, snapshots: tuple[str, ...]) -> None:
 @click.option(
     "--every",
     metavar="SPAN",
-    callback=read_duration,
+    callback=reader(amounts.span()),
     help="Make one so often, such as 30m, 12h, 1d or 2w.",
 )
 @click.option(

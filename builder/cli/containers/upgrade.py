@@ -7,9 +7,9 @@ import click
 
 from builder.cli.containers.snapshot import stopped
 from builder.cli.session import places_of
+from builder.cli.terminal.table import columns
 from builder.cli.terminal.verbose import verbose
 from builder.host.places import Places
-from builder.model.visible import visible
 
 if TYPE_CHECKING:
     from builder.runtime.upgrade.plan import UpgradePlan
@@ -120,11 +120,10 @@ def _tell(plan: "UpgradePlan", snapshot: str | None, *, as_json: bool) -> None:
         }
         click.echo(json.dumps(value, indent=2))
         return
-    for line in plan.lines:
-        if line.verdict in _TOLD:
-            note = f"  ({line.note})" if line.note else ""
-            click.echo(visible(f"{line.verdict:<9} /{line.path}{note}"))
-    for verdict, count in sorted(plan.counts().items()):
-        click.echo(f"{count:>6} {verdict}")
+    told = [line for line in plan.lines if line.verdict in _TOLD]
+    rows = [(one.verdict, f"/{one.path}" + (f"  ({one.note})" if one.note else "")) for one in told]
+    counts = [(str(count), verdict) for verdict, count in sorted(plan.counts().items())]
+    for line in (*columns(rows), *columns(counts, right={0}, gap=1)):
+        click.echo(line)
     if snapshot is not None:
         click.echo(f"what it was before is the snapshot `{snapshot}`", err=True)

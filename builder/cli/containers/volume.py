@@ -1,13 +1,18 @@
 """`oven volume`: folders that outlive the containers that use them."""
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from builder.cli.containers.show import AS_JSON
 from builder.cli.session import places_of
+from builder.cli.terminal.table import columns, table
 from builder.host.places import Places
+
+if TYPE_CHECKING:
+    from builder.runtime.storage.volumes import Volume
 
 
 @click.group()
@@ -37,10 +42,8 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(one) for one in found], indent=2))
         return
-    width = max((len(one.name) for one in found), default=4)
-    click.echo(f"{'NAME':<{width}}  USED BY")
-    for one in found:
-        click.echo(f"{one.name:<{width}}  {', '.join(one.users) or '-'}")
+    rows = [("NAME", "USED BY"), *((one.name, _users(one)) for one in found)]
+    click.echo("\n".join(table(rows)))
 
 
 @volume.command()
@@ -54,8 +57,8 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
         return
-    click.echo(f"name     {found.name}\npath     {found.path}")
-    click.echo(f"used by  {', '.join(found.users) or '-'}")
+    rows = [("name", found.name), ("path", str(found.path)), ("used by", _users(found))]
+    click.echo("\n".join(columns(rows)))
 
 
 @volume.command()
@@ -68,3 +71,7 @@ def rm(names: tuple[str, ...]) -> None:
     for name in names:
         volumes.remove(places, name)
         click.echo(name)
+
+
+def _users(one: "Volume") -> str:
+    return ", ".join(one.users) or "-"

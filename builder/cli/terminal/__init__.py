@@ -1,1 +1,1 @@
-"""How commands speak: tables, progress, sizes, durations and errors on a terminal."""
+"""How commands speak: tables, progress, amounts and errors on a terminal."""

@@ -1,20 +1,18 @@
 """Moments as a person types them: `10m` ago, a date, a date and time."""
 
-import re
 import time
 
 import click
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+from builder.model import amounts
 
 
 def _read(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
     """Turn what was typed into seconds since 1970; what names no zone is local time."""
     if text is None:
         return None
-    if ago := _AGO.fullmatch(text.strip()):
-        return time.time() - float(ago[1]) * _UNITS[ago[2]]
+    if (ago := amounts.seconds(text.strip())) is not None:
+        return time.time() - ago
     from datetime import datetime
 
     try:

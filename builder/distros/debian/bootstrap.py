@@ -30,9 +30,9 @@ from builder.distros.debian.link import (
     refuse_ways_out,
 )
 from builder.distros.debian.unpack import blob_of, expand, expand_one
+from builder.host.overlayfs.fold import apply_upper
 from builder.host.programs import Command
 from builder.host.sandbox.sandbox import Inside, SandboxBind
-from builder.host.trees.fold import apply_upper
 from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError

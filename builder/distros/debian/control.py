@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.distros.debian import deb
+from builder.distros.debian.deb822 import fields_of
 from builder.model.errors import StageError
 from builder.model.lock import Package
 
@@ -78,20 +79,6 @@ def check_identity(package: Package, text: str) -> None:
 
 def _described(name: str, version: str, arch: str) -> str:
     return f"`{name[:200]}` {version[:200]} ({arch[:100]})"
-
-
-def fields_of(text: str) -> dict[str, str]:
-    """Read a control stanza; names are the same in any case (deb-control(5))."""
-    fields: dict[str, list[str]] = {}
-    name = ""
-    for line in text.split("\n"):
-        if line[:1].isspace():
-            fields.setdefault(name, [""]).append(line)
-        else:
-            name, _, value = line.partition(":")
-            name = name.lower()
-            fields[name] = [value.strip()]
-    return {name: "\n".join(lines) for name, lines in fields.items()}
 
 
 def names_of(clause: str) -> list[str]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from builder.distros.debian.control import check_identity, fields_of, names_of
+from builder.distros.debian.control import check_identity, names_of
+from builder.distros.debian.deb822 import fields_of, paragraphs
 from builder.distros.debian.unpack import Expanded
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
@@ -213,10 +214,9 @@ def _bytes(text: str) -> bytes:
 
 def not_installed(tree: TreeIO) -> list[str]:
     """Name every package that is not `install ok installed`, with its state."""
-    stanzas = [fields_of(part) for part in _text(tree, "status").split("\n\n") if part.strip()]
     return [
         f"{fields.get('package')}: {fields.get('status')}"
-        for fields in stanzas
+        for fields in paragraphs(_text(tree, "status"))
         if fields.get("status") != "install ok installed"
     ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from builder.distros import TABLE
+from builder.distros.debian.deb822 import paragraphs
 from builder.distros.debian.family import DEBIAN, ArchiveRow, Family
 from builder.host.programs import find_program
 from builder.model.errors import HostError
@@ -167,11 +168,9 @@ def _one_line(line: str) -> SourceEntry | None:
 
 
 def _deb822(lines: list[str]) -> Iterator[SourceEntry]:
-    """Read paragraphs of fields."""
-    from debian_inspector.debcon import get_paragraphs_data
-
-    for fields in get_paragraphs_data("\n".join(lines)):
-        words = {name.lower(): str(value).split() for name, value in fields.items()}
+    """Read entries in the deb822 style."""
+    for fields in paragraphs("\n".join(lines)):
+        words = {name: value.split() for name, value in fields.items()}
         if "deb" in words.get("types", []) and words.get("enabled") != ["no"]:
             yield SourceEntry(
                 tuple(words.get("uris", [])),

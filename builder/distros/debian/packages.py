@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from builder.distros.debian.deb822 import paragraphs
 from builder.distros.package_manager import (
     Find,
     InstalledPackage,
@@ -11,7 +12,7 @@ from builder.distros.package_manager import (
     Packages,
     PackageWork,
 )
-from builder.host.trees.layered import LayeredEntry
+from builder.host.overlayfs.layered import LayeredEntry
 from builder.model.errors import HostError
 
 STATUS = "var/lib/dpkg/status"
@@ -108,11 +109,10 @@ def _read(found: LayeredEntry | None) -> list[_Row]:
     if found is None or not found.is_file:
         return []
     rows = []
-    for paragraph in _bytes(found).decode(errors="replace").split("\n\n"):
-        fields = _fields(paragraph)
-        if fields.get("Status", "").split()[2:] in (["installed"], ["triggers-pending"]):
-            name, arch = fields.get("Package", ""), fields.get("Architecture", "")
-            version, conffiles = fields.get("Version", ""), _conffiles(fields.get("Conffiles", ""))
+    for fields in paragraphs(_bytes(found).decode(errors="replace")):
+        if fields.get("status", "").split()[2:] in (["installed"], ["triggers-pending"]):
+            name, arch = fields.get("package", ""), fields.get("architecture", "")
+            version, conffiles = fields.get("version", ""), _conffiles(fields.get("conffiles", ""))
             rows.append(_Row(name, arch, version, conffiles))
     return rows
 
@@ -122,9 +122,9 @@ def _automatic(find: Find) -> set[str]:
     found = find(MARKS)
     if found is None or not found.is_file:
         return set()
-    paragraphs = map(_fields, _bytes(found).decode(errors="replace").split("\n\n"))
-    return {one["Package"] for one in paragraphs if one.get("Auto-Installed") == "1"
-            and "Package" in one}  # fmt: skip
+    marks = paragraphs(_bytes(found).decode(errors="replace"))
+    return {one["package"] for one in marks if one.get("auto-installed") == "1"
+            and "package" in one}  # fmt: skip
 
 
 def _files(find: Find, row: _Row) -> set[str]:
@@ -153,18 +153,6 @@ def _bytes(found: LayeredEntry) -> bytes:
         ) from error
 
 
-def _fields(paragraph: str) -> dict[str, str]:
-    fields: dict[str, list[str]] = {}
-    last = ""
-    for line in paragraph.splitlines():
-        if line.startswith((" ", "\t")):
-            fields.setdefault(last, [""]).append(line.strip())
-        else:
-            last, _, value = line.partition(":")
-            fields[last] = [value.strip()]
-    return {name: "\n".join(lines) for name, lines in fields.items()}
-
-
 def _conffiles(text: str) -> tuple[tuple[str, str], ...]:
-    rows = (line.split() for line in text.splitlines())
+    rows = (line.split() for line in text.split("\n"))
     return tuple((row[0].lstrip("/"), row[1]) for row in rows if len(row) >= 2)

@@ -12,8 +12,8 @@ from builder.distros.package_manager import (
     Packages,
     PackageWork,
 )
+from builder.host.overlayfs.layered import LayeredEntry
 from builder.host.programs import find_program, missing_program
-from builder.host.trees.layered import LayeredEntry
 from builder.model.errors import HostError
 
 # Rpm's database is a binary file that a container wrote. The host's rpm reads a copy of it, without

@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass, field
 
 from builder.formats.tar import acl
+from builder.host.overlayfs import notes
 
 BLOCK = 512
 
@@ -99,7 +100,7 @@ def of_template(attribute: str) -> bool:
     """
     if attribute in (CAPABILITY, acl.ACCESS, acl.DEFAULT):
         return True
-    own = attribute.startswith("user.") and not attribute.startswith("user.overlay.")
+    own = attribute.startswith("user.") and not notes.is_note(attribute)
     length = len(attribute.encode(errors="surrogateescape"))
     return own and len("user.") < length <= _ATTRIBUTE_NAME
 

@@ -30,6 +30,7 @@ from builder.formats.tar.policy import (
     tamed,
 )
 from builder.formats.tar.reader import TarStream
+from builder.host.overlayfs import notes
 from builder.host.trees.durable import disk_errors
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError, RecipeError, TrustError
@@ -346,7 +347,7 @@ def _make_other(member: TarMember, folder: int, name: bytes) -> None:
     if member.kind == headers.SYMLINK:
         os.symlink(member.link, name, dir_fd=folder)
     elif member.kind == headers.CHAR:
-        os.mknod(name, stat.S_IFCHR | 0o600, dir_fd=folder)  # of an overlay: here is nothing
+        notes.make_whiteout(name, folder)
     else:
         os.mkfifo(name, 0o600, dir_fd=folder)
     os.chown(name, member.uid, member.gid, dir_fd=folder, follow_symlinks=False)

@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 
 from builder.host.checks.machine import Check, attempt, in_child, scratch
-from builder.host.kernel import hierarchies, mounts, sysctl
+from builder.host.kernel import hierarchies, sysctl
 from builder.host.kernel.namespaces import enter_containers
+from builder.host.overlayfs.mount import Overlay, mount_for
 from builder.host.programs import find_program, on_host, program_version
 from builder.host.trees import images
 from builder.host.trees.treeio import TreeIO
@@ -104,9 +105,9 @@ def disk_of_user(data: Path) -> Check:
             def prepare() -> None:
                 enter_containers(())
                 upper, working = folder / "upper", folder / "work"
-                layers = mounts.Overlay((folder / "lower",), upper, working, of_user=True)
+                layers = Overlay((folder / "lower",), upper, working, of_user=True)
                 try:
-                    mounts.mount_overlay(layers, folder / "merged", 0)
+                    mount_for(0, layers, folder / "merged")
                 except OSError as error:
                     raise HostError(
                         f"an overlay cannot be mounted in a user namespace: {error.strerror}",

@@ -17,10 +17,11 @@ from builder.host.kernel import cgroups, hierarchies, mounts
 from builder.host.kernel.namespaces import IDS, current, enter_namespace
 from builder.host.network import link
 from builder.host.network.firewalls import barriers
+from builder.host.overlayfs.fold import overlay
+from builder.host.overlayfs.mount import Overlay, mount_for
 from builder.host.process import launch
 from builder.host.programs import Command, find_program, missing_program
 from builder.host.sandbox.sandbox import secluded
-from builder.host.trees.fold import overlay
 from builder.model.errors import HostError, OvenError, StageError
 from builder.model.value import Value
 
@@ -149,8 +150,8 @@ def container_disk(data: Path) -> Check:
                 with mounts.user_namespace(1 << 30, IDS) as namespace:
                     mounts.mount_idmapped(folder / "own", folder / "idmapped", namespace)
                 own = folder / "idmapped"
-                layers = mounts.Overlay((own / "lower",), own / "upper", own / "work")
-                mounts.mount_overlay(layers, folder / "merged", 1 << 30)
+                layers = Overlay((own / "lower",), own / "upper", own / "work")
+                mount_for(1 << 30, layers, folder / "merged")
                 with mounts.file_owner(1 << 30):
                     (folder / "merged/file").touch()
 

@@ -9,8 +9,6 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from builder.host.kernel.libc import (
     CLONE_NEWNS,
     CLONE_NEWUSER,
@@ -54,19 +52,6 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_SECUREBITS = 28
 _PR_SET_CHILD_SUBREAPER = 36
 _SECBIT_NO_SETUID_FIXUP = 1 << 2
-
-
-class Overlay(msgspec.Struct, frozen=True):
-    """A file system of layers: shared ones below, and one that takes all changes."""
-
-    lowers: tuple[Path, ...]
-    """The top one first."""
-    upper: Path
-    work: Path
-    volatile: bool = False
-    """Never sync; for what is thrown away anyway (overlayfs.rst, "Volatile mount")."""
-    of_user: bool = False
-    """Whether a user namespace mounts it, whose notes are other attributes (`userxattr`)."""
 
 
 def unshare(flags: int) -> None:
@@ -186,31 +171,6 @@ def _set_attributes(tree: int, wanted: int, namespace: int) -> None:
     size = ctypes.c_size_t(len(attributes))
     empty = ctypes.c_uint(_AT_EMPTY_PATH)
     _syscall(_MOUNT_SETATTR, ctypes.c_int(tree), b"", empty, attributes, size)
-
-
-def mount_overlay(overlay: Overlay, target: Path, owner: int) -> None:
-    """Mount layers as one, with `owner` as the user who makes files in the upper one.
-
-    Overlayfs keeps the credentials of the mounting process for all that it does to the upper
-    layer; with plain root's it could not make files in a layer where root has no id.
-    """
-    options = "lowerdir=" + ":".join(map(escaped, overlay.lowers))
-    options += f",upperdir={escaped(overlay.upper)},workdir={escaped(overlay.work)}"
-    # Every file and folder of a layer is whole, so that layers can be kept, merged and moved
-    # (overlayfs.rst, "Changes to underlying filesystems").
-    options += ",index=off,redirect_dir=nofollow,metacopy=off"
-    if overlay.volatile:
-        options += ",volatile"
-    if overlay.of_user:
-        options += ",userxattr"
-    with file_owner(owner):
-        _mount("overlay", target, "overlay", 0, options)
-
-
-def escaped(path: Path) -> str:
-    """Write a path as a mount option: a colon parts lower folders, a comma options."""
-    text = str(path.absolute()).replace("\\", "\\\\")
-    return text.replace(":", "\\:").replace(",", "\\,")
 
 
 @contextlib.contextmanager

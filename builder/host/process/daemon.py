@@ -6,8 +6,9 @@ import signal
 from collections.abc import Sequence
 from typing import IO
 
-from builder.host import pids, programs
+from builder.host import programs
 from builder.host.kernel import cgroups, mounts
+from builder.host.pids import HeldProcess, hold
 from builder.host.programs import (
     CLEAN_ENVIRONMENT,
     Command,
@@ -61,23 +62,23 @@ def start(argv: Sequence[str], cgroup: str) -> Starting:
 class Stopping:
     """A daemon that has been killed; `wait` until it is gone."""
 
-    def __init__(self, cgroup: str, held: Sequence[int]) -> None:
+    def __init__(self, cgroup: str, held: Sequence[HeldProcess]) -> None:
         self._cgroup = cgroup
         self._held = held
 
     def wait(self) -> None:
         """Wait until nothing of it is left."""
-        for fd in self._held:
-            pids.wait_end(fd, 10)
-            os.close(fd)
+        for process in self._held:
+            with process:
+                process.wait(10)
         cgroups.remove(self._cgroup)
 
 
 def reload(cgroup: str) -> bool:
     """Have a daemon read its files again; False when there is none."""
     held = _signal(cgroup, signal.SIGHUP)
-    for fd in held:
-        os.close(fd)
+    for process in held:
+        process.close()
     return bool(held)
 
 
@@ -86,14 +87,16 @@ def stop(cgroup: str) -> Stopping:
     return Stopping(cgroup, _signal(cgroup, signal.SIGKILL))
 
 
-def _signal(cgroup: str, number: int) -> list[int]:
-    """Send a signal to each process of a daemon; give descriptors of them."""
+def _signal(cgroup: str, number: int) -> list[HeldProcess]:
+    """Send a signal to each process of a daemon; give those."""
     found = []
     for pid in cgroups.members(cgroup):
-        fd = pids.hold(pid, pids.start_time(pid))
-        if fd is not None:
-            pids.send(fd, number)
-            found.append(fd)
+        process = hold(pid)
+        if process.gone:
+            process.close()
+        else:
+            process.send(number)
+            found.append(process)
     return found
 
 

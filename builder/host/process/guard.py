@@ -88,10 +88,10 @@ def end_command(runtime: int) -> None:
     mine = _session(runtime)
     sessions: set[int] = set()
     for _ in range(_ROUNDS):
-        sessions |= {_session(pid) for pid in _children(runtime)} - {0, mine}
+        sessions |= {_session(pid) for pid in pids.children(runtime)} - {0, mine}
         doomed = {pid for pid in _processes() if _session(pid) in sessions}
         # Before the command begins, the runtime's helpers are still in our session.
-        doomed |= {pid for pid in _descendants(runtime) if _session(pid) == mine}
+        doomed |= {pid for pid in pids.below(runtime) if _session(pid) == mine}
         living = [pid for pid in doomed if _is_alive(pid)]
         if not living:
             break
@@ -132,25 +132,6 @@ def _stand_by(reading: int, litter: Sequence[Path], terminal: Settings | None) -
         import termios
 
         termios.tcsetattr(screen, termios.TCSANOW, terminal)
-
-
-def _children(pid: int) -> set[int]:
-    """Find the children of all threads (/proc/PID/task/TID/children, proc(5))."""
-    found: set[int] = set()
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found |= {int(word) for word in file.read_bytes().split()}
-    return found
-
-
-def _descendants(pid: int) -> set[int]:
-    found: set[int] = set()
-    left = [pid]
-    while left:
-        new = _children(left.pop()) - found
-        found |= new
-        left += new
-    return found
 
 
 def _processes() -> list[int]:

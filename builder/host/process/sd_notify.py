@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from builder.host.pids import HeldProcess
 from builder.host.trees.removal import remove_below
 
 
@@ -47,12 +48,12 @@ class Listener:
         """Give the descriptor that has to be kept open to hear more."""
         return self._socket.fileno()
 
-    def wait_ready(self, pidfd: int, timeout: float) -> str:
+    def wait_ready(self, process: HeldProcess, timeout: float) -> str:
         """Wait for READY=1; give `ready`, `ended` when the process did first, or `late`."""
         deadline = time.monotonic() + timeout
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        poll.register(pidfd, select.POLLIN)
+        poll.register(process, select.POLLIN)
         while True:
             left = deadline - time.monotonic()
             events = dict(poll.poll(max(left, 0) * 1000))
@@ -60,7 +61,7 @@ class Listener:
                 message = self._socket.recv(4096)
                 if b"READY=1" in message.split(b"\n"):
                     return "ready"
-            elif pidfd in events:
+            elif process.fileno() in events:
                 return "ended"
             if left <= 0:
                 return "late"

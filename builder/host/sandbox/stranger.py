@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from builder.host.overlayfs.layered import LayeredEntry
 from builder.host.programs import Command, Done, all_of, announce, memory_file, start
 from builder.host.sandbox.sandbox import programs_of_host, views_of_kernel
-from builder.host.trees.layered import LayeredEntry
 
 FOLDER = "/given"
 """Where the program finds the files; it may write there, and all is gone afterwards."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from builder.host.kernel import cgroups, hierarchies, mounts
+from builder.host.overlayfs.mount import Overlay, mount_for
 from builder.host.places import Places
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
@@ -117,7 +118,7 @@ def _mount_root(room: RootfsSpec) -> None:
         area = places.disk
     _show(rootfs_of(places, room.container), _lower(places), area, room)
     between = (places.own / "layers" / layer for layer in room.container.layers)
-    layers = mounts.Overlay(
+    layers = Overlay(
         lowers=(*between, _lower(places)),
         upper=places.own / "upper",
         work=places.own / "work",
@@ -125,12 +126,12 @@ def _mount_root(room: RootfsSpec) -> None:
         of_user=first == 0,
     )
     try:
-        mounts.mount_overlay(layers, places.rootfs, first)
+        mount_for(first, layers, places.rootfs)
     except OSError:
         # Nothing may be left to make the working folder of, whatever errno that comes out as.
         if image is None or not writable.spend(places.disk):
             raise
-        mounts.mount_overlay(layers, places.rootfs, first)
+        mount_for(first, layers, places.rootfs)
     mounts.detach(_lower(places))
 
 

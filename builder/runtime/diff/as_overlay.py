@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.distros.package_manager import PackageContents, changes, package_manager
+from builder.host.overlayfs.layered import Layers
 from builder.host.trees.durable import disk_errors
-from builder.host.trees.layered import Layers
 from builder.model.errors import ConflictError
 from builder.model.toml_text import inline
 from builder.model.visible import visible

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from builder.host.trees.layered import LayeredEntry, Layers
+from builder.host.overlayfs.layered import LayeredEntry, Layers
 from builder.model.numbers import number
 from builder.model.recipe import User
 from builder.model.toml_text import table_lines

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from builder.distros.package_manager import package_manager
+from builder.host.overlayfs.layered import LayeredEntry, Layers, Pair
 from builder.host.places import Places
-from builder.host.trees.layered import LayeredEntry, Layers, Pair
 from builder.host.trees.treeio import TREES_FAULT
 from builder.model.errors import HostError
 from builder.model.value import Value

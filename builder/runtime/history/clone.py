@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host.kernel import cgroups, mounts
+from builder.host.kernel import cgroups
+from builder.host.overlayfs import mounted
+from builder.host.overlayfs.mount import Overlay
 from builder.host.places import Places
-from builder.host.trees import durable, mounted
+from builder.host.trees import durable
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError
 from builder.model.network import PortMapping
@@ -106,7 +108,7 @@ def rename(places: Places, name: str, new: str) -> None:
 def merged(places: Places, container: Container, area: Path) -> mounted.Seen:
     """See what a stopped container sees as its root, with on-disk owners; changes stay."""
     lowers = (*(area / LAYERS / layer for layer in container.layers), rootfs_of(places, container))
-    every = mounts.Overlay(lowers, area / UPPER, area / "work", of_user=places.ordinary)
+    every = Overlay(lowers, area / UPPER, area / "work", of_user=places.ordinary)
     return mounted.overlaid(every, places.point)
 
 

@@ -11,6 +11,7 @@ from builder.host.places import Places
 from builder.host.trees import durable
 from builder.host.units import Systemd
 from builder.model.errors import HostError, NotFoundError, OvenError
+from builder.model.unit_file import UnitFile
 from builder.model.value import Value, canonical
 from builder.runtime.history import snapshots
 from builder.runtime.record import layout
@@ -21,30 +22,7 @@ from builder.runtime.recovery import repair
 SHORTEST = 300
 """Seconds between two snapshots at least: the timer looks so often."""
 
-_SERVICE = """\
-# Written by `oven snapshot schedule`.
-[Unit]
-Description=Make the snapshots of containers that are due
-Documentation=man:systemd.timer(5)
-
-[Service]
-Type=oneshot
-{environment}ExecStart={due}
-"""
-_TIMER = """\
-# Written by `oven snapshot schedule`.
-[Unit]
-Description=Look every {minutes} minutes which snapshots of containers are due
-
-[Timer]
-OnCalendar=*:0/{minutes}
-Persistent=true
-Unit={name}.service
-
-[Install]
-WantedBy=timers.target
-"""
-
+_WRITTEN = "Written by `oven snapshot schedule`."
 _BEGIN = "auto"
 
 
@@ -115,24 +93,48 @@ def settle(places: Places, systemd: Systemd) -> str | None:
 
     Gives a sentence for the user where there is something to know.
     """
-    texts = _units(places)
-    timer = f"{units.name_of(places, 'oven-snapshot')}.timer"
-    if not any(is_set(places, name) for name in all_names(places)):
-        systemd.disable(texts, timer, now=True)
+    name = units.name_of(places, "oven-snapshot")
+    timer = f"{name}.timer"
+    if not any(is_set(places, one) for one in all_names(places)):
+        systemd.disable((f"{name}.service", timer), timer, now=True)
         return None
     if systemd.runs:
-        return units.ensure(places, systemd, texts, timer, now=True)
+        return units.ensure(places, systemd, _units(places, name), timer, now=True)
     whose = "your own systemd does not run" if places.ordinary else "systemd does not run here"
     line = units.cron_line(places, f"*/{SHORTEST // 60} * * * *", "snapshot", "due")
     return f"{whose}; this line in your crontab does what it would: {line}"
 
 
-def _units(places: Places) -> dict[str, str]:
-    """Write the timer and what it runs (systemd.timer(5))."""
-    name, environment = units.name_of(places, "oven-snapshot"), units.environment(places)
-    line = f"Environment={environment}\n" if environment else ""
-    service = _SERVICE.format(environment=line, due=units.command("snapshot", "due"))
-    timer = _TIMER.format(minutes=SHORTEST // 60, name=name)
+def _units(places: Places, name: str) -> dict[str, UnitFile]:
+    """Describe the timer and what it runs (systemd.timer(5))."""
+    minutes = SHORTEST // 60
+    service = UnitFile(
+        note=_WRITTEN,
+        unit=(
+            ("Description", "Make the snapshots of containers that are due"),
+            ("Documentation", "man:systemd.timer(5)"),
+        ),
+        service=(
+            ("Type", "oneshot"),
+            *units.environment(places),
+            ("ExecStart", units.command("snapshot", "due")),
+        ),
+    )
+    timer = UnitFile(
+        note=_WRITTEN,
+        unit=(
+            (
+                "Description",
+                f"Look every {minutes} minutes which snapshots of containers are due",
+            ),
+        ),
+        timer=(
+            ("OnCalendar", f"*:0/{minutes}"),
+            ("Persistent", "true"),
+            ("Unit", f"{name}.service"),
+        ),
+        install=(("WantedBy", "timers.target"),),
+    )
     return {f"{name}.service": service, f"{name}.timer": timer}
 
 

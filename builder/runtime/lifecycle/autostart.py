@@ -7,34 +7,15 @@ from builder.host import units
 from builder.host.places import Places
 from builder.host.units import Systemd
 from builder.model.errors import NotFoundError
+from builder.model.unit_file import Section, UnitFile, Words
 from builder.runtime.record import state
 from builder.runtime.record.container import Autostart, Container, all_names, load
 
-_UNIT = """\
-# Written by oven, which removes it with the last container that starts with the host.
-[Unit]
-Description=Containers that start with the host ({home})
-Documentation=man:systemd.service(5)
-{order}
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-{environment}ExecStart={start}
-ExecStop={stop}
-TimeoutStartSec=infinity
-TimeoutStopSec=10min
-Delegate=yes
-KillMode=process
-
-[Install]
-WantedBy={target}
-"""
-# KillMode: what is left in the unit's own cgroup are commands of ours at most; containers have
-# cgroups of their own and are stopped by ExecStop.
-
 _AFTER = "network-online.target nftables.service"
-_OF_ROOT = f"Wants=network-online.target\nAfter={_AFTER}\n"
-"""A user's systemd knows nothing of these: `await_network` of `userspace` stands in for them."""
+"""A user's systemd knows nothing of these: `await_network` of `pasta` stands in for them."""
+
+# KillMode: what is left in a unit's own cgroup are commands of ours at most; containers have
+# cgroups of their own and are stopped by ExecStop.
 
 
 def groups(places: Places) -> Iterator[list[Container]]:
@@ -58,11 +39,12 @@ def settle(places: Places, systemd: Systemd) -> str | None:
     Gives a sentence for the user where there is something to know.
     """
     name = f"{units.name_of(places, 'oven')}.service"
-    texts = {name: unit(places)}
     if not any(True for _ in groups(places)):
-        systemd.disable(texts, name)
+        systemd.disable((name,), name)
         return None
-    return units.ensure(places, systemd, texts, name) if systemd.runs else _by_hand(places)
+    if not systemd.runs:
+        return _by_hand(places)
+    return units.ensure(places, systemd, {name: unit(places)}, name)
 
 
 def hold(places: Places, systemd: Systemd) -> None:
@@ -73,32 +55,48 @@ def hold(places: Places, systemd: Systemd) -> None:
     """
     if not systemd.runs:
         return
-    properties = {
-        "Description": "Stops containers with the host",
-        "ExecStop": units.command("stop", "--all"),
-        "TimeoutStopSec": "10min",
-        "KillMode": "process",
-    }
-    if environment := units.environment(places):
-        properties["Environment"] = environment
+    section: Section = (
+        ("Description", "Stops containers with the host"),
+        ("ExecStop", units.command("stop", "--all")),
+        ("TimeoutStopSec", "10min"),
+        ("KillMode", "process"),
+        *units.environment(places),
+    )
     if not places.ordinary:
         # What is stopped comes before what it needs (systemd.unit(5), `After=`).
-        properties |= {"After": _AFTER, "RequiresMountsFor": units.quoted(str(places.data))}
-    systemd.hold(units.name_of(places, "oven-stop"), properties)
+        section += (("After", _AFTER), _mounts(places))
+    systemd.hold(units.name_of(places, "oven-stop"), section)
 
 
-def unit(places: Places) -> str:
-    """Write the unit (systemd.service(5))."""
-    home = units.quoted(str(places.data))
-    environment = units.environment(places)
-    return _UNIT.format(
-        home=str(places.data).replace("%", "%%"),
-        order="" if places.ordinary else f"{_OF_ROOT}RequiresMountsFor={home}\n",
-        environment=f"Environment={environment}\n" if environment else "",
-        start=units.command("start", "--autostart"),
-        stop=units.command("stop", "--all"),
-        target="default.target" if places.ordinary else "multi-user.target",
+def unit(places: Places) -> UnitFile:
+    """Describe the unit (systemd.service(5))."""
+    order: Section = ()
+    if not places.ordinary:
+        order = (("Wants", "network-online.target"), ("After", _AFTER), _mounts(places))
+    return UnitFile(
+        note="Written by oven, which removes it with the last container that starts with the host.",
+        unit=(
+            ("Description", f"Containers that start with the host ({places.data})"),
+            ("Documentation", "man:systemd.service(5)"),
+            *order,
+        ),
+        service=(
+            ("Type", "oneshot"),
+            ("RemainAfterExit", "yes"),
+            *units.environment(places),
+            ("ExecStart", units.command("start", "--autostart")),
+            ("ExecStop", units.command("stop", "--all")),
+            ("TimeoutStartSec", "infinity"),
+            ("TimeoutStopSec", "10min"),
+            ("Delegate", "yes"),
+            ("KillMode", "process"),
+        ),
+        install=(("WantedBy", "default.target" if places.ordinary else "multi-user.target"),),
     )
+
+
+def _mounts(places: Places) -> tuple[str, Words]:
+    return "RequiresMountsFor", Words((str(places.data),))
 
 
 def _by_hand(places: Places) -> str:

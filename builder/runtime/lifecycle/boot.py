@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -258,9 +257,7 @@ def _give_up(places: Places, name: str) -> None:
     """Kill the monitor and the runtime that it calls; not everybody has a cgroup for that."""
     with contextlib.suppress(OSError, ValueError):
         monitor = int((volatile_of(places, name) / "conmon.pid").read_text(encoding="ascii"))
-        for pid in (*pids.below(monitor), monitor):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        pids.end_all(monitor)
 
 
 def _late_complaint(places: Places, name: str) -> str | None:

@@ -210,13 +210,8 @@ def _undo(places: Places, begun: State, name: str) -> None:
 
 def _wait_for_other(current: State, seconds: float) -> bool:
     """Wait for whoever waits for the container to be ready; tell whether that has an end."""
-    pidfd = pids.hold(current.starter, current.starter_started)
-    if pidfd is None:
-        return True
-    try:
-        return pids.wait_end(pidfd, max(seconds, 0))
-    finally:
-        os.close(pidfd)
+    with pids.hold(current.starter, current.starter_started) as starter:
+        return starter.wait(seconds)
 
 
 def _stop(held: Held, timeout: float) -> bool:

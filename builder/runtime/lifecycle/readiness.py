@@ -1,7 +1,6 @@
 """Readiness: waiting until the init of a container has come to the end of its boot."""
 
 import contextlib
-import os
 import time
 
 import msgspec
@@ -37,21 +36,18 @@ _UP = {"running", "degraded"}
 
 def wait(listener: Listener, container: Container, current: State, timeout: float) -> str:
     """Wait for a container's init; give `ready`, `ended` when it did before that, or `late`."""
-    pidfd = pids.hold(current.pid, current.pid_started)
-    if pidfd is None:
-        return "ended"
-    try:
+    with pids.hold(current.pid, current.pid_started) as process:
+        if process.gone:
+            return "ended"
         if container.init == "systemd":
-            return listener.wait_ready(pidfd, timeout)
-        return _watch(listener, current.pid, pidfd, timeout)
-    finally:
-        os.close(pidfd)
+            return listener.wait_ready(process, timeout)
+        return _watch(listener, current.pid, process, timeout)
 
 
-def _watch(listener: Listener, pid: int, pidfd: int, timeout: float) -> str:
+def _watch(listener: Listener, pid: int, process: pids.HeldProcess, timeout: float) -> str:
     begun = calm = time.monotonic()
     while True:
-        verdict = listener.wait_ready(pidfd, _PAUSE)
+        verdict = listener.wait_ready(process, _PAUSE)
         if verdict != "late":
             return verdict
         now = time.monotonic()

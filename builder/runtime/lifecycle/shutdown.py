@@ -1,7 +1,6 @@
 """Shutdown: having a container's init end in the way that it knows, or else those below it."""
 
 import contextlib
-import os
 import signal
 import time
 
@@ -22,17 +21,14 @@ def shut_down(places: Places, container: Container, current: State, timeout: flo
     What takes too long is left to be killed. Where the init takes no order, all other processes are
     asked to end as any init would ask them, so that only it has to be killed.
     """
-    pidfd = pids.hold(current.pid, current.pid_started)
-    if pidfd is None:
-        return True
     deadline = time.monotonic() + timeout
-    try:
-        if _tell(places, container, current.pid, pidfd, timeout):
-            return pids.wait_end(pidfd, max(deadline - time.monotonic(), 0))
+    with pids.hold(current.pid, current.pid_started) as init:
+        if init.gone:
+            return True
+        if _tell(places, container, current.pid, init, timeout):
+            return init.wait(deadline - time.monotonic())
         _end_others(current.pid, deadline)
-        over = pids.wait_end(pidfd, 0)
-    finally:
-        os.close(pidfd)
+        over = init.gone
     if not over:
         notices.tell(
             f"the init of container `{container.name}` takes no order to shut down: all others in"
@@ -41,12 +37,14 @@ def shut_down(places: Places, container: Container, current: State, timeout: flo
     return over
 
 
-def _tell(places: Places, container: Container, pid: int, pidfd: int, timeout: float) -> bool:
+def _tell(
+    places: Places, container: Container, pid: int, init: pids.HeldProcess, timeout: float
+) -> bool:
     """Tell an init to shut down; False when it cannot be told."""
     manner = inits.manner(container.init)
     if manner.stop:
         if pids.takes(pid, manner.stop):
-            pids.send(pidfd, manner.stop)
+            init.send(manner.stop)
             return True
         return False
     from builder.runtime.access.exec import capture
@@ -57,13 +55,6 @@ def _tell(places: Places, container: Container, pid: int, pidfd: int, timeout: f
 
 
 def _end_others(init: int, deadline: float) -> None:
-    held = [pids.hold(pid, pids.start_time(pid)) for pid in pids.below(init)]
-    others = [pidfd for pidfd in held if pidfd is not None]
-    try:
-        for pidfd in others:
-            pids.send(pidfd, signal.SIGTERM)
-        for pidfd in others:
-            pids.wait_end(pidfd, max(deadline - time.monotonic(), 0))
-    finally:
-        for pidfd in others:
-            os.close(pidfd)
+    for pid, started in pids.send_below(init, signal.SIGTERM):
+        with pids.hold(pid, started) as process:
+            process.wait(deadline - time.monotonic())

@@ -61,8 +61,8 @@ def attach(places: Places, container: Container, pid: int) -> None:
         while not ready.exists():
             ended = os.waitpid(pasta, os.WNOHANG)[0]
             if ended or time.monotonic() > deadline:
-                for one in [] if ended else [*pids.below(pasta), pasta]:
-                    os.kill(one, signal.SIGKILL)
+                if not ended:
+                    pids.end_all(pasta)
                 raise HostError(f"pasta cannot connect the container: {_said(folder)}")
             changes.wait(0.2)
     everyone = [pasta, *pids.below(pasta)]
@@ -82,19 +82,16 @@ def detach(places: Places, name: str) -> None:
 
 
 def _end(pid: int) -> None:
-    try:
-        # It hides its command line, and is called after its binary, such as `passt.avx2`.
-        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
-        pidfd = pids.hold(pid, pids.start_time(pid))
-    except OSError:
-        return
-    if pidfd is None:
-        return
-    # Otherwise the number belongs to somebody else by now.
-    if name.startswith(("pasta", "passt")):
-        pids.send(pidfd, signal.SIGTERM)
-        pids.wait_end(pidfd, _PATIENCE)
-    os.close(pidfd)
+    with pids.hold(pid) as process:
+        try:
+            # It hides its command line, and is called after its binary, such as `passt.avx2`.
+            name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
+        except OSError:
+            return
+        # Otherwise the number belongs to somebody else by now.
+        if name.startswith(("pasta", "passt")):
+            process.send(signal.SIGTERM)
+            process.wait(_PATIENCE)
 
 
 def _in_one(container: Container, pid: int, folder: Path) -> list[str]:

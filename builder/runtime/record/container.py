@@ -13,6 +13,7 @@ from builder.host.trees import durable
 from builder.model.errors import NotFoundError, RecipeError
 from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
+from builder.model.numbers import LARGEST
 from builder.model.value import Digest, Value, canonical, hex_of
 from builder.runtime.record import layout
 
@@ -29,19 +30,17 @@ Restart = Literal["no", "on-failure", "always"]
 `on-failure` leaves one alone that was shut down from inside, `always` does not.
 """
 
-_LARGEST = 1 << 62
-"""More than that no kernel counts to."""
-Rate = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
+Rate = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
 
 
 class Limits(Value, frozen=True, kw_only=True):
     """What a container may use at most; None means no limit."""
 
-    memory: Annotated[int, msgspec.Meta(ge=1 << 20, le=_LARGEST)] | None = None
+    memory: Annotated[int, msgspec.Meta(ge=1 << 20, le=LARGEST)] | None = None
     """Bytes."""
-    swap: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] | None = None
+    swap: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | None = None
     """Bytes of swap beyond `memory`; 0 is none at all."""
-    pids: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)] | None = None
+    pids: Annotated[int, msgspec.Meta(ge=1, le=LARGEST)] | None = None
     """Processes and threads."""
     cpus: Annotated[float, msgspec.Meta(ge=0.01)] | None = None
     """Processors, such as 1.5."""
@@ -53,9 +52,9 @@ class Limits(Value, frozen=True, kw_only=True):
     read_operations: Rate | None = None
     """Operations a second."""
     write_operations: Rate | None = None
-    disk: Annotated[int, msgspec.Meta(ge=16 << 20, le=_LARGEST)] | None = None
+    disk: Annotated[int, msgspec.Meta(ge=16 << 20, le=LARGEST)] | None = None
     """Bytes of what it may change and add; the template's files do not count."""
-    inodes: Annotated[int, msgspec.Meta(ge=1024, le=_LARGEST)] | None = None
+    inodes: Annotated[int, msgspec.Meta(ge=1024, le=LARGEST)] | None = None
     """Files and folders of the same."""
 
 

@@ -27,14 +27,10 @@ def clean(places: Places, name: str, *, networked: bool) -> None:
 
 def _clean(places: Places, name: str, *, networked: bool) -> None:
     current = state.read(places, name)
-    monitor = None
-    if current is not None and current.monitor != os.getppid():
-        monitor = pids.hold(current.monitor, current.monitor_started)
-    if current is not None and monitor is not None:
+    if current is not None and current.monitor != os.getppid() and not state.alive(current):
         # A monitor whose container has ended still writes the last of the console, then goes.
-        if not state.alive(current):
-            pids.wait_end(monitor, 2)
-        os.close(monitor)
+        with pids.hold(current.monitor, current.monitor_started) as monitor:
+            monitor.wait(2)
     if current is not None and current.phase == "waiting":
         _dismiss(current)
     if current is not None and state.alive(current) and current.phase != "stopping":
@@ -60,20 +56,18 @@ def _kill(current: state.State) -> None:
         (current.pid, current.pid_started),
         (current.monitor, current.monitor_started),
     ):
-        pidfd = pids.hold(pid, started) if pid != os.getppid() else None
-        if pidfd is not None:
-            pids.send(pidfd, signal.SIGKILL)
-            pids.wait_end(pidfd, HANDLED)
-            os.close(pidfd)
+        if pid != os.getppid():
+            _end(pid, started)
 
 
 def _dismiss(waiting: state.State) -> None:
     """End the pause of somebody else's before another try to start a container."""
-    if waiting.starter == os.getpid():
-        return
-    pidfd = pids.hold(waiting.starter, waiting.starter_started)
-    if pidfd is not None:
+    if waiting.starter != os.getpid():
         # It holds no lock, and there is nothing that it would leave.
-        pids.send(pidfd, signal.SIGKILL)
-        pids.wait_end(pidfd, HANDLED)
-        os.close(pidfd)
+        _end(waiting.starter, waiting.starter_started)
+
+
+def _end(pid: int, started: int) -> None:
+    with pids.hold(pid, started) as process:
+        process.send(signal.SIGKILL)
+        process.wait(HANDLED)

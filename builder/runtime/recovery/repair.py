@@ -63,15 +63,16 @@ def held(places: Places, name: str, *, layers: bool = True) -> Iterator[Held]:
     while True:
         with locks.locked(places, name):
             container = Held(places, _loaded(places, name, layers=layers), state.read(places, name))
-            handler = _handler(container.state) if patience else None
-            if handler is None:
+            handler = _handler(container.state) if patience else pids.NOBODY
+            if handler.gone:
+                handler.close()
                 _see_to_processes(container)
                 _settle(container)
                 yield container
                 return
-        if not pids.wait_end(handler, patience):
-            patience = 0.0  # it hangs, and is not waited for twice
-        os.close(handler)
+        with handler:
+            if not handler.wait(patience):
+                patience = 0.0  # it hangs, and is not waited for twice
 
 
 def _see_to_processes(container: Held) -> None:
@@ -94,12 +95,12 @@ def _loaded(places: Places, name: str, *, layers: bool) -> Container:
     return change.settled(places, record, layers=layers)
 
 
-def _handler(current: state.State | None) -> int | None:
+def _handler(current: state.State | None) -> pids.HeldProcess:
     """Hold the process that sees to the end of a container that has ended by itself."""
     if current is None or current.phase not in {"booting", "running"} or state.alive(current):
-        return None
+        return pids.NOBODY
     if current.monitor == os.getppid():
-        return None  # it is we who do
+        return pids.NOBODY  # it is we who do
     return pids.hold(current.monitor, current.monitor_started)
 
 

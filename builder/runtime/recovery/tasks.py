@@ -82,16 +82,17 @@ def _begin(places: Places, name: str, *, runs: bool) -> None:
     while True:
         with repair.holding(places, name), durable.disk_errors(folder_of(places, name)):
             other = read(places, name)
-            holder = pids.hold(other.pid, other.started) if other else None
-            if other is None or holder is None:
+            holder = pids.hold(other.pid, other.started) if other else pids.NOBODY
+            if other is None or holder.gone:
+                holder.close()
                 write(places, name, Task(runs=runs))
                 return
         notices.tell(
             f"waiting for `{pids.command_line(other.pid)}` (pid {other.pid}), which is at work"
             f" on container `{name}`"
         )
-        pids.wait_end(holder, pids.FOREVER)
-        os.close(holder)
+        with holder:
+            holder.wait(pids.FOREVER)
 
 
 def is_left(places: Places, name: str) -> bool:

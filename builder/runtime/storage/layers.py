@@ -1,15 +1,14 @@
 """Layers: what a container has changed, set aside so that it never changes again."""
 
-import contextlib
 import errno
 import os
 import stat
 from pathlib import Path
 
 from builder.host.kernel import cgroups
+from builder.host.overlayfs import notes
 from builder.host.process import launch
 from builder.host.programs import find_program, missing_program
-from builder.host.trees.layered import notes, opaque
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.runtime.record.container import Container
@@ -126,7 +125,7 @@ def merge_folders(sources: list[bytes], target: bytes) -> None:
         folders, there, hides = todo.pop()
         os.mkdir(there, 0o700)  # noqa: PTH102  # paths are bytes: names need not be UTF-8
         # What lies below an opaque folder is hidden, in these layers and in those further down.
-        cuts = [depth for depth, folder in enumerate(folders) if _is_opaque(folder)]
+        cuts = [depth for depth, folder in enumerate(folders) if notes.is_opaque(folder)]
         if cuts:
             folders, hides = folders[: cuts[0] + 1], True
         made.append((folders[0], there, hides))
@@ -142,7 +141,7 @@ def merge_folders(sources: list[bytes], target: bytes) -> None:
     for source, there, hides in reversed(made):
         copy_status(Path(os.fsdecode(source)), Path(os.fsdecode(there)))
         if hides:
-            os.setxattr(there, opaque(), b"y")
+            notes.make_opaque(there)
 
 
 def copy_status(source: Path, target: Path) -> None:
@@ -170,14 +169,8 @@ def _attributes(folder: Path) -> dict[str, bytes]:
     return {
         name: os.getxattr(folder, name, follow_symlinks=False)
         for name in names
-        if not name.startswith(notes())
+        if not name.startswith(notes.prefix())
     }
-
-
-def _is_opaque(folder: bytes) -> bool:
-    with contextlib.suppress(OSError):
-        return os.getxattr(folder, opaque(), follow_symlinks=False) == b"y"
-    return False
 
 
 def _is_folder(path: bytes) -> bool:

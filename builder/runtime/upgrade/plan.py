@@ -14,7 +14,7 @@ from builder.distros.package_manager import (
     package_manager,
     unread_changes,
 )
-from builder.host.trees.layered import LayeredEntry
+from builder.host.overlayfs.layered import LayeredEntry
 from builder.model.errors import ConflictError
 from builder.model.value import Value
 from builder.runtime.diff.difference import TEXT_LIMIT, Difference, differences, layers_on, same

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 
 from builder.distros.package_manager import PackageWork, package_manager
-from builder.host.kernel import mounts
+from builder.host.overlayfs.layered import LayeredEntry
+from builder.host.overlayfs.mount import Overlay
+from builder.host.overlayfs.mounted import overlaid
 from builder.host.places import Places
 from builder.host.trees import durable
-from builder.host.trees.layered import LayeredEntry
-from builder.host.trees.mounted import overlaid
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
 from builder.model.progress import Reporter
@@ -221,7 +221,7 @@ def _apply(
     work.mkdir(mode=0o755)
     below = (draft.area / LAYERS / layer for layer in container.layers)
     lowers = (draft.area / UPPER, *below, rootfs)
-    seen = mounts.Overlay(lowers, draft.drafts / UPPER, work, of_user=places.ordinary)
+    seen = Overlay(lowers, draft.drafts / UPPER, work, of_user=places.ordinary)
     with overlaid(seen, places.point) as tree:
         for step in made.steps:
             try:

@@ -160,10 +160,9 @@ def test_server_that_died_comes_back(rig: Rig) -> None:
 
 def _kill_server(rig: Rig) -> None:
     (pid,) = rig.servers()
-    held = os.pidfd_open(pid)
-    os.kill(pid, signal.SIGKILL)
-    assert pids.wait_end(held, 10)
-    os.close(held)
+    with pids.hold(pid) as server:
+        server.send(signal.SIGKILL)
+        assert server.wait(10)
 
 
 def test_port_that_somebody_has_on_all_addresses(rig: Rig) -> None:

@@ -1,9 +1,9 @@
 """Options for a container's networks and ports."""
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from builder.model import amounts
 from builder.model.errors import RecipeError
 from builder.model.host_access import parse_host_access
 from builder.model.network import DEFAULT, NONE, PortMapping, parse_ports
@@ -85,30 +85,10 @@ def _interface(text: str) -> "Interface":
         network=name,
         address=values.get("address"),
         address6=values.get("address6"),
-        rate=parse_rate(values["rate"]) if "rate" in values else None,
+        rate=_RATE.read(values["rate"]) if "rate" in values else None,
         host=parse_host_access(values["host"]) if "host" in values else None,
     )
 
 
-_RATE = r"(\d{1,9}(?:\.\d{1,3})?)(?:([KMG]?)(?:i?B)?|([kmg]?)bit)"
-_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_BITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
-_SLOWEST = 1024
+_RATE = amounts.rate(least=1 << 10, most=1 << 40)
 """Slower, and connections time out before their first packet has passed."""
-_FASTEST = 1 << 40
-
-
-def parse_rate(text: str) -> int:
-    """Read how many bytes a second: `10M` (powers of 1024), or `100Mbit` (powers of 1000)."""
-    found = re.fullmatch(_RATE, text, re.IGNORECASE | re.ASCII)
-    rate = 0
-    if found and found[3] is not None:
-        rate = int(float(found[1]) * _BITS[found[3].upper()]) // 8
-    elif found:
-        rate = int(float(found[1]) * _BYTES[found[2].upper()])
-    if not _SLOWEST <= rate <= _FASTEST:
-        raise RecipeError(
-            f"`{text}` is not a rate of at least 1K",
-            hint="write bytes a second as `10M`, or bits as `100Mbit`",
-        )
-    return rate

@@ -5,7 +5,6 @@ never outside of the layers.
 """
 
 import contextlib
-import functools
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -13,25 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from builder.host.kernel.namespaces import current
+from builder.host.overlayfs import notes
 from builder.host.trees.copying import pour
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 
 _PIECE = 1 << 20
-
-
-@functools.cache
-def notes() -> str:
-    """Give what the attributes begin with in which overlayfs keeps its books, for this process.
-
-    Root of a user namespace mounts with `userxattr`; to everybody else those are plain attributes.
-    """
-    return "user.overlay." if current().unprivileged else "trusted.overlay."
-
-
-def opaque() -> str:
-    """Name the attribute of a folder that hides what is below it."""
-    return notes() + "opaque"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +59,9 @@ class LayeredEntry:
         return self.tree.readlink(self.path)
 
     def attributes(self) -> dict[str, bytes]:
-        """Give the extended attributes, without those by which overlayfs keeps its books."""
+        """Give the extended attributes, without those by which overlayfs keeps its notes."""
         found = self.tree.xattrs(self.path)
-        return {name: value for name, value in found.items() if not name.startswith(notes())}
+        return {name: value for name, value in found.items() if not name.startswith(notes.prefix())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +147,6 @@ def found_in(tree: TreeIO, path: str) -> LayeredEntry | None:
         raise
 
 
-def is_whiteout(status: os.stat_result) -> bool:
-    """Tell whether something in a layer says that there is nothing (overlayfs.rst)."""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
 def _names(folder: _Folder) -> list[str]:
     names: set[str] = set()
     for top in folder.tops:
@@ -196,7 +176,7 @@ def _look(folder: _Folder, path: str) -> tuple[Pair, _Folder | None]:
             continue
         if not here.is_folder:
             shows = False
-            if seen is None and not is_whiteout(here.status):
+            if seen is None and not notes.is_whiteout(here.status):
                 seen = here
             break
         seen = seen or here
@@ -215,5 +195,5 @@ def _look(folder: _Folder, path: str) -> tuple[Pair, _Folder | None]:
 
 def _is_opaque(tree: TreeIO, path: str) -> bool:
     with contextlib.suppress(OSError):
-        return tree.xattrs(path).get(opaque()) == b"y"
+        return notes.says_opaque(tree.xattrs(path).get(notes.opaque()))
     return False

@@ -13,15 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from builder.host.kernel.libc import MNT_DETACH, last_error, libc
-from builder.host.kernel.mounts import escaped
-from builder.host.kernel.namespaces import current, mount
+from builder.host.kernel.namespaces import current
+from builder.host.overlayfs import notes
+from builder.host.overlayfs.mount import Overlay, mount_overlay
 from builder.host.pids import undisturbed
 from builder.model.errors import HostError
-
-_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
-_REDIRECT = ("trusted.overlay.redirect", "user.overlay.redirect")
-_NOTES = ("trusted.overlay.", "user.overlay.")
-"""The kernel's own notes (Documentation/filesystems/overlayfs.rst); no part of a tree."""
 
 
 @contextlib.contextmanager
@@ -38,21 +34,17 @@ def overlay(
         _copy_status(os.fsencode(lower), os.fsencode(upper))
     for folder in (work, target):
         folder.mkdir(parents=True, exist_ok=True)
-    lowers = [path for path in (over, lower) if path]
-    # Without redirects and metacopy, each folder and file in `upper` is whole.
-    options = [
-        "lowerdir=" + ":".join(escaped(path) for path in lowers),
-        f"upperdir={escaped(upper)}",
-        f"workdir={escaped(work)}",
-        "index=off,redirect_dir=nofollow,metacopy=off",
-    ]
-    if current().unprivileged:
-        options.append("userxattr")
+    layers = Overlay(
+        lowers=tuple(path for path in (over, lower) if path),
+        upper=upper,
+        work=work,
+        of_user=current().unprivileged,
+    )
     with contextlib.ExitStack() as mounted:
         # Ctrl-C between the mount and the care for it would leave it, and nothing of it be removed.
         with undisturbed():
             try:
-                mount("overlay", target, "overlay", 0, ",".join(options))
+                mount_overlay(layers, target)
             except OSError as error:
                 raise _mount_error(error, target) from error
             mounted.callback(_unmount, target)
@@ -126,25 +118,24 @@ def _apply_folder(upper: bytes, target: bytes) -> None:
                 continue
             if _is_folder(there):
                 shutil.rmtree(there)
-            if _is_whiteout(one):
+            if notes.is_whiteout(one.stat(follow_symlinks=False)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(there)  # noqa: PTH108
             else:
-                _strip_notes(one.path)
+                notes.strip(one.path)
                 os.rename(one.path, there)  # noqa: PTH104
     _copy_status(upper, target, status)
 
 
 def _apply_subfolder(source: bytes, there: bytes) -> None:
     names = os.listxattr(source, follow_symlinks=False)
-    if any(name in names for name in _REDIRECT):
+    if notes.is_moved(names):
         raise HostError(
             f"overlayfs moved a folder that cannot be folded: `{os.fsdecode(source)}`",
             hint="a bug: the overlay was mounted with redirects",
         )
-    replaces = any(name in names for name in _OPAQUE)
     if _is_folder(there):
-        if replaces:
+        if notes.replaces(names):
             shutil.rmtree(there)
     else:
         with contextlib.suppress(FileNotFoundError):
@@ -159,11 +150,6 @@ def _is_folder(path: bytes) -> bool:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
-
-
-def _is_whiteout(one: os.DirEntry[bytes]) -> bool:
-    status = one.stat(follow_symlinks=False)
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def _copy_status(source: bytes, target: bytes, status: os.stat_result | None = None) -> None:
@@ -189,14 +175,8 @@ def _own_xattrs(path: bytes) -> list[str]:
     return [
         name
         for name in os.listxattr(path, follow_symlinks=False)
-        if not name.startswith((*_NOTES, "system.nfs4", "security.selinux"))
+        if not notes.is_note(name) and not name.startswith(("system.nfs4", "security.selinux"))
     ]
-
-
-def _strip_notes(path: bytes) -> None:
-    for name in os.listxattr(path, follow_symlinks=False):
-        if name.startswith(_NOTES):
-            os.removexattr(path, name, follow_symlinks=False)
 
 
 def _mount_error(error: OSError, target: Path) -> HostError:

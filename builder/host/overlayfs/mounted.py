@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.host.kernel import mounts
+from builder.host.overlayfs.mount import Overlay, mount_for
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 
@@ -20,7 +21,7 @@ Seen = contextlib.AbstractContextManager[TreeIO]
 
 
 @contextlib.contextmanager
-def overlaid(overlay: mounts.Overlay, point: Path) -> Iterator[TreeIO]:
+def overlaid(overlay: Overlay, point: Path) -> Iterator[TreeIO]:
     """See layers as one tree with on-disk owners; what is changed lands in the upper one.
 
     `point` is a folder that may be made, to mount on where nobody sees it. Nobody else may have
@@ -34,7 +35,7 @@ def overlaid(overlay: mounts.Overlay, point: Path) -> Iterator[TreeIO]:
         os.close(fd)
 
 
-def _mounted(overlay: mounts.Overlay, point: Path) -> int:
+def _mounted(overlay: Overlay, point: Path) -> int:
     said, tell = os.pipe()
     parent = os.getpid()
     child = os.fork()
@@ -64,7 +65,7 @@ def _mounted(overlay: mounts.Overlay, point: Path) -> int:
         os.waitpid(child, 0)
 
 
-def _mount(overlay: mounts.Overlay, point: Path, parent: int) -> bytes:
+def _mount(overlay: Overlay, point: Path, parent: int) -> bytes:
     """Do it in the child; give what went wrong, or `ok`."""
     try:
         mounts.die_with_parent()
@@ -74,7 +75,7 @@ def _mount(overlay: mounts.Overlay, point: Path, parent: int) -> bytes:
         mounts.private_namespace()
         mounts.mount_tmpfs(point, "mode=700")
         (point / "view").mkdir()
-        mounts.mount_overlay(overlay, point / "view", 0)
+        mount_for(0, overlay, point / "view")
     except OSError as error:
         return str(error).encode(errors="replace")[:4096]
     return b"ok"
