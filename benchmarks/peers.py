@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.bench import FOLDER, empty
 from benchmarks.runner import Contender
+from builder.distros.debian.archive.mirrors import find_mirrors
 from builder.distros.debian.family import DEBIAN
-from builder.distros.debian.mirrors import find_mirrors
 
 SUITE = "bookworm"
 

@@ -115,7 +115,7 @@ def _networks(*, firewall_there: bool) -> Iterator[Check]:
 
 
 def _mirrors(places: Places) -> Check:
-    from builder.distros.debian.mirrors import find_mirrors
+    from builder.distros.debian.archive.mirrors import find_mirrors
     from builder.recipes.load import load_settings
     from builder.recipes.request import mirror_settings
 

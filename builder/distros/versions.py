@@ -2,8 +2,8 @@
 
 import re
 
+from builder.distros.changes import VersionOrder
 from builder.host.programs import Command, Runner, find_program
-from builder.model.changes import VersionOrder
 from builder.model.lock import Lock
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^:-]*\Z")

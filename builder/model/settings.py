@@ -7,7 +7,7 @@ import msgspec
 from builder.model import amounts
 from builder.model.errors import RecipeError
 from builder.model.names import AbsolutePath
-from builder.model.source import Source
+from builder.model.toml.source import Source
 from builder.model.value import Value
 
 Url = Annotated[

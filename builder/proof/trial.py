@@ -17,7 +17,7 @@ from builder.host.sandbox.variations import give_away, in_memory
 from builder.host.trees.durable import disk_errors
 from builder.model.errors import OvenError, StageError
 from builder.model.recipe import Recipe
-from builder.model.toml_text import recipe_text
+from builder.model.toml.text import recipe_text
 from builder.model.trial import BuildTrial, Conditions, Failure, MadeStage, TrialOutcome
 from builder.proof.variations import VariationPlan
 from builder.recipes.load import LoadedRecipe

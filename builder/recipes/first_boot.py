@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from builder.model.decode import decode_source
 from builder.model.errors import RecipeError, Span
 from builder.model.first_boot import LARGEST, File, FirstBoot, Root, check_hash, check_key
-from builder.model.source import Source, source_of_bytes
+from builder.model.toml.decode import decode_source
+from builder.model.toml.source import Source, source_of_bytes
 
 
 def read(path: Path) -> FirstBoot:

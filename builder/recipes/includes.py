@@ -3,14 +3,14 @@
 from difflib import get_close_matches
 from pathlib import Path
 
-from builder.model.compose import Composite, Piece, Table, compose
-from builder.model.decode import decode_data, parse
 from builder.model.errors import RecipeError, Span
-from builder.model.matrix import Chosen, cells, check_matrix, decided, named
 from builder.model.names import IncludePath, PartOfRecipe, ProfileName
 from builder.model.recipe import Matrix, Recipe
-from builder.model.source import MOST_VALUES, Source, count_values
+from builder.model.toml.decode import decode_data, parse
+from builder.model.toml.source import MOST_VALUES, Source, count_values
 from builder.model.value import Value
+from builder.recipes.compose import Composite, Piece, Table, compose
+from builder.recipes.matrix import Chosen, cells, check_matrix, decided, named
 from builder.recipes.project import Project, project_of
 from builder.recipes.reading import read_authored
 

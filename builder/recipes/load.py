@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.distros import SUITES
-from builder.model import rules, settings
-from builder.model.decode import decode_data, decode_source
+from builder.model import settings
 from builder.model.errors import NotFoundError, RecipeError
-from builder.model.matrix import Chosen
 from builder.model.recipe import TARBALL, Recipe
 from builder.model.settings import Settings
-from builder.model.source import Source
+from builder.model.toml.decode import decode_data, decode_source
+from builder.model.toml.source import Source
+from builder.recipes import rules
 from builder.recipes.find import KINDS, Kind, find
 from builder.recipes.includes import cells_of, pieces
+from builder.recipes.matrix import Chosen
 from builder.recipes.project import Project, project_of
 from builder.recipes.reading import read_source
 

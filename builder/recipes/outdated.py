@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.distros.changes import Changes, changes
 from builder.distros.versions import order_of
 from builder.host.programs import Runner
-from builder.model.changes import Changes, changes
 from builder.model.errors import OvenError, RecipeError
 from builder.model.lock import Lock
 from builder.model.recipe import Arch

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.model.errors import RecipeError
-from builder.model.source import Source, source_of_bytes
+from builder.model.toml.source import Source, source_of_bytes
 from builder.recipes.project import Project
 
 LIMIT = 1 << 20

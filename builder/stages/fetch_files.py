@@ -11,7 +11,7 @@ from builder.host.trees.durable import disk_errors, locked
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import RecipeError, StageError, TrustError
 from builder.model.recipe import Fetch
-from builder.model.source import Source
+from builder.model.toml.source import Source
 from builder.model.value import Value
 from builder.stages.tools import Tools
 from builder.store import Store

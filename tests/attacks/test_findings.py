@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.distros.debian import deb
+from builder.distros.debian.archive.indexes import Index, Pocket, epoch_of, release_field
 from builder.distros.debian.deb822 import fields_of
-from builder.distros.debian.indexes import Index, Pocket, epoch_of, release_field
-from builder.distros.debian.members import Ceiling, MembersError, watched
+from builder.distros.debian.package import deb
+from builder.distros.debian.package.members import Ceiling, MembersError, watched
 from builder.distros.rpm import metadata
 from builder.distros.rpm.metadata import Metadata, parse
 from builder.formats.container import MOST_RECORD, RECORD, Reader

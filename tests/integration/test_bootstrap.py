@@ -10,7 +10,7 @@ import pytest
 
 from builder.distros.debian.database import UnpackedPackage
 from builder.distros.debian.link import UnlinkableError, link_packages
-from builder.distros.debian.unpack import expand
+from builder.distros.debian.package.unpack import expand
 from builder.host.network.downloads import Net
 from builder.host.programs import on_host
 from builder.model.errors import HostError, StageError

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from builder.distros.debian.database import UnpackedPackage
-from builder.distros.debian.deb import DebError, control_files
 from builder.distros.debian.link import UnlinkableError, link_packages
-from builder.distros.debian.unpack import expand
+from builder.distros.debian.package.deb import DebError, control_files
+from builder.distros.debian.package.unpack import expand
 from builder.model.errors import StageError
 from builder.store import Store
 from tests.support.needs import needs

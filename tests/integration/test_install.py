@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from builder.distros import distro
-from builder.distros.debian.batches import batches
+from builder.distros.debian.package.batches import batches
 from builder.host.network.downloads import Net
 from builder.host.programs import Command, on_host
 from builder.model.lock import Package

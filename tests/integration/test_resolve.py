@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from builder.distros import ArchiveSources, MirrorSettings, UnknownPackageError, distro
-from builder.distros.debian import solve
+from builder.distros.debian.archive import solve
+from builder.distros.debian.archive.indexes import Index, Pocket, find_pockets
 from builder.distros.debian.family import DEBIAN
-from builder.distros.debian.indexes import Index, Pocket, find_pockets
 from builder.host.network.downloads import Net
 from builder.host.programs import on_host
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError

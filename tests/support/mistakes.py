@@ -7,11 +7,11 @@ import pytest
 
 from builder.cli.terminal.report import render
 from builder.distros import SUITES
-from builder.model import rules
-from builder.model.decode import decode_source
 from builder.model.errors import RecipeError
 from builder.model.recipe import Recipe
-from builder.model.source import source_of
+from builder.model.toml.decode import decode_source
+from builder.model.toml.source import source_of
+from builder.recipes import rules
 
 GOOD = """\
 [template]

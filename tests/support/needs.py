@@ -74,7 +74,7 @@ ALL_IDS = "4294967295"
 
 
 def _archive() -> str | None:
-    from builder.distros.debian.mirrors import find_mirrors
+    from builder.distros.debian.archive.mirrors import find_mirrors
 
     try:
         urls = find_mirrors({})["debian"]

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from builder.cli.building.changes import summary, table
+from builder.distros.changes import Changes, changes, is_security
 from builder.distros.versions import DebianOrder, RpmOrder, order_of, unknown_order
 from builder.host.programs import Command, Done, on_host
-from builder.model.changes import Changes, changes, is_security
 from builder.model.lock import Lock, Package
 from builder.model.value import digest_of
 from tests.support.locks import ASKED, lock

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.cli.containers.facts import facts
+from builder.cli.inspect.facts import facts
 from builder.runtime.inspect import samples, shared_memory
 from builder.runtime.inspect.show import ContainerRow, Summary
 from builder.runtime.record.container import Autostart, Bind, Interface, Limits

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.distros.debian.archive.mirrors import default_mirrors, find_mirrors, of_apt
+from builder.distros.debian.archive.sources import apt_sources
 from builder.distros.debian.family import DEBIAN, Family
-from builder.distros.debian.mirrors import default_mirrors, find_mirrors, of_apt
-from builder.distros.debian.sources import apt_sources
 from builder.distros.devuan import Devuan
 from builder.distros.ubuntu import Ubuntu
 from builder.model.errors import HostError

@@ -6,10 +6,10 @@ import pytest
 
 from builder.cli.terminal.report import render
 from builder.model.errors import RecipeError
-from builder.model.matrix import Chosen
 from builder.model.recipe import Recipe
 from builder.recipes.includes import cells_of
 from builder.recipes.load import LoadedRecipe, load_file
+from builder.recipes.matrix import Chosen
 
 BASE = """\
 [base]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.model.decode import decode
 from builder.model.recipe import Arch, Recipe
+from builder.model.toml.decode import decode
 from tests.support.mistakes import GOOD, cases, complaint, refused
 
 MISTAKES = cases(

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from builder.distros import SUITES
-from builder.model import rules
-from builder.model.decode import decode_source
 from builder.model.errors import RecipeError
 from builder.model.recipe import Recipe
-from builder.model.source import source_of
+from builder.model.toml.decode import decode_source
+from builder.model.toml.source import source_of
+from builder.recipes import rules
 from tests.support.mistakes import GOOD, cases, complaint, read
 
 BROKEN = cases(

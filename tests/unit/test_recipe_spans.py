@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.model.source import source_of
-from builder.model.toml_spans import Where, find_spans
+from builder.model.toml.source import source_of
+from builder.model.toml.spans import Where, find_spans
 
 # One text for each way of writing things; every key and value in them is looked up below.
 TEXTS = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from builder.cli.terminal.table import columns
-from builder.model.changes import Changes, PackageChange
+from builder.distros.changes import Changes, PackageChange
 
 
 def table(changes: Changes) -> Iterator[str]:

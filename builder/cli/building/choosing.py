@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from builder.model.matrix import Chosen
     from builder.recipes.load import LoadedRecipe
+    from builder.recipes.matrix import Chosen
 
 AXES = ("suite", "variant")
 

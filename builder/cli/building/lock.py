@@ -13,7 +13,7 @@ from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
     from builder.cli.building.workplace import Planned
-    from builder.model.changes import Changes
+    from builder.distros.changes import Changes
     from builder.model.lock import Lock
 
 
@@ -97,8 +97,8 @@ def _refuse_installed(name: str, planned: "Planned", output: Path | None) -> Non
 def _lock(planned: "Planned", path: Path, *, update: bool) -> "tuple[bool, Changes | None]":
     """Write the lock if it is another one now; tell whether, and what changed in an old one."""
     from builder.cli.building.changes import summary, table
+    from builder.distros.changes import changes as compare
     from builder.distros.versions import order_of
-    from builder.model.changes import changes as compare
     from builder.recipes.lock_files import read_lock, stale_keys, write_lock
 
     if not path.parent.is_dir():

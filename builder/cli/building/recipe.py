@@ -10,8 +10,8 @@ from builder.cli.building.choosing import chosen_cells, only, profile
 from builder.cli.terminal.table import table
 
 if TYPE_CHECKING:
-    from builder.model.source import Source
-    from builder.model.toml_spans import Where
+    from builder.model.toml.source import Source
+    from builder.model.toml.spans import Where
     from builder.recipes.load import LoadedRecipe
 
 DEFAULT = "default"
@@ -67,7 +67,7 @@ def show(name: str, profiles: tuple[str, ...], only: tuple[str, ...], as_json: b
 
 def _lines(loaded: "LoadedRecipe") -> Iterator[str]:
     """Write a recipe and, behind a `#` in one column, where each value is from."""
-    from builder.model.toml_text import recipe_lines
+    from builder.model.toml.text import recipe_lines
 
     lines = list(recipe_lines(_all(loaded), lambda where: _origin(loaded, where)))
     width = max((len(line) for line, remark in lines if remark and len(line) < 60), default=0)
@@ -85,7 +85,7 @@ def _all(loaded: "LoadedRecipe") -> dict[str, object]:
     """Give what was said and the defaults that count beside it."""
     import msgspec
 
-    from builder.model.toml_text import given
+    from builder.model.toml.text import given
 
     said = given(loaded.recipe)
     whole = msgspec.json.decode(msgspec.json.encode(loaded.recipe))
@@ -109,7 +109,7 @@ def _places(value: object, at: "Where") -> Iterator["Where"]:
 
 def _origin(loaded: "LoadedRecipe", where: "Where") -> str:
     """Say where a value was said, as `file:line`."""
-    from builder.model.compose import Composite
+    from builder.recipes.compose import Composite
 
     source: Source = loaded.source
     place = where

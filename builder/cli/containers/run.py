@@ -3,8 +3,8 @@
 import click
 
 from builder.cli.containers.commands import create_one, run_one
-from builder.cli.containers.inside import inside
 from builder.cli.containers.options import container_options, first_boot, with_options
+from builder.cli.containers.options.inside import inside
 from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 from builder.model.errors import StageError

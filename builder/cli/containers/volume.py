@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from builder.cli.containers.show import AS_JSON
+from builder.cli.containers.network import AS_JSON
 from builder.cli.session import places_of
 from builder.cli.terminal.table import columns, table
 from builder.host.places import Places

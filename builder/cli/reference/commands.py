@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 import click
 
 from builder.cli.app import oven
-from builder.cli.containers.inside import inside
 from builder.cli.containers.options import (
     first_boot,
     life,
@@ -19,6 +18,7 @@ from builder.cli.containers.options import (
     storage,
     with_options,
 )
+from builder.cli.containers.options.inside import inside
 
 _PLACE = re.compile(
     # Where the end was forgotten, what people wrote up to the next table is left alone.

@@ -29,7 +29,7 @@ from builder.distros.debian.link import (
     merge_usr,
     refuse_ways_out,
 )
-from builder.distros.debian.unpack import blob_of, expand, expand_one
+from builder.distros.debian.package.unpack import blob_of, expand, expand_one
 from builder.host.overlayfs.fold import apply_upper
 from builder.host.programs import Command
 from builder.host.sandbox.sandbox import Inside, SandboxBind

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from builder.distros.debian.control import check_identity, names_of
 from builder.distros.debian.deb822 import fields_of, paragraphs
-from builder.distros.debian.unpack import Expanded
+from builder.distros.debian.package.control import check_identity, names_of
+from builder.distros.debian.package.unpack import Expanded
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 

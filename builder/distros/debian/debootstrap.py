@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder.distros.buildroot import Kitchen
 from builder.distros.debian.database import UnpackedPackage, closure
-from builder.distros.debian.unpack import blob_of
+from builder.distros.debian.package.unpack import blob_of
 from builder.host.kernel.namespaces import current
 from builder.host.programs import Command, failed
 from builder.host.sandbox.binfmt import is_foreign

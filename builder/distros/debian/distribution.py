@@ -8,13 +8,19 @@ from typing import ClassVar
 
 from builder.distros import TABLE, ArchiveSources, MirrorSettings, UnknownPackageError, fitting
 from builder.distros.buildroot import Kitchen
-from builder.distros.debian import batches, bootstrap, install
-from builder.distros.debian.choose import choose
+from builder.distros.debian import bootstrap, install
+from builder.distros.debian.archive.choose import choose
+from builder.distros.debian.archive.indexes import (
+    Index,
+    find_pockets,
+    read_release,
+    release_field,
+)
+from builder.distros.debian.archive.mirrors import find_mirrors
+from builder.distros.debian.archive.solve import Apt, MirrorError
+from builder.distros.debian.archive.sources import apt_sources
 from builder.distros.debian.family import DEBIAN, Family
-from builder.distros.debian.indexes import Index, find_pockets, read_release, release_field
-from builder.distros.debian.mirrors import find_mirrors
-from builder.distros.debian.solve import Apt, MirrorError
-from builder.distros.debian.sources import apt_sources
+from builder.distros.debian.package import batches
 from builder.host.programs import Runner
 from builder.host.sandbox.binfmt import emulator, is_foreign
 from builder.host.trees.durable import disk_errors, locked

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from builder.distros.buildroot import PACKAGES, Kitchen, lay_out, opened
-from builder.distros.debian.batches import all_plain
-from builder.distros.debian.unpack import check_files
+from builder.distros.debian.package.batches import all_plain
+from builder.distros.debian.package.unpack import check_files
 from builder.host.programs import Command, failed
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError

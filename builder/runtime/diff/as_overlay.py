@@ -10,7 +10,7 @@ from builder.distros.package_manager import PackageContents, changes, package_ma
 from builder.host.overlayfs.layered import Layers
 from builder.host.trees.durable import disk_errors
 from builder.model.errors import ConflictError
-from builder.model.toml_text import inline
+from builder.model.toml.text import inline
 from builder.model.visible import visible
 from builder.runtime.diff import as_users
 from builder.runtime.diff.as_users import RecipeAccounts

@@ -228,8 +228,8 @@ def _subnet_of_settings(places: Places) -> str | None:
             data = path.read_bytes()
             # Most hosts have no settings file, and these are slow to import.
             from builder.model import settings
-            from builder.model.decode import decode_source
-            from builder.model.source import source_of_bytes
+            from builder.model.toml.decode import decode_source
+            from builder.model.toml.source import source_of_bytes
 
             source = source_of_bytes(data, path)
             value = decode_source(source, settings.Settings)

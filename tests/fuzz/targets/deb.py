@@ -3,8 +3,8 @@
 import gzip
 import tarfile
 
-from builder.distros.debian import deb
-from builder.distros.debian.control import Control, check_identity, read_control
+from builder.distros.debian.package import deb
+from builder.distros.debian.package.control import Control, check_identity, read_control
 from builder.model.lock import Package
 from tests.fuzz.scratch import scratch
 from tests.fuzz.tars import summed

@@ -1,8 +1,8 @@
 """Recipes, as an author who means no good writes them."""
 
-from builder.model.decode import decode_source
 from builder.model.settings import Settings
-from builder.model.source import source_of_bytes
+from builder.model.toml.decode import decode_source
+from builder.model.toml.source import source_of_bytes
 from builder.recipes.load import load_file
 from tests.fuzz.scratch import scratch
 from tests.support.oven import CHECKOUT

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE
 from builder.model.recipe import TARBALL, Base, Recipe
-from builder.model.source import Source
-from builder.model.toml_spans import Where
+from builder.model.toml.source import Source
+from builder.model.toml.spans import Where
 
 MOVING = {
     "oldoldstable": "bullseye",
@@ -95,7 +95,7 @@ def _check_tarball(recipe: Recipe, source: Source) -> None:
 
 
 def _check_base(base: Base, source: Source, suites: Mapping[str, Sequence[str]]) -> None:
-    from builder.model.diagnostics import did_you_mean, quoted
+    from builder.model.toml.diagnostics import did_you_mean, quoted
 
     if base.distro not in suites:
         raise RecipeError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from builder.distros.debian.members import Ceiling, DebMember, MembersError, watched
+from builder.distros.debian.package.members import Ceiling, DebMember, MembersError, watched
 
 PIECE = 1 << 20
 """How many bytes are read or given at once, at most."""

@@ -3,7 +3,7 @@
 import click
 
 from builder.cli.containers.commands import exec_one, passing_status
-from builder.cli.containers.inside import inside
+from builder.cli.containers.options.inside import inside
 from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 

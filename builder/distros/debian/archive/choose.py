@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from itertools import takewhile
 
 from builder.distros import UnknownPackageError
-from builder.distros.debian.indexes import Index, epoch_of
-from builder.distros.debian.solve import Apt
+from builder.distros.debian.archive.indexes import Index, epoch_of
+from builder.distros.debian.archive.solve import Apt
 from builder.model.errors import UpstreamError
 from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package, Release
 from builder.model.value import digest_of

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.distros.debian import deb
 from builder.distros.debian.deb822 import fields_of
+from builder.distros.debian.package import deb
 from builder.model.errors import StageError
 from builder.model.lock import Package
 

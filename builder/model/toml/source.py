@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from builder.model.errors import RecipeError, Span
-from builder.model.toml_spans import Extent, Spans, find_spans
+from builder.model.toml.spans import Extent, Spans, find_spans
 
 MOST_VALUES = 10_000
 """So many values, tables and lists may a file have; what is done with them may take longer for

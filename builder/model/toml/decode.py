@@ -8,7 +8,13 @@ from typing import TypeVar
 import msgspec
 
 from builder.model.errors import RecipeError
-from builder.model.source import MOST_VALUES, Source, count_values, refuse_long_keys, source_of
+from builder.model.toml.source import (
+    MOST_VALUES,
+    Source,
+    count_values,
+    refuse_long_keys,
+    source_of,
+)
 from builder.model.value import Value
 
 V = TypeVar("V", bound=Value)
@@ -30,7 +36,7 @@ def decode_data(data: dict[str, object], source: Source, kind: type[V]) -> V:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         # Imported only now: a right recipe never needs it.
-        from builder.model.diagnostics import explain
+        from builder.model.toml.diagnostics import explain
 
         raise explain(str(error), data, source, kind) from error
 

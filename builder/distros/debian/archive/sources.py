@@ -1,7 +1,7 @@
 """What a template's own apt is told: where its packages come from, once it is a container."""
 
+from builder.distros.debian.archive.mirrors import default_mirrors
 from builder.distros.debian.family import Family
-from builder.distros.debian.mirrors import default_mirrors
 from builder.model.lock import Asked
 
 

@@ -103,7 +103,7 @@ def _memory_texts(
 def _as_json(key: str, value: object) -> str:
     import msgspec
 
-    from builder.cli.containers.facts import moment
+    from builder.cli.inspect.facts import moment
 
     return msgspec.json.encode({"time": moment(int(time.time())), key: value}).decode()
 

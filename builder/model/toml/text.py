@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from builder.model.recipe import Recipe
-from builder.model.toml_spans import Where
+from builder.model.toml.spans import Where
 
 Remark = Callable[[Where], str]
 """Gives what stands behind a value, or nothing."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from builder.model.errors import RecipeError, Span
-from builder.model.source import Source
-from builder.model.toml_spans import Where
+from builder.model.toml.source import Source
+from builder.model.toml.spans import Where
 
 # The rules, as the documentation has them: tables are joined key by key; of two values, that of the
 # higher piece counts; lists are joined, and what is there already is not added again; tables of a

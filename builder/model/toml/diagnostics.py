@@ -8,8 +8,8 @@ import msgspec
 from msgspec import inspect
 
 from builder.model.errors import RecipeError, Span
-from builder.model.source import Source
-from builder.model.toml_spans import Where
+from builder.model.toml.source import Source
+from builder.model.toml.spans import Where
 
 _MESSAGE = re.compile(
     r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL

@@ -7,7 +7,7 @@ from itertools import product
 
 from builder.model.errors import RecipeError
 from builder.model.recipe import Arch, Matrix
-from builder.model.source import Source
+from builder.model.toml.source import Source
 
 _MOST = 256
 """So many cells may a matrix have, and so many exclusions."""

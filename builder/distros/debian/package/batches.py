@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from builder.distros.debian.control import Control, read_control
-from builder.distros.debian.unpack import blob_of
+from builder.distros.debian.package.control import Control, read_control
+from builder.distros.debian.package.unpack import blob_of
 from builder.model.lock import Package
 from builder.store import Store
 

@@ -76,7 +76,7 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
 
 
 def _show(places: Places, summary: "Summary", *, as_json: bool) -> None:
-    from builder.cli.containers import facts
+    from builder.cli.inspect import facts
     from builder.runtime.resources import usage
 
     name, pid = summary.container.name, summary.pid
@@ -111,7 +111,7 @@ def _fields(row: "ContainerRow") -> dict[str, object]:
     """Give a row as scripts see it; times as in `show`."""
     import msgspec
 
-    from builder.cli.containers.facts import moment
+    from builder.cli.inspect.facts import moment
 
     fields: dict[str, object] = msgspec.to_builtins(row)
     for key in ("created", "started"):

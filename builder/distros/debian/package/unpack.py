@@ -81,7 +81,9 @@ def expand_one(package: Package, store: Store) -> Expanded:
 
 def _take_apart(package: Package, blob: Path, made: Path) -> None:
     """Lay out what `Expanded` describes; an error names the package and its file."""
-    from builder.distros.debian import deb  # and decompressors, which most commands do without
+    from builder.distros.debian.package import (
+        deb,  # and decompressors, which most commands do without
+    )
 
     with _told(package, blob):
         (made / "control").mkdir(parents=True)
@@ -105,7 +107,7 @@ def _take_apart(package: Package, blob: Path, made: Path) -> None:
 @contextlib.contextmanager
 def _told(package: Package, blob: Path) -> Iterator[None]:
     """Tell of a package file that is not what one can be."""
-    from builder.distros.debian import deb
+    from builder.distros.debian.package import deb
 
     try:
         yield
@@ -128,7 +130,7 @@ def check_files(packages: Sequence[Package], store: Store) -> None:
 
 
 def _read_files(package: Package, blob: Path) -> None:
-    from builder.distros.debian import deb
+    from builder.distros.debian.package import deb
 
     with _told(package, blob):
         for _ in deb.data_tar(blob):

@@ -1,0 +1,1 @@
+"""Package files: what is in a .deb, taken apart within limits."""
