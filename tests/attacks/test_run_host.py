@@ -12,7 +12,7 @@ from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.bundle import first_boot, pending
 from builder.runtime.lifecycle import boot, control, create
-from builder.runtime.record.layout import folder_of, volatile_of
+from builder.runtime.record.layout import PENDING, WRITTEN, folder_of, volatile_of
 from builder.runtime.recovery.held import Held
 from tests.support.container import INIT, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.logins import HASH
@@ -109,9 +109,7 @@ def test_no_credentials_are_forgotten_elsewhere(rig: Rig, tmp_path: Path, kind: 
     (victim / name).write_text("of the host")
     container = rig.container("test", init="systemd")
     boot.prepare(Held(rig.places, container, None))
-    (folder_of(rig.places, "test") / pending.PENDING).rename(
-        folder_of(rig.places, "test") / pending.WRITTEN
-    )
+    (folder_of(rig.places, "test") / PENDING).rename(folder_of(rig.places, "test") / WRITTEN)
     (shared / "credentials").rmdir()
     if kind == "link":
         (shared / "credentials").symlink_to(victim)

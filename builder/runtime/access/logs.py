@@ -8,7 +8,7 @@ import msgspec
 
 from builder.host.kernel import inotify
 from builder.host.places import Places
-from builder.runtime.record.layout import folder_of
+from builder.runtime.record.layout import CONSOLE, folder_of
 from builder.runtime.recovery import orphans
 
 
@@ -32,7 +32,7 @@ def console(places: Places, name: str, wanted: LogRange = ALL) -> Iterator[str]:
     if wanted.follow:
         return _follow(places, name, wanted)
     try:
-        data = (folder / "console.log").read_bytes()
+        data = (folder / CONSOLE).read_bytes()
     except FileNotFoundError:
         return iter(())
     return iter(_last(_since(_lines(data)[0], wanted), wanted))
@@ -45,7 +45,7 @@ def tail(places: Places, name: str, count: int = 30) -> str:
 
 def _follow(places: Places, name: str, wanted: LogRange) -> Iterator[str]:
     """Give the lines of the console so far, then each new one until the container is gone."""
-    path = folder_of(places, name) / "console.log"
+    path = folder_of(places, name) / CONSOLE
     rest = b""
     offset = 0
     first = True

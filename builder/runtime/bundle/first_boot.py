@@ -16,9 +16,8 @@ from builder.model.errors import HostError, RecipeError
 from builder.model.first_boot import FirstBoot, Root
 from builder.model.value import canonical
 from builder.runtime.bundle.accounts import Accounts
-from builder.runtime.bundle.pending import PENDING, WRITTEN
 from builder.runtime.record.container import Container
-from builder.runtime.record.layout import folder_of, volatile_of
+from builder.runtime.record.layout import PENDING, SHARED, WRITTEN, folder_of, volatile_of
 
 # It waits in the container's folder as `first-boot.json`, which only root can read. Just before the
 # first start it is written into the root, synced, and the file renamed: a start that dies before
@@ -88,7 +87,7 @@ def hide(places: Places, name: str) -> None:
         return
     # Nobody inside should be able to change this folder. Were it a link all the same, it would end
     # at the folder that holds it.
-    with TreeIO(volatile_of(places, name) / "host") as tree:
+    with TreeIO(volatile_of(places, name) / SHARED) as tree:
         for credential in _credentials(data) if tree.is_dir("credentials") else ():
             tree.remove(f"credentials/{credential}")
 

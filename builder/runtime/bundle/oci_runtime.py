@@ -12,7 +12,7 @@ from builder.host.places import Places
 from builder.host.programs import PROMPT, Command, find_program, missing_program, on_host
 from builder.host.trees import durable
 from builder.model.errors import HostError
-from builder.runtime.record import state
+from builder.runtime.record import layout, state
 from builder.runtime.record.container import all_names
 from builder.runtime.record.layout import volatile_of
 from builder.runtime.record.state import State
@@ -50,7 +50,7 @@ def is_too_old(places: Places, path: Path) -> bool:
 
 def command(engine: Path, places: Places, name: str, log: Path) -> tuple[str, ...]:
     """Begin a command line; the runtime's own records go with the container's volatile folder."""
-    root = volatile_of(places, name) / "oci"
+    root = volatile_of(places, name) / layout.RUNTIME
     return (str(engine), "--root", str(root), "--log", str(log), "--log-format", "json")
 
 

@@ -1,10 +1,7 @@
 """Whether first-boot data waits for a container; most have none, and load nothing that reads it."""
 
 from builder.host.places import Places
-from builder.runtime.record.layout import folder_of
-
-PENDING = "first-boot.json"
-WRITTEN = "first-boot.written.json"
+from builder.runtime.record.layout import PENDING, WRITTEN, folder_of
 
 
 def waits(places: Places, name: str) -> bool:

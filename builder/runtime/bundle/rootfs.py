@@ -15,6 +15,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.model.value import hex_of
 from builder.runtime.bundle import lookup
+from builder.runtime.record import layout
 from builder.runtime.record.container import IDS, Container, rootfs_of
 from builder.runtime.record.layout import cgroup_of, folder_of
 from builder.runtime.storage import writable
@@ -117,11 +118,11 @@ def _mount_root(room: RootfsSpec) -> None:
         _prepare(places.disk)
         area = places.disk
     _show(rootfs_of(places, room.container), _lower(places), area, room)
-    between = (places.own / "layers" / layer for layer in room.container.layers)
+    between = (places.own / layout.LAYERS / layer for layer in room.container.layers)
     layers = Overlay(
         lowers=(*between, _lower(places)),
-        upper=places.own / "upper",
-        work=places.own / "work",
+        upper=places.own / layout.UPPER,
+        work=places.own / layout.WORK,
         volatile=room.volatile,
         of_user=first == 0,
     )

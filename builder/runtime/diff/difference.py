@@ -16,9 +16,9 @@ from builder.model.errors import HostError
 from builder.model.value import Value
 from builder.runtime.diff.ignored import ignored_paths, matches
 from builder.runtime.record.container import Container, check_name, rootfs_of
+from builder.runtime.record.layout import LAYERS, UPPER
 from builder.runtime.recovery import repair
 from builder.runtime.storage import writable
-from builder.runtime.storage.change import LAYERS, UPPER
 
 TEXT_LIMIT = 1 << 20
 """Bytes of the largest file whose lines are compared."""

@@ -22,11 +22,11 @@ from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, check_name, encode, rootfs_of
-from builder.runtime.record.layout import CHANGE, RECORD, folder_of
+from builder.runtime.record.layout import CHANGE, LAYERS, RECORD, UPPER, WORK, folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers, writable
-from builder.runtime.storage.change import LAYERS, UPPER, LayerChange
+from builder.runtime.storage.change import LayerChange
 
 Forget = Callable[[TreeIO], None]
 """Takes from a tree what two containers must not share."""
@@ -108,7 +108,7 @@ def rename(places: Places, name: str, new: str) -> None:
 def merged(places: Places, container: Container, area: Path) -> mounted.Seen:
     """See what a stopped container sees as its root, with on-disk owners; changes stay."""
     lowers = (*(area / LAYERS / layer for layer in container.layers), rootfs_of(places, container))
-    every = Overlay(lowers, area / UPPER, area / "work", of_user=places.ordinary)
+    every = Overlay(lowers, area / UPPER, area / WORK, of_user=places.ordinary)
     return mounted.overlaid(every, places.point)
 
 

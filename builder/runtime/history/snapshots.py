@@ -11,20 +11,12 @@ from builder.host.trees import durable
 from builder.model.errors import ConflictError, NotFoundError
 from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, check_name, rootfs_of
-from builder.runtime.record.layout import folder_of
+from builder.runtime.record.layout import DRAFTS, LAYERS, UPPER, folder_of
 from builder.runtime.record.seen import Seen
 from builder.runtime.recovery import orphans, repair
 from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers
-from builder.runtime.storage.change import (
-    DRAFTS,
-    LAYERS,
-    UPPER,
-    Kind,
-    LayerChange,
-    LayerDraft,
-    Snapshot,
-)
+from builder.runtime.storage.change import Kind, LayerChange, LayerDraft, Snapshot
 
 
 def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = "asked") -> str:

@@ -21,16 +21,22 @@ from builder.host.trees import durable
 from builder.model.errors import ConflictError, NotFoundError, OvenError, RecipeError, TrustError
 from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical
-from builder.runtime.bundle.pending import PENDING
 from builder.runtime.history.clone import drop_name, merged
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
 from builder.runtime.record.container import NAME, Container, all_names, check_name, load
-from builder.runtime.record.layout import SNAPSHOTS, folder_of
+from builder.runtime.record.layout import (
+    DRAFTS,
+    LAYERS,
+    PENDING,
+    SNAPSHOTS,
+    UPPER,
+    folder_of,
+)
 from builder.runtime.recovery import repair
 from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers
-from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, Snapshot
+from builder.runtime.storage.change import Snapshot
 from builder.store import Store
 from builder.templates.exchange import export_template, unpack_template
 from builder.templates.local import ROOTFS, Templates

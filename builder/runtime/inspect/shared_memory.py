@@ -13,6 +13,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import NotFoundError
 from builder.model.value import Digest, Value
 from builder.runtime.inspect import show
+from builder.runtime.record import layout
 from builder.runtime.record.container import Container, load, rootfs_of
 from builder.runtime.record.layout import cgroup_of
 from builder.runtime.resources import usage
@@ -116,7 +117,7 @@ def _only(memory: usage.Memory) -> int:
 def _files(places: Places, container: Container) -> int:
     try:
         with writable.opened(places, container) as folder:
-            return sum(_resident(folder / part) for part in ("upper", "layers"))
+            return sum(_resident(folder / part) for part in (layout.UPPER, layout.LAYERS))
     except (FileNotFoundError, ProcessLookupError):
         return 0  # it has just ended
 
@@ -165,9 +166,9 @@ class _Changed:
     """What a container has in place of its template's files."""
 
     def __init__(self, folder: Path) -> None:
-        layers = folder / "layers"
+        layers = folder / layout.LAYERS
         below = sorted(layers.iterdir()) if layers.is_dir() else []
-        self._folders = [folder / "upper", *below]
+        self._folders = [folder / layout.UPPER, *below]
 
     def has(self, path: str) -> bool:
         """Tell whether a path is in one of its layers."""

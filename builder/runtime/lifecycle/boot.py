@@ -16,7 +16,7 @@ from builder.host.programs import PROMPT, Command, find_program, missing_program
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.runtime.bundle import oci_runtime, pending, rootfs, spec
-from builder.runtime.record import inits
+from builder.runtime.record import inits, layout
 from builder.runtime.record.container import Container
 from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
 from builder.runtime.record.state import State
@@ -43,7 +43,7 @@ def prepare(held: Held) -> Path:
     """Write down that it is being started, and give the folder that it will see as `/run/host`."""
     held.volatile.mkdir(mode=0o700, parents=True)
     held.become(State(phase="starting", boot=pids.boot_id(), since=int(time.time())))
-    shared = held.volatile / "host"
+    shared = held.volatile / layout.SHARED
     _prepare_shared(shared, held.record)
     return shared
 
@@ -57,7 +57,7 @@ def boot(held: Held, *, waiting: State | None = None) -> State:
     runtime = oci_runtime.find(places)
     pid = _create(places, held.record, runtime)
     _note_init(held)
-    monitor = int((held.volatile / "conmon.pid").read_text(encoding="ascii"))
+    monitor = int((held.volatile / layout.MONITOR).read_text(encoding="ascii"))
     cgroups.set_apart(held.cgroup, monitor)
     cgroups.delegate(held.cgroup, held.record.first_id)
     addresses = _connect(places, held.record, pid)
@@ -129,7 +129,7 @@ def _write_bundle(volatile: Path, container: Container, host: spec.HostFacts) ->
     process = spec.Process(
         argv=inits.argv(container.init), env=spec.init_environment(container), terminal=True
     )
-    (volatile / "bundle").mkdir()
+    (volatile / layout.BUNDLE).mkdir()
     content = spec.configuration(container, process, host)
     (volatile / "bundle/config.json").write_bytes(msgspec.json.encode(content))
 
@@ -137,7 +137,7 @@ def _write_bundle(volatile: Path, container: Container, host: spec.HostFacts) ->
 def _create(places: Places, container: Container, runtime: Path) -> int:
     """Have conmon make the container, not yet started; give the pid of its first process."""
     name, volatile = container.name, volatile_of(places, container.name)
-    (volatile / "exit").mkdir()
+    (volatile / layout.EXIT).mkdir()
     answer, tell = os.pipe()
     folder = os.open(folder_of(places, name), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -148,7 +148,7 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
         "PYTHONPATH": str(PACKAGE.parent),
     }
     servers = rootfs.resolvers_for(places, container)
-    here = rootfs.RootfsSpec(places, container, shared=volatile / "host", resolvers=servers)
+    here = rootfs.RootfsSpec(places, container, shared=volatile / layout.SHARED, resolvers=servers)
     try:
         argv = _monitor(places, container, runtime, folder)
         host, own_cgroups = _host(places, container), hierarchies.available()
@@ -172,11 +172,12 @@ def _monitor(places: Places, container: Container, runtime: Path, folder: int) -
     program, *arguments = oci_runtime.command(runtime, places, name, _log(places, name))
     return [
         str(conmon), "--api-version", "1", "--cid", name, "--cuuid", container.uuid,
-        "--name", name, "--runtime", program, "--bundle", str(volatile / "bundle"),
+        "--name", name, "--runtime", program, "--bundle", str(volatile / layout.BUNDLE),
         "--container-pidfile", str(volatile / "container.pid"),
-        "--conmon-pidfile", str(volatile / "conmon.pid"), "--exit-dir", str(volatile / "exit"),
+        "--conmon-pidfile", str(volatile / layout.MONITOR),
+        "--exit-dir", str(volatile / layout.EXIT),
         # By its descriptor, since a colon in a path would end it for conmon.
-        "--log-path", f"k8s-file:/proc/self/fd/{folder}/console.log",
+        "--log-path", f"k8s-file:/proc/self/fd/{folder}/{layout.CONSOLE}",
         "--log-size-max", str(_CONSOLE_LIMIT), "--full-attach", "--terminal",
         *_after(places, name),
         *(f"--runtime-arg={word}" for word in arguments),
@@ -256,7 +257,7 @@ def _first_pid(places: Places, name: str, monitor: int, answer: int) -> int:
 def _give_up(places: Places, name: str) -> None:
     """Kill the monitor and the runtime that it calls; not everybody has a cgroup for that."""
     with contextlib.suppress(OSError, ValueError):
-        monitor = int((volatile_of(places, name) / "conmon.pid").read_text(encoding="ascii"))
+        monitor = int((volatile_of(places, name) / layout.MONITOR).read_text(encoding="ascii"))
         pids.end_all(monitor)
 
 

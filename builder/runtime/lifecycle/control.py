@@ -14,7 +14,7 @@ from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Reporter
 from builder.runtime.bundle import rootfs
 from builder.runtime.lifecycle import boot, create, readiness, shutdown
-from builder.runtime.record import events, ids, state
+from builder.runtime.record import events, ids, layout, state
 from builder.runtime.record.container import Container, check_name
 from builder.runtime.record.state import State
 from builder.runtime.recovery import repair, tasks
@@ -144,7 +144,7 @@ def _boot(held: Held, stack: contextlib.ExitStack, waiting: State | None = None)
         held.save(placed)
     state.forget_end(held.places, held.name)
     try:
-        listener = stack.enter_context(Listener(boot.prepare(held) / "notify"))
+        listener = stack.enter_context(Listener(boot.prepare(held) / layout.NOTIFY))
         current = boot.boot(held, waiting=waiting)
     except BaseException as error:
         held.clean()

@@ -12,7 +12,7 @@ from builder.host.places import Places
 from builder.model.errors import NotFoundError, OvenError
 from builder.runtime.bundle import rootfs
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record import locks, state
+from builder.runtime.record import layout, locks, state
 from builder.runtime.record.container import Container, load
 from builder.runtime.record.layout import folder_of
 from builder.runtime.record.state import End, State
@@ -57,7 +57,7 @@ def main() -> None:
         return  # it has been destroyed meanwhile
     except Exception:
         # Nobody is there to be told.
-        (folder_of(places, name) / "ended.log").write_text(traceback.format_exc(), "utf-8")
+        (folder_of(places, name) / layout.FAULT).write_text(traceback.format_exc(), "utf-8")
         raise
 
 

@@ -13,7 +13,7 @@ from builder.model.errors import OvenError
 from builder.runtime.bundle import pending
 from builder.runtime.lifecycle import arrival
 from builder.runtime.record.container import Container
-from builder.runtime.record.layout import volatile_of
+from builder.runtime.record.layout import NOTIFY, SHARED, volatile_of
 from builder.runtime.record.state import State
 from builder.runtime.recovery import repair
 
@@ -66,7 +66,7 @@ def followed(places: Places, container: Container, current: State) -> State:
     The caller holds the container's lock.
     """
     running = msgspec.structs.replace(current, phase="running", starter=0, starter_started=0)
-    with Listener(volatile_of(places, container.name) / "host/notify") as listener:
+    with Listener(volatile_of(places, container.name) / SHARED / NOTIFY) as listener:
         work = _Follower(places, container, current, listener)
         pid = aside(work, holding=listener.fileno())
     return msgspec.structs.replace(running, starter=pid, starter_started=pids.start_time(pid))

@@ -18,7 +18,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.runtime.bundle import lookup, oci_runtime, rootfs, spec
 from builder.runtime.lifecycle import allowed, create
-from builder.runtime.record import ids
+from builder.runtime.record import ids, layout
 from builder.runtime.record.container import Container
 from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
 from builder.runtime.recovery import cleaning
@@ -66,7 +66,7 @@ def run_command(places: Places, container: Container, order: RunOptions) -> int:
 def _run(places: Places, container: Container, order: RunOptions) -> int:
     name = container.name
     volatile = volatile_of(places, name)
-    bundle, begun, log = volatile / "bundle", volatile / "pid", volatile / "oci.log"
+    bundle, begun, log = volatile / layout.BUNDLE, volatile / "pid", volatile / "oci.log"
     volatile.mkdir(mode=0o700, parents=True)
     bundle.mkdir()
     gate = _Gate(places, container) if container.interfaces else None

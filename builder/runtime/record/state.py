@@ -144,7 +144,7 @@ class End(Value, frozen=True, kw_only=True):
 def exit_code(places: Places, name: str) -> int | None:
     """Give how the first process ended, when conmon has seen it end in this boot."""
     try:
-        text = (volatile_of(places, name) / "exit" / name).read_bytes()
+        text = (volatile_of(places, name) / layout.EXIT / name).read_bytes()
     except FileNotFoundError:
         return None
     return int(text) if text.isdigit() and len(text) <= 3 else None  # bytes: ASCII alone

@@ -22,10 +22,8 @@ from builder.model.errors import HostError
 from builder.model.value import Digest, Value, canonical
 from builder.runtime.record import ids, layout
 from builder.runtime.record.container import Container, Limits, encode
-from builder.runtime.record.layout import CHANGE, cgroup_of, folder_of
+from builder.runtime.record.layout import CHANGE, DRAFTS, LAYERS, UPPER, cgroup_of, folder_of
 from builder.runtime.storage import writable
-
-UPPER, LAYERS, DRAFTS = "upper", "layers", "drafts"
 
 Kind = Literal["asked", "scheduled", "restore", "upgrade", "rollback"]
 """Who wanted a snapshot: a person, the schedule, or a verb that is about to change a lot."""

@@ -9,7 +9,7 @@ from builder.host.trees import durable, images
 from builder.model.errors import ConflictError, HostError
 from builder.runtime.record import state
 from builder.runtime.record.container import Container, Limits
-from builder.runtime.record.layout import folder_of
+from builder.runtime.record.layout import IMAGE, folder_of
 from builder.runtime.storage import writable
 
 # The image replaces the folders `upper`, `work` and `layers`: once it has its name, those are not
@@ -42,7 +42,7 @@ def make(folder: Path, limits: Limits) -> None:
     """Make the image for a new container where its limits, whoever wrote them, ask for one."""
     check(limits)
     if limits.disk is not None:
-        images.make(folder / writable.IMAGE, limits.disk, limits.inodes)
+        images.make(folder / IMAGE, limits.disk, limits.inodes)
 
 
 def resize(places: Places, container: Container, limits: Limits) -> None:
@@ -117,7 +117,7 @@ def _move_over(places: Places, container: Container, limits: Limits) -> None:
 def _replace_by_image(places: Places, container: Container, limits: Limits, source: Path) -> None:
     """Copy what a container has into a new image, and put that into place: done whole or not."""
     folder = folder_of(places, container.name)
-    draft = folder / f"{writable.IMAGE}.new"
+    draft = folder / f"{IMAGE}.new"
     draft.unlink(missing_ok=True)
     assert limits.disk is not None  # checked
     images.make(draft, limits.disk, limits.inodes)
@@ -125,7 +125,7 @@ def _replace_by_image(places: Places, container: Container, limits: Limits, sour
         with writable.mounted(places, f"{container.name}.new", draft) as target:
             _copy(source, target)
         durable.Disk().sync(draft)
-        draft.rename(folder / writable.IMAGE)
+        draft.rename(folder / IMAGE)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

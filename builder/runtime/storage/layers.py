@@ -12,7 +12,8 @@ from builder.host.programs import find_program, missing_program
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.runtime.record.container import Container
-from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, LayerDraft
+from builder.runtime.record.layout import DRAFTS, LAYERS, UPPER
+from builder.runtime.storage.change import LayerDraft
 
 MOST = 20
 """Layers that a container may stand on; the kernel takes more, but looks through each."""

@@ -12,11 +12,9 @@ from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.runtime.record import state
 from builder.runtime.record.container import Container
-from builder.runtime.record.layout import folder_of
+from builder.runtime.record.layout import IMAGE, LAYERS, UPPER, WORK, folder_of
 
-FOLDERS = ("upper", "work", "layers")
-IMAGE = "disk.img"
-"""Holds these folders where disk space is limited; else they lie in the container's folder."""
+FOLDERS = (UPPER, WORK, LAYERS)
 
 # A container may fill its disk to the last byte and file, and then could neither be started again
 # nor be put back to what it was. So something lies there that can be given up for that.

@@ -22,12 +22,12 @@ from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control
 from builder.runtime.record import events
 from builder.runtime.record.container import Container, check_name, rootfs_of
-from builder.runtime.record.layout import folder_of
+from builder.runtime.record.layout import DRAFTS, LAYERS, UPPER, WORK, folder_of
 from builder.runtime.recovery import orphans, repair, tasks
 from builder.runtime.recovery.held import Held
 from builder.runtime.recovery.tasks import Task, UpgradeTrial
 from builder.runtime.storage import change, layers, writable
-from builder.runtime.storage.change import DRAFTS, LAYERS, UPPER, LayerChange, LayerDraft
+from builder.runtime.storage.change import LayerChange, LayerDraft
 from builder.runtime.upgrade import health, plan
 from builder.runtime.upgrade.plan import PlannedWrite, Take, Trees, UpgradePlan
 from builder.templates.local import Template, Templates
@@ -217,7 +217,7 @@ def _apply(
     places: Places, draft: LayerDraft, container: Container, made: UpgradePlan, rootfs: Path
 ) -> None:
     """Do all steps in a new upper layer, through the very view that the container will have."""
-    work = draft.drafts / "work"
+    work = draft.drafts / WORK
     work.mkdir(mode=0o755)
     below = (draft.area / LAYERS / layer for layer in container.layers)
     lowers = (draft.area / UPPER, *below, rootfs)
