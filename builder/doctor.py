@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from builder.host.checks import machine
 from builder.host.checks.machine import Check
 from builder.host.places import Places
-from builder.model.errors import HostError, NotFoundError
-from builder.runtime.record.container import all_names
+from builder.model.errors import HostError
+from builder.runtime.record.container import readable
 
 FOR_RPM = ("dnf", "rpm", "gpg")
 BUILDING = ("bwrap", "apt-get", "dpkg-deb", "gpgv", "tar", "debootstrap")
@@ -87,17 +87,13 @@ def _oci_runtime(places: Places) -> Check:
 def _ids(places: Places) -> Check:
     """Look for containers that run with ids which a user has been given since they started."""
     from builder.runtime.record import ids, state
-    from builder.runtime.record.container import load
 
     name = "ids of containers"
-    for container in all_names(places):
-        try:
-            user = ids.user_of(load(places, container).first_id)
-        except NotFoundError:
-            continue  # destroyed just now, or damaged, which `oven list` tells
-        if user is not None and state.status(places, container) != "stopped":
-            found = f"`{container}` runs with ids that /etc/subuid or /etc/subgid gives to `{user}`"
-            fix = f"oven restart {container}"
+    for container in readable(places):
+        user, called = ids.user_of(container.first_id), container.name
+        if user is not None and state.status(places, called) != "stopped":
+            found = f"`{called}` runs with ids that /etc/subuid or /etc/subgid gives to `{user}`"
+            fix = f"oven restart {called}"
             return Check(name=name, state="fail", found=found, fix=fix)
     return Check(name=name, state="ok", found="nobody else may use those of what runs")
 

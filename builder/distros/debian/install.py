@@ -38,7 +38,6 @@ DPkg::Options {{ {" ".join(f'"{option}";' for option in _OPTIONS.split())} }};
 
 def install(packages: tuple[Package, ...], base: Path, kitchen: Kitchen) -> None:
     """Install packages on a tree; only those asked for count as such."""
-    check_files(packages, kitchen.store)
     bind = lay_out(packages, kitchen)
     (bind.source / "apt.conf").write_text(CONFIGURATION)
     # A pattern, so that it can be pasted.
@@ -48,6 +47,7 @@ def install(packages: tuple[Package, ...], base: Path, kitchen: Kitchen) -> None
     else:
         # `--no-download` breaks local files in apt 2.6.
         line = f"exec apt-get -c {PACKAGES}/apt.conf install {PACKAGES}/*.deb"
+    check_files(packages, kitchen.store)
     with opened(base, kitchen, bind) as (view, run):
         command = Command(("sh", "-c", line))
         done = run(command)

@@ -18,13 +18,13 @@ from builder.formats.tar.unpack import unpack
 from builder.host.kernel import cgroups
 from builder.host.places import Places
 from builder.host.trees import durable
-from builder.model.errors import ConflictError, NotFoundError, OvenError, RecipeError, TrustError
+from builder.model.errors import ConflictError, NotFoundError, RecipeError, TrustError
 from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical
 from builder.runtime.history.clone import drop_name, merged
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
-from builder.runtime.record.container import NAME, Container, all_names, check_name, load
+from builder.runtime.record.container import NAME, Container, check_name, readable
 from builder.runtime.record.layout import (
     DRAFTS,
     LAYERS,
@@ -264,13 +264,12 @@ def _see_to_identity(places: Places, taken: Taken, *, as_another: bool) -> None:
 
 def _same_identity(places: Places, container: Container) -> Iterator[str]:
     """Tell of those that would be the same machine for whoever meets both."""
-    for name in all_names(places):
-        with contextlib.suppress(OvenError):  # one that cannot be read is none that runs
-            if load(places, name).uuid == container.uuid:
-                yield (
-                    f"it has the machine-id and the keys of container `{name}`;"
-                    " `oven import --as-another` makes it another machine"
-                )
+    for one in readable(places):
+        if one.uuid == container.uuid:
+            yield (
+                f"it has the machine-id and the keys of container `{one.name}`;"
+                " `oven import --as-another` makes it another machine"
+            )
 
 
 def _checks(parcel: Parcel) -> Iterator[tuple[str, bool]]:

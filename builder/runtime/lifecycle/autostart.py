@@ -6,10 +6,9 @@ from itertools import groupby
 from builder.host import units
 from builder.host.places import Places
 from builder.host.units import Systemd
-from builder.model.errors import NotFoundError
 from builder.model.unit_file import Section, UnitFile, Words
 from builder.runtime.record import state
-from builder.runtime.record.container import Autostart, Container, all_names, load
+from builder.runtime.record.container import Autostart, Container, readable
 
 _AFTER = "network-online.target nftables.service"
 """A user's systemd knows nothing of these: `await_network` of `pasta` stands in for them."""
@@ -20,7 +19,7 @@ _AFTER = "network-online.target nftables.service"
 
 def groups(places: Places) -> Iterator[list[Container]]:
     """Give the containers that start with the host, those of one order together, in order."""
-    found = [one for one in _every(places) if one.autostart is not None]
+    found = [one for one in readable(places) if one.autostart is not None]
     found.sort(key=lambda one: (_order(one), one.name))
     for _, group in groupby(found, key=_order):
         yield list(group)
@@ -28,7 +27,7 @@ def groups(places: Places) -> Iterator[list[Container]]:
 
 def stop_groups(places: Places) -> list[list[str]]:
     """Give the containers that run, those first that were started last."""
-    running = [one for one in _every(places) if state.status(places, one.name) != "stopped"]
+    running = [one for one in readable(places) if state.status(places, one.name) != "stopped"]
     running.sort(key=lambda one: (-_order(one), one.name))
     return [[one.name for one in group] for _, group in groupby(running, key=_order)]
 
@@ -112,11 +111,3 @@ def _by_hand(places: Places) -> str:
 
 def _order(container: Container) -> int:
     return (container.autostart or Autostart()).order
-
-
-def _every(places: Places) -> Iterator[Container]:
-    for name in all_names(places):
-        try:
-            yield load(places, name)
-        except NotFoundError:
-            continue

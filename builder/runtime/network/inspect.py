@@ -5,12 +5,12 @@ from pathlib import Path
 
 from builder.host.network.firewalls import barriers
 from builder.host.places import Places
-from builder.model.errors import ConflictError, HostError, NotFoundError
+from builder.model.errors import ConflictError, HostError
 from builder.model.network import DEFAULT, Lease, Network, Segment
 from builder.model.value import Value
 from builder.runtime.network import definitions, dns
 from builder.runtime.network.bridges import FOLDER, BridgeSpec, Switch, begin
-from builder.runtime.record.container import Container, all_names, load
+from builder.runtime.record.container import Container, readable
 
 
 class Shown(Value, frozen=True, kw_only=True):
@@ -110,13 +110,9 @@ def _shown(places: Places, network: Network, users: list[str]) -> Shown:
 def _users(places: Places) -> dict[str, list[str]]:
     """Find which containers are to be on which network."""
     found: dict[str, list[str]] = {}
-    for name in all_names(places):
-        try:
-            container = load(places, name)
-        except NotFoundError:
-            continue
+    for container in readable(places):
         for interface in container.interfaces:
-            found.setdefault(interface.network, []).append(name)
+            found.setdefault(interface.network, []).append(container.name)
     return found
 
 

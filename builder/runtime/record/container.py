@@ -1,8 +1,10 @@
 """Containers: what is kept of each one on disk, and where."""
 
+import contextlib
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -179,6 +181,13 @@ def load(places: Places, name: str) -> Container:
         )
     # The folder decides: who copied one by hand must not lose the other by what is done to it.
     return found if found.name == name else msgspec.structs.replace(found, name=name)
+
+
+def readable(places: Places) -> Iterator[Container]:
+    """Give all containers by name, but those that are damaged or go away meanwhile."""
+    for name in all_names(places):
+        with contextlib.suppress(NotFoundError):
+            yield load(places, name)
 
 
 def encode(container: Container) -> bytes:

@@ -178,7 +178,7 @@ def test_port_that_somebody_has_on_all_addresses(rig: Rig) -> None:
 def test_missing_program_is_named_with_its_package(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dns, "PROGRAM", "no-such-program")
+    monkeypatch.setattr(dns, "find_program", lambda _: None)
     rig.attach("one")
     segment = rig.switch.state().segments[0]
     assert not segment.named

@@ -35,7 +35,7 @@ def test_each_thing_is_said_once(rig: Rig, tmp_path: Path, monkeypatch: pytest.M
 
     chain = "type filter hook forward priority 0; policy drop;"
     link.apply_rules(f"table inet filter {{ chain f {{ {chain} }}; }}")
-    monkeypatch.setattr(dns, "PROGRAM", "no-such-program")
+    monkeypatch.setattr(dns, "find_program", lambda _: None)
     try:
         rig.connect(rig.container(), "web", BridgeSpec(key, definitions.ready(places, DEFAULT)))
         first, second = said()
