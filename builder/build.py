@@ -27,9 +27,9 @@ from builder.stages.stage import make
 from builder.stages.tarball import IMPORT, Import, bring
 from builder.stages.tools import Tools
 from builder.stages.tree.overlay import errors_below, read_overlay, renderer_version
-from builder.stages.tree.rendering import Variables
 from builder.stages.tree.scripts import read_scripts
 from builder.stages.tree.secrets import MissingSecretError
+from builder.stages.tree.variables import Variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def make_lowest(order: BuildRequest, sources: ArchiveSources, tools: Tools, driv
         bring(tarball, layers(order.loaded)[0], tools)
         taken = Import(sha256=tarball.sha256, strip=tarball.strip, epoch=lock.epoch)
         return make(IMPORT, taken, tools, slot=f"{order.slot}/tarball").tree
-    inputs = bootstrap_inputs(lock, sources, driver, tools.run)
+    inputs = bootstrap_inputs(lock, sources, driver, tools)
     return make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
 
 

@@ -12,7 +12,8 @@ from builder.model.lock import Asked, Lock, Package
 from builder.model.value import Value
 
 if TYPE_CHECKING:
-    from builder.distros.buildroot import Keys, Kitchen
+    from builder.distros.buildroot import Kitchen
+    from builder.distros.keys import Keys
     from builder.store import Store
 
 

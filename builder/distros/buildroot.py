@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.distros.keys import Keys
 from builder.host.overlayfs.fold import overlay, stand_ins
 from builder.host.sandbox.sandbox import Inside, Sandbox, SandboxBind, inside
 from builder.model.errors import StageError
 from builder.model.lock import Package
 from builder.model.recipe import Arch
-from builder.model.value import Value
 from builder.store import Store
 from builder.store.damage import checked_blob
 
@@ -34,15 +34,6 @@ STAND_INS: Mapping[str, bytes] = {
     "etc/hosts": b"127.0.0.1 localhost\n127.0.1.1 oven.localdomain oven\n::1 localhost\n",
 }
 """Files that are seen while a tree is worked on, and are no part of it."""
-
-
-class Keys(Value, frozen=True, kw_only=True):
-    """Keys that package files must be signed with, beside what a lock says of them."""
-
-    data: bytes
-    """A file of OpenPGP keys, as it is on this machine."""
-    fingerprints: tuple[str, ...] = ()
-    """Those of them that count; none means all."""
 
 
 @dataclass(frozen=True, slots=True)

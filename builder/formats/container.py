@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.formats.cuts import FRAME
-from builder.formats.frames import LEVEL, FrameWriter, compress
+from builder.formats.frames import FrameWriter, compress
+from builder.formats.level import LEVEL
 from builder.formats.tar import headers
 from builder.formats.tar.headers import Run, TarMember, encode, padding
 from builder.formats.tar.inflate import Hashing, inflate

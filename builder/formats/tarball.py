@@ -16,14 +16,13 @@ from pathlib import Path
 from builder.formats import content
 from builder.formats.cuts import FRAME, groups
 from builder.formats.frames import (
-    LEVEL,
     FrameWriter,
     MadeFrame,
     WrittenFile,
     compress,
-    compressor_version,
     content_size,
 )
+from builder.formats.level import LEVEL, compressor_version
 from builder.formats.listing import listing
 from builder.formats.tar import headers
 from builder.formats.tar.headers import TarMember, encode, padding

@@ -6,16 +6,13 @@ from builder.host.kernel.namespaces import current
 from builder.host.places import Places
 from builder.host.programs import program_version
 from builder.host.sandbox.binfmt import host_arch
-from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
 from builder.model.value import Digest, canonical
 from builder.stages.pack import Packed
-from builder.stages.probe import Probing, probe_stage
 from builder.stages.stage import make
 from builder.stages.tools import Tools
 from builder.store import Store
 from builder.store.damage import checked_blob
-from builder.templates.exchange import link, unpack_template
 from builder.templates.local import ROOTFS, TARBALL, TREE, Tag, Template, Templates
 
 
@@ -49,6 +46,9 @@ def _accept(template: Template, templates: Templates, at: Setting, *, probing: b
     places, tools, slot = at.places, at.tools, at.slot
     reason = None
     if probing and (reason := _obstacle(template)) is None:
+        from builder.host.trees.treeio import TreeIO
+        from builder.templates.exchange import unpack_template
+
         unpack_template(template, templates, tools.store)
         with TreeIO(template.rootfs) as tree:
             reason = None if tree.exists("sbin/init") else "since it has no init"
@@ -56,6 +56,7 @@ def _accept(template: Template, templates: Templates, at: Setting, *, probing: b
         tools.report.say(f"{template.manifest.name}: not probed, {reason}")
     elif probing:
         from builder.runtime.bundle import oci_runtime
+        from builder.stages.probe import Probing, probe_stage
 
         runtime = program_version(tools.run, (str(oci_runtime.find(places)), "--version"))
         inputs = Probing(template=template.digest, runtime=runtime)
@@ -80,6 +81,7 @@ def import_built(packed: Packed, store: Store, templates: Templates) -> Template
     if (known := templates.known(digest)) is not None:
         return known
     from builder.formats.tar.unpack import read_manifest, unpack
+    from builder.templates.exchange import link
 
     blob = checked_blob(store, packed.sha256)
     if blob is None:

@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 
 from builder.distros import ArchiveSources, distro
-from builder.distros.buildroot import Keys, Kitchen
-from builder.host.programs import Runner, program_version
-from builder.host.trees.treeio import TreeIO
+from builder.distros.keys import Keys
+from builder.host.programs import find_program, program_version
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE, Lock, Package
 from builder.model.recipe import Arch
-from builder.model.value import Value
+from builder.model.value import Value, digest_of
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
-from builder.stages.tree.clean import clean
 
 
 class BaseInputs(Value, frozen=True, kw_only=True):
@@ -35,7 +33,7 @@ class BaseInputs(Value, frozen=True, kw_only=True):
     """What the package files are signed with."""
 
 
-def bootstrap_inputs(lock: Lock, sources: ArchiveSources, driver: str, run: Runner) -> BaseInputs:
+def bootstrap_inputs(lock: Lock, sources: ArchiveSources, driver: str, tools: Tools) -> BaseInputs:
     """Gather the inputs of the stage; raises RecipeError for a driver that does not exist."""
     if driver not in sources.programs:
         known = ", ".join(sources.programs)
@@ -48,15 +46,34 @@ def bootstrap_inputs(lock: Lock, sources: ArchiveSources, driver: str, run: Runn
         suite=lock.asked.suite,
         arch=lock.asked.arch,
         driver=driver,
-        programs=tuple(program_version(run, argv) for argv in sources.programs[driver]),
+        programs=tuple(_version(argv, tools) for argv in sources.programs[driver]),
         epoch=lock.epoch,
         files=dict(sources.files),
         keys=sources.keys,
     )
 
 
+def _version(argv: tuple[str, ...], tools: Tools) -> str:
+    """Give what a program of the host says of its version; it is asked once for each file of it."""
+    path = find_program(argv[0])
+    if path is None:
+        return program_version(tools.run, argv)
+    file = path.stat()
+    what = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
+    key = digest_of(["version", argv, *what])
+    if (known := tools.store.recall(key)) is not None:
+        return known.decode()
+    told = program_version(tools.run, argv)
+    tools.store.remember(key, told.encode())
+    return told
+
+
 def make_base(inputs: BaseInputs, tools: Tools) -> Tree:
     """Make the tree, without what a build leaves behind."""
+    from builder.distros.buildroot import Kitchen  # a build that changes nothing does without
+    from builder.host.trees.treeio import TreeIO
+    from builder.stages.tree.clean import clean
+
     store = tools.store
     with store.draft() as draft:
         kitchen = Kitchen(

@@ -2,32 +2,21 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from builder.distros.buildroot import Kitchen, opened
-from builder.host.overlayfs.fold import fold
-from builder.host.sandbox.sandbox import SandboxBind
 from builder.host.trees.durable import disk_errors
-from builder.host.trees.treeio import TreeIO
 from builder.model.recipe import Services, System, User
 from builder.model.value import Digest, Value
-from builder.stages.fetch_files import FetchedFile, lay_files
+from builder.stages.fetch_files import FetchedFile
 from builder.stages.install import tree_of
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
-from builder.stages.tree.accounts import add_users
-from builder.stages.tree.clean import clean, refuse_leaks
-from builder.stages.tree.overlay import OverlayEntry, apply_overlay, render_overlay
-from builder.stages.tree.rendering import Variables
-from builder.stages.tree.scripts import (
-    SCRIPTS,
-    ScriptFile,
-    lay_out_scripts,
-    run_scripts,
-    script_environment,
-)
-from builder.stages.tree.secrets import FOLDER as SECRETS
-from builder.stages.tree.secrets import chosen, masked, refuse_traces
-from builder.stages.tree.system import set_services, set_system
+from builder.stages.tree.overlay import OverlayEntry
+from builder.stages.tree.scripts import ScriptFile
+from builder.stages.tree.variables import Variables
+
+if TYPE_CHECKING:
+    from builder.distros.buildroot import Kitchen
 
 
 class Customization(Value, frozen=True, kw_only=True):
@@ -76,6 +65,15 @@ class Customization(Value, frozen=True, kw_only=True):
 
 def customize(inputs: Customization, tools: Tools) -> Tree:
     """Make the tree; errors about the overlay name files relative to the recipe's folder."""
+    from builder.distros.buildroot import Kitchen, opened  # a build that changes nothing has no use
+    from builder.host.overlayfs.fold import fold
+    from builder.host.trees.treeio import TreeIO
+    from builder.stages.fetch_files import lay_files
+    from builder.stages.tree.accounts import add_users
+    from builder.stages.tree.clean import clean, refuse_leaks
+    from builder.stages.tree.overlay import apply_overlay, render_overlay
+    from builder.stages.tree.system import set_services, set_system
+
     store = tools.store
     lower = tree_of(inputs.tree, store)
     rendered = render_overlay(inputs.overlay, inputs.variables, store)
@@ -104,19 +102,24 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
         return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=inputs.tree))
 
 
-def _run_scripts(inputs: Customization, kitchen: Kitchen, lower: Path, tools: Tools) -> None:
+def _run_scripts(inputs: Customization, kitchen: "Kitchen", lower: Path, tools: Tools) -> None:
     """Run the scripts with their secrets, of which nothing may stay."""
+    from builder.distros.buildroot import opened
+    from builder.host.sandbox.sandbox import SandboxBind
+    from builder.stages.tree import secrets as hiding
+    from builder.stages.tree.scripts import SCRIPTS, lay_out_scripts, run_scripts
+
     folder = kitchen.draft / "scripts"
     folder.mkdir()
     lay_out_scripts(inputs.scripts, tools.store, folder)
-    secrets = chosen(inputs.secrets, tools.secrets)
-    hidden = {f"{SECRETS}/{name}": value for name, value in secrets.items()}
+    secrets = hiding.chosen(inputs.secrets, tools.secrets)
+    hidden = {f"{hiding.FOLDER}/{name}": value for name, value in secrets.items()}
     with (
         opened(lower, kitchen, SandboxBind(folder, SCRIPTS), hidden=hidden) as (_, run),
-        masked(secrets),
+        hiding.masked(secrets),
     ):
         run_scripts(inputs.scripts, run, _environment(inputs.variables))
-    refuse_traces(kitchen.upper, secrets)
+    hiding.refuse_traces(kitchen.upper, secrets)
 
 
 def _asked_for(inputs: Customization) -> set[str]:
@@ -124,6 +127,8 @@ def _asked_for(inputs: Customization) -> set[str]:
 
 
 def _environment(variables: Variables) -> dict[str, str]:
+    from builder.stages.tree.scripts import script_environment
+
     groups: dict[str, Mapping[str, str | int | bool]] = {
         "parameters": variables.parameters,
         "template": variables.template,

@@ -5,7 +5,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.formats.tar.unpack import unpack_foreign
 from builder.host.network.downloads import Item, WrongBytesError
 from builder.host.trees.durable import disk_errors, locked
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
@@ -80,6 +79,8 @@ def lay_files(files: tuple[FetchedFile, ...], tree: TreeIO, store: Store, draft:
             raise StageError(f"the file for `/{file.path}` is gone", hint="run the command again")
         try:
             if file.extract:
+                from builder.formats.tar.unpack import unpack_foreign  # few recipes want it
+
                 folder = draft / f"extracted-{index}"
                 unpack_foreign(blob, folder, strip=file.strip, epoch=0)
                 _lay_folder(folder, file.path, tree)

@@ -5,17 +5,13 @@ from pathlib import Path
 import msgspec
 
 from builder.distros import distro
-from builder.distros.buildroot import Kitchen, opened
-from builder.host.overlayfs.fold import fold
 from builder.host.trees.durable import disk_errors
-from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
 from builder.model.lock import Lock, Package
 from builder.model.recipe import Arch
 from builder.model.value import Digest, Value, canonical, digest_of
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
-from builder.stages.tree.clean import clean, refuse_leaks
 from builder.store import Store
 
 
@@ -65,6 +61,11 @@ def install(inputs: Installation, tools: Tools) -> Tree:
 
     Of a plain batch only those packages are installed that no remembered tree has yet.
     """
+    from builder.distros.buildroot import Kitchen, opened  # a build that changes nothing has no use
+    from builder.host.overlayfs.fold import fold
+    from builder.host.trees.treeio import TreeIO
+    from builder.stages.tree.clean import clean, refuse_leaks
+
     store = tools.store
     start, left = _nearest(inputs, store) if inputs.plain else (inputs.tree, inputs.packages)
     lower = tree_of(start, store)

@@ -1,20 +1,18 @@
 """Pack: a tree and its manifest, made into one file that others can fetch."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from builder.formats import FORMATS
-from builder.formats.content import ChangedError
-from builder.formats.frames import LEVEL, WrittenFile, compressor_version
-from builder.formats.tarball import Press
-from builder.host.trees.durable import disk_errors
+from builder.formats.level import LEVEL, compressor_version
 from builder.model.errors import StageError
 from builder.model.manifest import Manifest
 from builder.model.value import Digest, Value
 from builder.stages.stage import Stage
 from builder.stages.tools import Tools
 from builder.store import DamagedError, Store
-from builder.store.frames import Frames
-from builder.store.verify import removed
+
+if TYPE_CHECKING:
+    from builder.formats.frames import WrittenFile
 
 
 class Packing(Value, frozen=True, kw_only=True):
@@ -46,6 +44,9 @@ def pack_inputs(tree: Digest, manifest: Manifest, *, level: int = LEVEL) -> Pack
 
 def pack(inputs: Packing, tools: Tools) -> Packed:
     """Write the file and keep it."""
+    from builder.formats.content import ChangedError  # a build that changes nothing has no use
+    from builder.store.verify import removed
+
     tree = tools.store.tree(inputs.tree)
     if tree is None:
         raise StageError("the tree to pack is not in the store", hint="build it again")
@@ -61,7 +62,12 @@ def pack(inputs: Packing, tools: Tools) -> Packed:
     )
 
 
-def _write(tree: Path, inputs: Packing, tools: Tools) -> WrittenFile:
+def _write(tree: Path, inputs: Packing, tools: Tools) -> "WrittenFile":
+    from builder.formats.table import FORMATS
+    from builder.formats.tarball import Press
+    from builder.host.trees.durable import disk_errors
+    from builder.store.frames import Frames
+
     held = tools.store.tree_manifest(inputs.tree)
     with (
         disk_errors(tools.store.root),

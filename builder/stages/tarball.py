@@ -3,19 +3,16 @@
 from pathlib import Path
 
 from builder.distros import ArchiveSources
-from builder.formats.tar.unpack import newest_time, unpack_foreign
 from builder.host.trees.durable import disk_errors
-from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError, TrustError
 from builder.model.lock import Asked, Lock
 from builder.model.recipe import Tarball
 from builder.model.value import Value, digest_of
 from builder.recipes.load import LoadedRecipe
-from builder.stages.fetch_files import download
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
-from builder.stages.tree.clean import clean
-from builder.stages.tree.overlay import keep_file
+
+# What reads tarballs is imported when one is read, which few builds do.
 
 
 def tarball_sources(cache: Path) -> ArchiveSources:
@@ -25,6 +22,8 @@ def tarball_sources(cache: Path) -> ArchiveSources:
 
 def lock_tarball(asked: Asked, tarball: Tarball, lowest: LoadedRecipe, tools: Tools) -> Lock:
     """Make the lock of a recipe that starts from a tarball; its times are the tarball's."""
+    from builder.formats.tar.unpack import newest_time
+
     file = bring(tarball, lowest, tools)
     return Lock(
         recipe=digest_of(asked),
@@ -41,8 +40,12 @@ def bring(tarball: Tarball, lowest: LoadedRecipe, tools: Tools) -> Path:
     if (blob := store.blob(tarball.sha256)) is not None:
         return blob
     if tarball.url:
+        from builder.stages.fetch_files import download
+
         download((tarball.url,), tarball.sha256, tools)
     else:
+        from builder.stages.tree.overlay import keep_file
+
         path = lowest.folder / str(tarball.path)
         with store.draft() as draft, lowest.project.opened(path) as fd:
             found = keep_file(fd, store, draft)
@@ -68,6 +71,10 @@ class Import(Value, frozen=True, kw_only=True):
 
 def import_tarball(inputs: Import, tools: Tools) -> Tree:
     """Make the tree, without what no template may carry."""
+    from builder.formats.tar.unpack import unpack_foreign
+    from builder.host.trees.treeio import TreeIO
+    from builder.stages.tree.clean import clean
+
     store = tools.store
     blob = store.blob(inputs.sha256)
     if blob is None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host.overlayfs.fold import link_tree
 from builder.host.trees.durable import disk_errors, draft_of
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError, RecipeError
@@ -78,7 +77,7 @@ def export_template(template: Template, folder: Path, *, jobs: int) -> Path:
     target = folder / f"{name}_{manifest.arch}{suffix}"
     with disk_errors(folder), draft_of(target) as draft:
         if template.unpacked:
-            from builder.formats.frames import LEVEL
+            from builder.formats.level import LEVEL
             from builder.formats.tarball import pack
 
             pack(template.rootfs, manifest, draft, level=LEVEL, jobs=jobs)
@@ -126,6 +125,8 @@ def _link_tree(tree: Path, rootfs: Path, manifest: Manifest) -> bool:
 
     The store's files are shared and stay as they are; folders and the manifest are new.
     """
+    from builder.host.overlayfs.fold import link_tree
+
     try:
         link_tree(tree, rootfs)
     except OSError as error:

@@ -19,8 +19,8 @@ from builder.stages.customize import Customization, customize
 from builder.stages.install import Installation, install
 from builder.stages.tools import Tools
 from builder.stages.tree.overlay import read_overlay
-from builder.stages.tree.rendering import Variables
 from builder.stages.tree.scripts import read_scripts
+from builder.stages.tree.variables import Variables
 from builder.store import Store
 from builder.store.manifest import read_tree
 from tests.support.needs import needs

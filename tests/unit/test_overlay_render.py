@@ -11,7 +11,8 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError, Span
 from builder.recipes.project import Project
 from builder.stages.tree.overlay import OverlayEntry, apply_overlay, read_overlay, render_overlay
-from builder.stages.tree.rendering import Variables, render
+from builder.stages.tree.rendering import render
+from builder.stages.tree.variables import Variables
 from builder.store import Store
 
 VARIABLES = Variables(

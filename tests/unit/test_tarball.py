@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.formats import FORMATS
 from builder.formats.cuts import FRAME
 from builder.formats.frames import FrameWriter, WrittenFile, compress
+from builder.formats.table import FORMATS
 from builder.formats.tar import headers
 from builder.formats.tar.headers import TarMember, encode, padding, plain_capability
 from builder.formats.tar.policy import DEPTH, RefusedError, check, parts_of, shown

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,12 +50,6 @@ from builder.store import Store
 
 DEBS = "/mnt"
 """Where the sandbox shows package files, if dpkg has to unpack them; base-files has the folder."""
-
-PROGRAMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "native": (("dpkg-deb", "--version"), ("tar", "--version")),
-    "debootstrap": (("debootstrap", "--version"), ("dpkg", "--version"), ("tar", "--version")),
-}
-"""For each driver the host's programs whose version may show in the tree; others run inside."""
 
 
 def unpack_early(package: Package, store: Store) -> None:

@@ -1,26 +1,15 @@
 """Debian and its kin: their suites, mirrors and keys, and how an asking becomes a lock."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from builder.distros import TABLE, ArchiveSources, MirrorSettings, UnknownPackageError, fitting
-from builder.distros.buildroot import Kitchen
-from builder.distros.debian import bootstrap, install
-from builder.distros.debian.archive.choose import choose
-from builder.distros.debian.archive.indexes import (
-    Index,
-    find_pockets,
-    read_release,
-    release_field,
-)
 from builder.distros.debian.archive.mirrors import find_mirrors
-from builder.distros.debian.archive.solve import Apt, MirrorError
 from builder.distros.debian.archive.sources import apt_sources
 from builder.distros.debian.family import DEBIAN, Family
-from builder.distros.debian.package import batches
 from builder.host.programs import Runner
 from builder.host.sandbox.binfmt import emulator, is_foreign
 from builder.host.trees.durable import disk_errors, locked
@@ -30,6 +19,18 @@ from builder.model.lock import Asked, Lock, Package, Release
 from builder.model.recipe import Arch
 from builder.model.value import digest_of, hex_of
 from builder.store import Store
+
+if TYPE_CHECKING:
+    from builder.distros.buildroot import Kitchen
+    from builder.distros.debian.archive.solve import Apt
+
+# What solves and what installs is imported when it is to do so: most builds change nothing.
+
+_PROGRAMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "native": (("dpkg-deb", "--version"), ("tar", "--version")),
+    "debootstrap": (("debootstrap", "--version"), ("dpkg", "--version"), ("tar", "--version")),
+}
+"""For each driver the host's programs whose version may show in the tree; others run inside."""
 
 
 class Debian:
@@ -46,13 +47,15 @@ class Debian:
             cache=cache,
             programs=_programs(asked.arch),
             files=apt_sources(family, asked),
-            arrived=bootstrap.unpack_early,
+            arrived=_unpack_early,
         )
 
     def resolve(
         self, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None = None
     ) -> Lock:
         """Decide which packages an asking means now, from signed indexes only."""
+        from builder.distros.debian.archive.solve import Apt
+
         check_suite(self.family, asked.suite)
         parts = [asked.suite, asked.components, asked.arch, sources.mirrors, str(sources.keyring)]
         folder = sources.cache / "apt" / hex_of(digest_of(parts))[:16]
@@ -68,20 +71,32 @@ class Debian:
         self, packages: tuple[Package, ...], store: Store
     ) -> tuple[tuple[Package, ...], ...]:
         """Cut what a layer installs into batches that are installed one after the other."""
+        from builder.distros.debian.package import batches
+
         return batches.batches(packages, store)
 
-    def install(self, packages: tuple[Package, ...], kitchen: Kitchen) -> None:
+    def install(self, packages: tuple[Package, ...], kitchen: "Kitchen") -> None:
         """Install packages with the tree's own tools; without a tree, make one of them."""
         if kitchen.base is None:
+            from builder.distros.debian import bootstrap
+
             bootstrap.bootstrap(packages, kitchen)
         else:
+            from builder.distros.debian import install
+
             install.install(packages, kitchen.base, kitchen)
 
 
 def _programs(arch: Arch) -> dict[str, tuple[tuple[str, ...], ...]]:
     """Name the host's programs for each driver; what runs foreign scripts may show as well."""
     more = (emulator(arch),) if is_foreign(arch) else ()
-    return {driver: (*programs, *more) for driver, programs in bootstrap.PROGRAMS.items()}
+    return {driver: (*programs, *more) for driver, programs in _PROGRAMS.items()}
+
+
+def _unpack_early(package: Package, store: Store) -> None:
+    from builder.distros.debian.bootstrap import unpack_early
+
+    unpack_early(package, store)
 
 
 def check_suite(family: Family, suite: str) -> None:
@@ -97,9 +112,11 @@ def check_suite(family: Family, suite: str) -> None:
 
 
 def _resolve(
-    apt: Apt, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None
+    apt: "Apt", asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None
 ) -> Lock:
     """Keep what a lock has if that can be; ask the mirrors when the indexes here do not do."""
+    from builder.distros.debian.archive.indexes import find_pockets, read_release
+
     if keep is not None and apt.still_has(keep.releases):
         # What they lack or cannot satisfy may have come since.
         with contextlib.suppress(RecipeError):
@@ -127,13 +144,18 @@ def _second_chance() -> Iterator[None]:
         pass
 
 
-def _choose(apt: Apt, asked: Asked, releases: tuple[Release, ...], keep: Lock | None) -> Lock:
+def _choose(apt: "Apt", asked: Asked, releases: tuple[Release, ...], keep: Lock | None) -> Lock:
+    from builder.distros.debian.archive.choose import choose
+    from builder.distros.debian.archive.indexes import Index, find_pockets
+
     index = Index(find_pockets(apt.lists, apt.pockets), notes=apt.notes)
     return choose(apt, index, asked, releases, keep)
 
 
-def _update(apt: Apt, sources: ArchiveSources) -> None:
+def _update(apt: "Apt", sources: ArchiveSources) -> None:
     """Fetch the indexes from the preferred mirrors that work."""
+    from builder.distros.debian.archive.solve import MirrorError
+
     left = {archive: list(urls) for archive, urls in sources.mirrors.items()}
     while True:
         try:
@@ -155,6 +177,8 @@ def _update(apt: Apt, sources: ArchiveSources) -> None:
 
 def _check_offer(asked: Asked, release: bytes) -> None:
     """Compare what is asked for with what the suite says it has; apt would only leave it out."""
+    from builder.distros.debian.archive.indexes import release_field
+
     if asked.arch not in release_field(release, "Architectures").split():
         raise RecipeError(f"`{asked.suite}` has no packages for `{asked.arch}`")
     components = release_field(release, "Components").split()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from builder.distros import ArchiveSources, MirrorSettings, UnknownPackageError, fitting
-from builder.distros.buildroot import Keys, Kitchen
+from builder.distros.keys import Keys
 from builder.distros.rpm import keys as key_files
 from builder.distros.rpm.declaration import MACHINES, Declaration
 from builder.distros.rpm.keys import find_key_file, pinned_keys, read_keys, signers
@@ -21,6 +21,7 @@ from builder.model.value import digest_of, hex_of
 from builder.store import Store
 
 if TYPE_CHECKING:
+    from builder.distros.buildroot import Kitchen
     from builder.distros.rpm.dnf import Dnf
     from builder.distros.rpm.metadata import Metadata, RpmEntry
 
@@ -75,7 +76,7 @@ class Rpm:
         """Install a layer in one go: an RPM's scriptlets may want anything that is there."""
         return (packages,)
 
-    def install(self, packages: tuple[Package, ...], kitchen: Kitchen) -> None:
+    def install(self, packages: tuple[Package, ...], kitchen: "Kitchen") -> None:
         """Install packages with the host's dnf and rpm; the tree need not have any."""
         from builder.distros.rpm.install import install
 

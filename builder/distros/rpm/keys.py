@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from builder.distros.buildroot import Keys
+from builder.distros.keys import Keys
 from builder.host.programs import Command, Runner, check
 from builder.host.trees.durable import replace
 from builder.model.errors import HostError, TrustError

@@ -18,7 +18,7 @@ from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import OvenError, RecipeError
 from builder.model.value import Value
 from builder.recipes.project import Project, unreadable
-from builder.stages.tree.rendering import Variables, lowered, render
+from builder.stages.tree.variables import Variables
 from builder.store import Store
 from builder.store.damage import checked_blob
 
@@ -192,6 +192,8 @@ def render_overlay(
     entries: tuple[OverlayEntry, ...], variables: Variables, store: Store
 ) -> dict[str, bytes]:
     """Render every template of an overlay, by target path."""
+    from builder.stages.tree.rendering import render
+
     templates = {entry.source: entry for entry in entries if entry.kind == "template"}
     texts = {source: _blob(store, entry).read_bytes() for source, entry in templates.items()}
     return {templates[source].path: text for source, text in render(texts, variables).items()}
@@ -220,6 +222,8 @@ def apply_overlay(
         except OSError as error:
             if error.errno not in TREES_FAULT:
                 raise
+            from builder.stages.tree.rendering import lowered
+
             problem = lowered(error.strerror or str(error))
             raise RecipeError(
                 f"cannot put `/{entry.path}` into the tree: {problem}",

@@ -12,7 +12,7 @@ import msgspec
 
 from builder.host.process.bounded import Bounds, within
 from builder.model.errors import RecipeError, Span
-from builder.model.value import Value
+from builder.stages.tree.variables import Variables
 
 # A template is a program: its sandbox lets it reach nothing, but it may loop and multiply, and no
 # list of what grows would be complete. So a process of its own runs it, with an end to time and
@@ -27,25 +27,6 @@ _LONGEST = 500
 """Characters of what Jinja2 and Python say."""
 _TOO_LONG = f"the template takes more than {BOUNDS.seconds} seconds"
 _TOO_LARGE = f"the template takes more than {BOUNDS.memory >> 20} MiB of memory"
-
-
-class Variables(Value, frozen=True, kw_only=True):
-    """All that a template may see."""
-
-    parameters: dict[str, str | int | bool]
-    template: dict[str, str]
-    """`name` and `summary`."""
-    base: dict[str, str]
-    """`distro`, `suite` and `arch`."""
-
-    def names(self) -> list[str]:
-        """Give every name as a template writes it."""
-        groups: Mapping[str, Mapping[str, object]] = {
-            "parameters": self.parameters,
-            "template": self.template,
-            "base": self.base,
-        }
-        return [f"{group}.{name}" for group, values in groups.items() for name in sorted(values)]
 
 
 class _Outcome(msgspec.Struct, frozen=True):

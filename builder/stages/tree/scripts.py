@@ -4,9 +4,9 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.host.programs import Command
-from builder.host.sandbox.sandbox import Inside
 from builder.model.errors import RecipeError, Span
 from builder.model.recipe import Script
 from builder.model.value import Value
@@ -14,6 +14,9 @@ from builder.recipes.project import Project
 from builder.stages.tree.overlay import keep_file
 from builder.store import Store
 from builder.store.damage import checked_blob
+
+if TYPE_CHECKING:
+    from builder.host.sandbox.sandbox import Inside
 
 SCRIPTS = "/run/oven/scripts"
 """Where the sandbox shows the scripts."""
@@ -80,7 +83,7 @@ def lay_out_scripts(scripts: tuple[ScriptFile, ...], store: Store, folder: Path)
         target.chmod(0o555)
 
 
-def run_scripts(scripts: tuple[ScriptFile, ...], run: Inside, env: Mapping[str, str]) -> None:
+def run_scripts(scripts: tuple[ScriptFile, ...], run: "Inside", env: Mapping[str, str]) -> None:
     """Run each script; the first that fails ends the build, with its output."""
     for script in scripts:
         command = Command((f"{SCRIPTS}/{script.path}",), env=env)
