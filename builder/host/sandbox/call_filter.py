@@ -9,7 +9,8 @@ use, so it does not depend on the host.
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
@@ -44,8 +45,7 @@ SOCKETCALLS = (1, 8)
 """SYS_SOCKET and SYS_SOCKETPAIR of socketcall(2), whose family no filter can see."""
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(msgspec.Struct, frozen=True):
     """The numbers of the calls on one machine."""
 
     sync: tuple[int, ...]
@@ -103,7 +103,7 @@ def call_filter(*, socketcall: bool = False) -> bytes:
     program = [_step(_LOAD, _ARCH)]
     for arch, calls in CALLS.items():
         if socketcall:
-            calls = replace(calls, socketcall=())  # noqa: PLW2901
+            calls = msgspec.structs.replace(calls, socketcall=())  # noqa: PLW2901
         section = _assembled(_section(calls))
         program.append(_step(_EQUAL, arch, otherwise=len(section)))
         program += section

@@ -1,7 +1,6 @@
 """The OCI runtime: which one works on this host, and how it is called."""
 
 import contextlib
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -107,6 +106,8 @@ def _kept(places: Places, name: str) -> Path:
 def _copy(engine: Path, copy: Path) -> None:
     durable.private(copy.parent)
     with durable.draft_of(copy) as draft:
+        import shutil  # done once for each version of it
+
         shutil.copyfile(engine, draft)
         draft.chmod(0o700)
         draft.rename(copy)
