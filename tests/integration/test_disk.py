@@ -151,6 +151,29 @@ def test_what_does_not_fit_stays_where_it_is(rig: Rig) -> None:
     assert sh(rig, "stat -c %s /big")[1] == f"{300 * MIB}\n"
 
 
+INTERRUPTED = """
+from builder.host.trees import images
+from builder.runtime.record.container import load
+from builder.runtime.storage import writable
+real = images.mount
+def cut(path, target):
+    real(path, target)
+    raise KeyboardInterrupt
+images.mount = cut
+try:
+    with writable.opened(places, load(places, "test")):
+        print("opened")
+except KeyboardInterrupt:
+    print("interrupted", list((places.runtime / "open").iterdir()))
+"""
+
+
+def test_ctrl_c_just_as_an_image_is_mounted_leaves_nothing(rig: Rig) -> None:
+    make(rig, disk=20 << 20)
+    out, err = rig.call(INTERRUPTED).communicate(timeout=60)
+    assert out == b"interrupted []\n", err
+
+
 def test_the_number_of_files_is_limited(rig: Rig) -> None:
     make(rig, disk=256 * MIB, inodes=2048)
     start(rig)

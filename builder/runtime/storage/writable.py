@@ -61,11 +61,11 @@ def mounted(places: Places, name: str, image: Path) -> Iterator[Path]:
     try:
         mounts.private_namespace()
         images.mount(image, target)
-        try:
-            yield target
-        finally:
-            mounts.detach(target)
+        yield target
     finally:
+        # Also when Ctrl-C came just as it was there, and nobody knew of it yet.
+        with contextlib.suppress(OSError):
+            mounts.detach(target)
         target.rmdir()
 
 
