@@ -169,7 +169,7 @@ except KeyboardInterrupt:
 
 
 def test_ctrl_c_just_as_an_image_is_mounted_leaves_nothing(rig: Rig) -> None:
-    make(rig, disk=200 * MIB)
+    make(rig, disk=256 * MIB)
     out, err = rig.call(INTERRUPTED).communicate(timeout=60)
     assert out == b"interrupted []\n", err
 
