@@ -24,7 +24,15 @@ _PR_SET_CHILD_SUBREAPER = 36
 def peak(contender: Contender) -> float:
     """Run a command; give its peak in megabytes (of a million bytes)."""
     # Whoever loses a parent becomes our child, and stays among those that are counted (prctl(2)).
+    # Not for longer: we wait for none of these, and a namespace of processes ends with its last.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        return _peak(contender)
+    finally:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _peak(contender: Contender) -> float:
     contender.before()
     ended, most = threading.Event(), [0]
     process = subprocess.Popen(
