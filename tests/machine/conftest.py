@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.machine import Machine, boot
-from tests.support.machine_disk import Disk
+from tests.support.hosts.machine import Machine, boot
+from tests.support.hosts.machine_disk import Disk
 from tests.support.needs import require
 from tests.support.oven import CHECKOUT, Oven
 

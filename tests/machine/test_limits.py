@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.machine.conftest import shown
-from tests.support.machine import Machine
+from tests.support.hosts.machine import Machine
 
 MIB = 1 << 20
 EAT = "head -c 96M /dev/zero | tail -c 64M >/dev/null"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.machine import Machine
+from tests.support.hosts.machine import Machine
 
 Only = Callable[[str], None]
 BOTH = ("runc", "crun")

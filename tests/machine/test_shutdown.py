@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.machine import Machine
+from tests.support.hosts.machine import Machine
 
 LAST_WORDS = "systemd-run --unit last-words -p ExecStop='touch /srv/ended-in-its-own-way' sleep inf"
 """What only an init that shuts down by itself does."""

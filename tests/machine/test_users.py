@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.machine.conftest import TARBALL, shown
-from tests.support.machine import Done, Machine
+from tests.support.hosts.machine import Done, Machine
 
 USER = "ann"
 MIB = 1 << 20

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from builder.host.places import Places
-from tests.support.archive import Archive, Mirror, serve
-from tests.support.miniature import packages
+from tests.support.builds.miniature import packages
+from tests.support.hosts.ordinary_user import ENOUGH, Account, account, run_by
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import require
-from tests.support.ordinary_user import ENOUGH, Account, account, run_by
 from tests.support.oven import Oven
-from tests.support.traces import Traces, left_over
+from tests.support.packages.archive import Archive, Mirror, serve
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import zstandard
 from builder.formats.tar import headers
 from builder.formats.tar.headers import padding
 from tests.support.needs import needs
-from tests.support.tar_blocks import END, FIRST, entry, head, notes, sparse
+from tests.support.trees.tar_blocks import END, FIRST, entry, head, notes, sparse
 
 pytestmark = needs("root")
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import hostile_debs
-from tests.support.archive import Archive, Deb, serve
-from tests.support.hostile_debs import Member, control, member, tar, write_deb, write_parts
-from tests.support.miniature import World, packages, small_world
+from tests.support.builds.miniature import World, packages, small_world
 from tests.support.needs import needs
+from tests.support.packages import hostile_debs
+from tests.support.packages.archive import Archive, Deb, serve
+from tests.support.packages.hostile_debs import Member, control, member, tar, write_deb, write_parts
 
 pytestmark = needs("root", "program:bwrap", "program:apt-ftparchive")
 

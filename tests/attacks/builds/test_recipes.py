@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.foreign_trees import root_file_system
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven
+from tests.support.trees.foreign_trees import root_file_system
 
 pytestmark = [needs("root", "program:busybox", "program:tar", "program:bwrap")]
 

@@ -13,8 +13,8 @@ import pytest
 from builder.host.network.downloads import Net
 from builder.model.errors import UpstreamError
 from builder.model.progress import Silent
+from tests.support.hosts.netns import world
 from tests.support.needs import needs
-from tests.support.netns import world
 
 pytestmark = needs("root", "program:ip", "program:unshare")
 

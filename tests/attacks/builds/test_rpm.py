@@ -21,10 +21,10 @@ from builder.distros.rpm.rockylinux import RockyLinux
 from builder.host.programs import Command
 from builder.model.lock import Asked
 from builder.model.recipe import Arch
-from tests.support.archive import Fault, Mirror, serve
 from tests.support.needs import needs
-from tests.support.rpm_archive import BASEOS, Rpm, RpmArchive
-from tests.support.rpm_world import RpmWorld, make_archive, rpm_world
+from tests.support.packages.archive import Fault, Mirror, serve
+from tests.support.packages.rpm_archive import BASEOS, Rpm, RpmArchive
+from tests.support.packages.rpm_world import RpmWorld, make_archive, rpm_world
 
 pytestmark = needs(
     "root", "program:dnf", "program:rpmbuild", "program:rpmsign", "program:createrepo_c",

@@ -14,9 +14,9 @@ from builder.model.recipe import Arch
 from builder.model.value import hex_of
 from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create
-from tests.support import calls
-from tests.support.container import Rig, rig_in, tiny_tree
-from tests.support.namespace import in_namespace
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.hosts import calls
+from tests.support.hosts.namespace import in_namespace
 from tests.support.needs import needs
 
 pytestmark = [

@@ -17,11 +17,11 @@ from builder.model.value import canonical
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Limits, all_names
 from builder.runtime.record.layout import folder_of
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.packed import packed, record_of
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
-from tests.support.odd_trees import manifest
 from tests.support.oven import Oven
-from tests.support.packed import packed, record_of
+from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.ext4", "program:debugfs")
 

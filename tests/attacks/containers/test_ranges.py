@@ -14,7 +14,7 @@ from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import IDS, load, save
-from tests.support.container import PREAMBLE, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
 

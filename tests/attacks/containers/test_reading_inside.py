@@ -20,11 +20,11 @@ from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import Bind, load
-from tests.support.bounded import ends, inside
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.faults.bounded import ends, inside
 from tests.support.needs import needs
-from tests.support.odd_databases import database_of
 from tests.support.oven import Oven, text
+from tests.support.packages.odd_databases import database_of
 
 pytestmark = needs("root", "userns", "program:runc", "program:conmon")
 

@@ -14,7 +14,7 @@ from builder.runtime.lifecycle import control, create
 from builder.runtime.record import events, state
 from builder.runtime.record.container import Limits
 from builder.runtime.record.layout import folder_of
-from tests.support.container import INIT, Rig, put_init, rig_in, tiny_tree
+from tests.support.containers.rig import INIT, Rig, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:busybox")

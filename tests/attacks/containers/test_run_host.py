@@ -14,12 +14,12 @@ from builder.runtime.bundle import first_boot, pending
 from builder.runtime.lifecycle import boot, control, create
 from builder.runtime.record.layout import PENDING, WRITTEN, folder_of, volatile_of
 from builder.runtime.recovery.held import Held
-from tests.support.container import INIT, Rig, add_program, put_init, rig_in, tiny_tree
-from tests.support.logins import HASH
-from tests.support.namespace import folder_of as folder_of_user
-from tests.support.namespace import in_namespace
+from tests.support.containers.logins import HASH
+from tests.support.containers.rig import INIT, Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.hosts.namespace import folder_of as folder_of_user
+from tests.support.hosts.namespace import in_namespace
+from tests.support.hosts.ordinary_user import ENOUGH, account
 from tests.support.needs import needs
-from tests.support.ordinary_user import ENOUGH, account
 
 pytestmark = needs(
     "root", "userns", "program:runc", "program:conmon", "program:useradd", "program:newuidmap"

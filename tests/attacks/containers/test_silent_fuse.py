@@ -8,11 +8,11 @@ import pytest
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
-from tests.support.bounded import ends, inside
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.faults.bounded import ends, inside
+from tests.support.faults.silent_fuse import FILE, FOLDER, silent_fuse
 from tests.support.needs import needs
 from tests.support.oven import Oven
-from tests.support.silent_fuse import FILE, FOLDER, silent_fuse
 
 pytestmark = needs("root", "userns", "program:runc", "program:conmon")
 

@@ -30,12 +30,12 @@ from builder.runtime.bundle.accounts import Accounts
 from builder.runtime.lifecycle import create
 from builder.runtime.record import state
 from builder.stages.tree.secrets import refuse_traces
-from tests.support.container import Rig, rig_in, tiny_tree
-from tests.support.hostile_debs import member, tar
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven
-from tests.support.rpm_metadata import PRIMARY, repository
-from tests.support.tar_blocks import FIRST, head, notes, sparse
+from tests.support.packages.hostile_debs import member, tar
+from tests.support.packages.rpm_metadata import PRIMARY, repository
+from tests.support.trees.tar_blocks import FIRST, head, notes, sparse
 
 END = bytes(1024)
 STUCK = 20

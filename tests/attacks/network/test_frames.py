@@ -16,9 +16,8 @@ import pytest
 from builder.host.network import link
 from builder.model.host_access import parse_host_access as parse
 from builder.model.network import Lease, Network
-from tests.support.needs import needs
-from tests.support.netns import Namespace
-from tests.support.networks import (
+from tests.support.hosts.netns import Namespace
+from tests.support.hosts.networks import (
     BLOCKED,
     GATEWAY,
     HOST,
@@ -31,6 +30,7 @@ from tests.support.networks import (
     lookup,
     wish,
 )
+from tests.support.needs import needs
 
 pytestmark = needs("root", "program:ip", "program:nft", "program:nsenter", "program:bridge")
 

@@ -13,8 +13,8 @@ import pytest
 
 from builder.host.network import link
 from builder.runtime.network import dns
+from tests.support.hosts.networks import GATEWAY, Rig, lookup
 from tests.support.needs import needs
-from tests.support.networks import GATEWAY, Rig, lookup
 
 pytestmark = needs(
     "root", "program:ip", "program:nft", "program:nsenter", "program:ss", "program:dnsmasq"

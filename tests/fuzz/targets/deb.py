@@ -8,7 +8,7 @@ from builder.distros.debian.package.control import Control, check_identity, read
 from builder.model.lock import Package
 from tests.fuzz.scratch import scratch
 from tests.fuzz.tars import summed
-from tests.support.hostile_debs import control, member, tar, write_parts
+from tests.support.packages.hostile_debs import control, member, tar, write_parts
 
 REFUSALS = (deb.DebError,)
 

@@ -22,7 +22,7 @@ from builder.runtime.storage.change import LayerChange
 from builder.templates.local import Templates
 from tests.fuzz.scratch import scratch
 from tests.fuzz.targets.parcel import container, snapshot
-from tests.support.odd_trees import manifest
+from tests.support.trees.odd_trees import manifest
 
 Read = Callable[[Places], object]
 _DIGITS = "0" * 64

@@ -6,7 +6,7 @@ import zstandard
 
 from builder.distros.rpm.metadata import Metadata
 from tests.fuzz.scratch import scratch
-from tests.support.rpm_metadata import PRIMARY, REPOMD
+from tests.support.packages.rpm_metadata import PRIMARY, REPOMD
 
 _SUFFIXES = {b"\x1f\x8b": ".gz", b"\x28\xb5": ".zst", b"\xfd7": ".xz", b"BZ": ".bz2"}
 

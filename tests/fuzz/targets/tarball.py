@@ -15,7 +15,7 @@ from builder.model.manifest import MANIFEST_PATH
 from builder.model.value import canonical
 from tests.fuzz.scratch import scratch
 from tests.fuzz.tars import END, entry, summed
-from tests.support.odd_trees import ACL, CAPABILITY, manifest
+from tests.support.trees.odd_trees import ACL, CAPABILITY, manifest
 
 
 def seeds() -> list[bytes]:

@@ -20,8 +20,8 @@ from builder.model.errors import HostError, OvenError, RecipeError, TrustError
 from builder.model.manifest import MANIFEST_PATH
 from builder.model.value import canonical
 from tests.support.needs import needs
-from tests.support.odd_trees import EPOCH, manifest
-from tests.support.tar_blocks import END, FIRST, entry, hard_link, symlink
+from tests.support.trees.odd_trees import EPOCH, manifest
+from tests.support.trees.tar_blocks import END, FIRST, entry, hard_link, symlink
 
 pytestmark = needs("root")
 

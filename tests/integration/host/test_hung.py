@@ -16,7 +16,7 @@ from builder.model.network import DEFAULT
 from builder.runtime.lifecycle import create
 from builder.runtime.record import state
 from builder.runtime.record.container import Interface
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, text, wait_for_line
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archive import Archive, Deb, Mirror, dead_url, serve
+from tests.support.builds.projects import TINY, project
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven, text
-from tests.support.projects import TINY, project
+from tests.support.packages.archive import Archive, Deb, Mirror, dead_url, serve
 
 pytestmark = needs("root", "program:apt-ftparchive", "program:debootstrap", "program:gpg")
 

@@ -22,9 +22,9 @@ from builder.stages.bootstrap import BaseInputs, make_base
 from builder.stages.tools import Tools
 from builder.store import Store
 from builder.store.manifest import Entry, TreeManifest, read_tree
-from tests.support.namespace import folder_of, in_namespace, ordinary_user
+from tests.support.hosts.namespace import folder_of, in_namespace, ordinary_user
 from tests.support.needs import needs
-from tests.support.trees import keep_package, make_package
+from tests.support.trees.base_trees import keep_package, make_package
 
 pytestmark = needs("root", "archive", "program:mmdebstrap", "program:bwrap")
 

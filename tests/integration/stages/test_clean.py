@@ -16,7 +16,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
 from builder.stages.tree.clean import clean, leaks, refuse_leaks
 from tests.support.needs import needs
-from tests.support.odd_trees import ACL
+from tests.support.trees.odd_trees import ACL
 
 pytestmark = needs("root")
 

@@ -24,7 +24,7 @@ from builder.stages.tree.variables import Variables
 from builder.store import Store
 from builder.store.manifest import read_tree
 from tests.support.needs import needs
-from tests.support.trees import EPOCH, keep_package, linked_copy, make_base, make_package
+from tests.support.trees.base_trees import EPOCH, keep_package, linked_copy, make_base, make_package
 
 pytestmark = needs("root", "archive", "program:mmdebstrap", "program:bwrap")
 

@@ -22,7 +22,7 @@ from builder.model.progress import ProgressTask, Silent
 from builder.stages.fetch import SupersededError, fetch
 from builder.stages.tools import Tools
 from builder.store import Store
-from tests.support.archive import Fault, Mirror, dead_url, serve
+from tests.support.packages.archive import Fault, Mirror, dead_url, serve
 
 BIG = 700_000
 

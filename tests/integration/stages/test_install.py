@@ -19,7 +19,7 @@ from builder.stages.install import Installation, install
 from builder.stages.tools import Tools
 from builder.store import Store
 from tests.support.needs import needs
-from tests.support.trees import EPOCH, keep_package, linked_copy, make_base, make_package
+from tests.support.trees.base_trees import EPOCH, keep_package, linked_copy, make_base, make_package
 
 pytestmark = needs("root", "archive", "program:mmdebstrap", "program:bwrap")
 

@@ -25,7 +25,7 @@ from builder.stages.tools import Tools
 from builder.store import Store
 from builder.store.manifest import Entry, read_tree
 from tests.support.needs import needs
-from tests.support.odd_trees import CAPABILITY, EPOCH, HOLE, make_odd_tree, manifest
+from tests.support.trees.odd_trees import CAPABILITY, EPOCH, HOLE, make_odd_tree, manifest
 
 pytestmark = needs("root")
 

@@ -25,9 +25,9 @@ from builder.store import Store
 from builder.store.frames import FrameGroup, Frames
 from builder.store.manifest import Entry
 from builder.store.verify import verify, verify_expanded, verify_tree
-from tests.support.edits import edit, make_tree
 from tests.support.needs import needs
-from tests.support.odd_trees import EPOCH, make_odd_tree, manifest
+from tests.support.trees.edits import edit, make_tree
+from tests.support.trees.odd_trees import EPOCH, make_odd_tree, manifest
 
 pytestmark = needs("root")
 

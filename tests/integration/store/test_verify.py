@@ -4,8 +4,8 @@ from pathlib import Path
 
 from builder.store import Store
 from tests.support.needs import needs
-from tests.support.odd_trees import EPOCH, make_odd_tree
 from tests.support.oven import Oven, text
+from tests.support.trees.odd_trees import EPOCH, make_odd_tree
 
 pytestmark = needs("root")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.needs import needs
-from tests.support.whole_trees import differences, facts_of
+from tests.support.trees.whole_trees import differences, facts_of
 
 pytestmark = needs("root", "program:setcap")
 

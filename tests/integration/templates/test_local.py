@@ -37,7 +37,7 @@ from builder.store.manifest import read_tree
 from builder.templates.exchange import export_template, import_template, unpack_template
 from builder.templates.local import Template, Templates
 from tests.support.needs import needs
-from tests.support.odd_trees import EPOCH, make_odd_tree, manifest
+from tests.support.trees.odd_trees import EPOCH, make_odd_tree, manifest
 
 ONE, TWO = digest_of("one"), digest_of("two")
 
@@ -324,7 +324,7 @@ def test_export_gives_the_very_bytes_that_were_imported(
 
 @needs("root")
 def test_a_hostile_template_leaves_nothing(templates: Templates, tmp_path: Path) -> None:
-    from tests.support.tar_blocks import END, FIRST, symlink
+    from tests.support.trees.tar_blocks import END, FIRST, symlink
 
     (tmp_path / "bad.tar").write_bytes(FIRST + symlink("etc", "/etc") + END)
     with pytest.raises(TrustError, match="`etc` must be a folder"):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from builder.model.recipe import Recipe
-from tests.support.whole_trees import Difference
+from tests.support.trees.whole_trees import Difference
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.builds.projects import project, with_script
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
-from tests.support.projects import project, with_script
 from tests.system.conftest import Built
 
 pytestmark = needs("root", "archive")

@@ -20,10 +20,10 @@ from builder.stages.resolve import resolve
 from builder.stages.stage import make
 from builder.stages.tools import Tools
 from builder.store import Store
-from tests.support.namespace import folder_of, in_namespace, ordinary_user
+from tests.support.builds.projects import TINY, project
+from tests.support.hosts.namespace import folder_of, in_namespace, ordinary_user
 from tests.support.needs import needs
 from tests.support.oven import Oven
-from tests.support.projects import TINY, project
 
 pytestmark = [needs("root", "archive", "program:qemu-aarch64-static"), pytest.mark.slow]
 

@@ -22,11 +22,11 @@ from builder.stages.fetch import fetch
 from builder.stages.resolve import resolve
 from builder.stages.tools import Tools
 from builder.store import Store
-from tests.support.archive import Archive, Deb, Layout, serve
-from tests.support.namespace import in_namespace
+from tests.support.builds.projects import project
+from tests.support.hosts.namespace import in_namespace
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven
-from tests.support.projects import project
+from tests.support.packages.archive import Archive, Deb, Layout, serve
 
 pytestmark = [
     needs("root", "archive", "program:apt-ftparchive", "program:gpg"),

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archive import Archive, Mirror
-from tests.support.miniature import World, small_world
+from tests.support.builds.miniature import World, small_world
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
 from tests.support.oven import end, text, wait_for_line
-from tests.support.traces import Traces, left_over
+from tests.support.packages.archive import Archive, Mirror
 
 pytestmark = needs("root", "program:bwrap", "program:apt-ftparchive", "library:libseccomp.so.2")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archive import Archive, Deb, Fault, Layout, dead_url, serve
+from tests.support.builds.projects import project
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
-from tests.support.projects import project
+from tests.support.packages.archive import Archive, Deb, Fault, Layout, dead_url, serve
 
 pytestmark = needs("program:apt-ftparchive", "program:dpkg-deb", "program:gpg", "program:gpgv")
 

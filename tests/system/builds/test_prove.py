@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.builds.projects import project, with_script
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
-from tests.support.projects import project, with_script
 from tests.system.conftest import Built
 
 pytestmark = [needs("root", "archive"), pytest.mark.usefixtures("nothing_left")]

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.support.archive import Fault, Mirror, serve
+from tests.support.hosts.ordinary_user import ENOUGH, account, give_packages, run_by
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
-from tests.support.ordinary_user import ENOUGH, account, give_packages, run_by
 from tests.support.oven import CHECKOUT, Oven, text
-from tests.support.rpm_archive import BASEOS, EPOCH, Rpm, RpmArchive
-from tests.support.rpm_system import system_packages
-from tests.support.traces import Traces, left_over
+from tests.support.packages.archive import Fault, Mirror, serve
+from tests.support.packages.rpm_archive import BASEOS, EPOCH, Rpm, RpmArchive
+from tests.support.packages.rpm_system import system_packages
 
 pytestmark = needs(
     "root", "archive", "program:dnf", "program:rpmbuild", "program:rpmsign",

@@ -12,10 +12,10 @@ import pytest
 from builder.model.lock import Lock
 from builder.model.recipe import Recipe
 from builder.recipes.load import load_file
+from tests.support.builds.reference_tools import TOOLS, make_archive
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven
-from tests.support.reference_tools import TOOLS, make_archive
-from tests.support.whole_trees import Difference, Facts, differences, facts_of
+from tests.support.trees.whole_trees import Difference, Facts, differences, facts_of
 from tests.system.builds.known_differences import KNOWN, masked
 from tests.system.conftest import Built
 

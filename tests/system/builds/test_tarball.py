@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archive import Fault, Mirror, serve
-from tests.support.foreign_trees import root_file_system
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
+from tests.support.packages.archive import Fault, Mirror, serve
+from tests.support.trees.foreign_trees import root_file_system
 
 pytestmark = [needs("root", "program:busybox", "program:xz", "program:zstd")]
 

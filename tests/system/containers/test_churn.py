@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
 from tests.support.oven import Oven
-from tests.support.traces import Traces, left_over
 from tests.system.conftest import Built
 
 pytestmark = needs("root", "archive", "program:conmon", "program:runc", "program:dnsmasq")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hosts.terminal import Terminal
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven, text
-from tests.support.terminal import Terminal
 from tests.system.conftest import Built
 
 pytestmark = needs("root", "archive", "program:conmon", "program:runc", "program:ssh")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.builds.projects import project
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
-from tests.support.projects import project
-from tests.support.traces import Traces, left_over
 from tests.system.conftest import Built
 
 pytestmark = needs("root", "archive", "program:conmon", "program:runc")

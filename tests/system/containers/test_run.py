@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
 from tests.support.oven import Oven, end, text, wait_for_line
-from tests.support.traces import Traces, left_over
 from tests.system.conftest import Built
 
 pytestmark = needs("root", "archive", "program:conmon", "program:runc")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.builds.projects import project
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
-from tests.support.projects import project
 from tests.system.conftest import Built
 
 pytestmark = [

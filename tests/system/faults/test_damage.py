@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archive import Archive, Mirror
-from tests.support.miniature import World, small_world
+from tests.support.builds.miniature import World, small_world
 from tests.support.needs import needs
+from tests.support.packages.archive import Archive, Mirror
 
 pytestmark = needs("root", "program:bwrap", "program:apt-ftparchive", "library:libseccomp.so.2")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.builds.projects import with_script
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
 from tests.support.oven import Oven, end, kill, wait_for_line
-from tests.support.projects import with_script
-from tests.support.traces import Traces, left_over
 from tests.system.conftest import Built
 
 pytestmark = needs("root", "archive")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archive import Archive, Mirror
-from tests.support.miniature import World, small_world
+from tests.support.builds.miniature import World, small_world
+from tests.support.builds.rules import broken_rules
+from tests.support.faults.operations import BROKEN, FULL, Seen, at_latest, in_stage, stages
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
-from tests.support.operations import BROKEN, FULL, Seen, at_latest, in_stage, stages
-from tests.support.rules import broken_rules
-from tests.support.traces import Traces, left_over
+from tests.support.packages.archive import Archive, Mirror
 
 pytestmark = needs("root", "program:bwrap", "program:apt-ftparchive", "library:libseccomp.so.2")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archive import Archive, Fault, Mirror, serve
-from tests.support.miniature import World, configure, small_world
+from tests.support.builds.miniature import World, configure, small_world
 from tests.support.needs import needs
+from tests.support.packages.archive import Archive, Fault, Mirror, serve
 
 pytestmark = needs("root", "program:bwrap", "program:apt-ftparchive", "library:libseccomp.so.2")
 

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.archive import Archive, Deb, Mirror, serve
-from tests.support.escapes import RESULT, Secret
-from tests.support.miniature import World, small_recipe, small_world
+from tests.support.builds.escapes import RESULT, Secret
+from tests.support.builds.miniature import World, small_recipe, small_world
+from tests.support.hosts.processes import running
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
-from tests.support.processes import running
-from tests.support.traces import Traces, left_over
+from tests.support.packages.archive import Archive, Deb, Mirror, serve
 
 pytestmark = needs("root", "program:bwrap", "program:apt-ftparchive")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archive import Archive, Mirror
-from tests.support.miniature import World, small_recipe, small_world
+from tests.support.builds.miniature import World, small_recipe, small_world
+from tests.support.faults.operations import Operation
+from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
-from tests.support.operations import Operation
 from tests.support.oven import text, wait_for_line
-from tests.support.traces import Traces, left_over
+from tests.support.packages.archive import Archive, Mirror
 
 pytestmark = needs("root", "program:bwrap", "program:apt-ftparchive", "library:libseccomp.so.2")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tests.support.hosts.ordinary_user import ENOUGH, Account, account, give_packages, run_by
 from tests.support.needs import needs
-from tests.support.ordinary_user import ENOUGH, Account, account, give_packages, run_by
 from tests.support.oven import Oven
 
 pytestmark = needs("root", "archive", "userns", "program:newuidmap", "program:useradd")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hosts.ordinary_user import Account
 from tests.support.needs import needs
-from tests.support.ordinary_user import Account
 from tests.support.oven import Oven, text
 
 pytestmark = [

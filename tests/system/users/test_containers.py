@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from builder.host.kernel.hierarchies import Layout, layout
+from tests.support.builds.projects import project
+from tests.support.hosts.ordinary_user import Account
+from tests.support.hosts.terminal import Terminal
 from tests.support.needs import needs
-from tests.support.ordinary_user import Account
 from tests.support.oven import Oven, end, text, wait_for_line
-from tests.support.projects import project
-from tests.support.terminal import Terminal
 
 pytestmark = [
     needs(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hosts.netns import Namespace, world
 from tests.support.needs import needs
-from tests.support.netns import Namespace, world
 from tests.support.oven import Oven, text, wait_for_line
 
 pytestmark = [

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.support.builds.projects import project
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven, text
-from tests.support.projects import project
 from tests.system.conftest import Built
 
 pytestmark = needs("root", "archive", "program:runc", "program:conmon")

@@ -22,8 +22,8 @@ from builder.stages.stage import Tree
 from builder.stages.tools import Tools
 from builder.store import Store
 from builder.templates.exchange import output_folder
-from tests.support.locks import lock
-from tests.support.projects import TINY, project
+from tests.support.builds.locks import lock
+from tests.support.builds.projects import TINY, project
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from builder.distros.versions import DebianOrder, RpmOrder, order_of, unknown_or
 from builder.host.programs import Command, Done, on_host
 from builder.model.lock import Lock, Package
 from builder.model.value import digest_of
-from tests.support.locks import ASKED, lock
+from tests.support.builds.locks import ASKED, lock
 from tests.support.needs import needs
 
 replace = msgspec.structs.replace

@@ -20,7 +20,7 @@ from builder.formats.tar.reader import TarStream
 from builder.formats.tarball import pack
 from builder.model.errors import RecipeError, StageError, TrustError
 from builder.model.manifest import MANIFEST_PATH
-from tests.support.odd_trees import ACL, EPOCH, manifest
+from tests.support.trees.odd_trees import ACL, EPOCH, manifest
 
 
 def member(name: bytes = b"./f", kind: bytes = headers.FILE, **more: object) -> TarMember:

@@ -11,7 +11,7 @@ from builder.recipes.find import find, known
 from builder.recipes.load import load, load_file
 from builder.recipes.reading import LIMIT, read_source
 from builder.recipes.request import base_of, layers
-from tests.support.mistakes import GOOD
+from tests.support.builds.mistakes import GOOD
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from builder.cli.terminal.report import render
 from builder.model.errors import OvenError, RecipeError
 from builder.model.first_boot import check_hash, check_key
 from builder.recipes.first_boot import read
-from tests.support.logins import BLOB, HASH, KEY
+from tests.support.containers.logins import BLOB, HASH, KEY
 
 SECRET = "hunter2-hunter2"
 

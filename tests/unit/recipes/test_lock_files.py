@@ -23,7 +23,7 @@ from builder.recipes.lock_files import (
     stale_keys,
     write_lock,
 )
-from tests.support.locks import ASKED, lock
+from tests.support.builds.locks import ASKED, lock
 
 
 @dataclass

@@ -10,7 +10,7 @@ from builder.model.recipe import Recipe
 from builder.model.toml.decode import decode_source
 from builder.model.toml.source import source_of
 from builder.recipes import rules
-from tests.support.mistakes import GOOD, cases, complaint, read
+from tests.support.builds.mistakes import GOOD, cases, complaint, read
 
 BROKEN = cases(
     r"""

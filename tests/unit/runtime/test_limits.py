@@ -15,7 +15,7 @@ from builder.runtime.record.container import Limits
 from builder.runtime.resources import usage
 from builder.runtime.resources.limits import _takes_away as means_nothing
 from builder.runtime.resources.limits import translated
-from tests.support.oci import CONTAINER, HOST
+from tests.support.containers.oci import CONTAINER, HOST
 
 DISK = BlockDevice(8, 0, writeback=True)
 GIB = 1 << 30

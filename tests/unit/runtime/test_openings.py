@@ -6,7 +6,7 @@ import pytest
 from builder.model.host_access import HostAccess, parse_host_access
 from builder.runtime.record.container import Bind, Container, Limits
 from builder.runtime.record.openings import openings
-from tests.support.oci import CONTAINER
+from tests.support.containers.oci import CONTAINER
 
 LIMITED = Limits(memory=1 << 30, cpus=1.0, pids=100, disk=1 << 30)
 

@@ -10,7 +10,7 @@ from builder.runtime.bundle import lookup
 from builder.runtime.bundle.seccomp import profile
 from builder.runtime.bundle.spec import HostFacts, Process, configuration, init_environment
 from builder.runtime.record.container import Container, Limits, check_name
-from tests.support.oci import CONTAINER, HOST
+from tests.support.containers.oci import CONTAINER, HOST
 
 
 class Linux(msgspec.Struct):

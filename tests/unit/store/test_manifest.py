@@ -10,7 +10,7 @@ from builder.host.overlayfs.fold import link_tree
 from builder.model.value import Digest
 from builder.store import Store
 from builder.store.manifest import TreeManifest, look, read_tree
-from tests.support.edits import edit, make_tree
+from tests.support.trees.edits import edit, make_tree
 
 EPOCH = 1_700_000_000
 

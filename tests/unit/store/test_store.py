@@ -13,7 +13,7 @@ from builder.model.errors import HostError
 from builder.model.value import Digest, digest_of
 from builder.store import Store
 from builder.store.manifest import TreeManifest
-from tests.support.disks import FailingDisk, PowerCut
+from tests.support.faults.disks import FailingDisk, PowerCut
 
 DATA = b"bread"
 SHA256 = hashlib.sha256(DATA).hexdigest()

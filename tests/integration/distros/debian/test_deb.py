@@ -16,7 +16,7 @@ from builder.distros.debian.package.unpack import expand
 from builder.model.errors import StageError
 from builder.store import Store
 from tests.support.needs import needs
-from tests.support.trees import EPOCH, keep_package
+from tests.support.trees.base_trees import EPOCH, keep_package
 
 pytestmark = needs("root", "program:dpkg-deb")
 

@@ -25,8 +25,8 @@ from builder.recipes.lock_files import LockFiles, lock_for
 from builder.stages.resolve import resolve
 from builder.stages.tools import Tools
 from builder.store import Store
-from tests.support.archive import EPOCH, Archive, Fault, Mirror, dead_url, serve
 from tests.support.needs import needs
+from tests.support.packages.archive import EPOCH, Archive, Fault, Mirror, dead_url, serve
 
 pytestmark = needs("program:apt-ftparchive", "program:dpkg-deb", "program:gpg", "program:gpgv")
 

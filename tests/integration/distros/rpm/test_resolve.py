@@ -14,9 +14,9 @@ from builder.host.programs import on_host
 from builder.model.errors import HostError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Asked, AskedLayer, Lock
 from builder.model.recipe import Arch
-from tests.support.archive import Fault, Mirror, dead_url, serve
 from tests.support.needs import needs
-from tests.support.rpm_archive import APPSTREAM, BASEOS, EPOCH, MINIMUM, Rpm, RpmArchive
+from tests.support.packages.archive import Fault, Mirror, dead_url, serve
+from tests.support.packages.rpm_archive import APPSTREAM, BASEOS, EPOCH, MINIMUM, Rpm, RpmArchive
 
 pytestmark = needs(
     "program:dnf", "program:rpmbuild", "program:rpmsign", "program:createrepo_c", "program:gpg"

@@ -12,8 +12,8 @@ from builder.host import programs
 from builder.host.checks import containers
 from builder.host.places import Places
 from builder.runtime.bundle import oci_runtime
+from tests.support.hosts.ordinary_user import ENOUGH, account
 from tests.support.needs import needs
-from tests.support.ordinary_user import ENOUGH, account
 
 AS_USER = """
 import os, sys

@@ -16,8 +16,8 @@ from builder.host.checks.machine import Check
 from builder.host.network import link
 from builder.model.network import NetworkState
 from builder.runtime.network import firewall
+from tests.support.hosts.netns import Namespace, world
 from tests.support.needs import needs
-from tests.support.netns import Namespace, world
 from tests.support.oven import CHECKOUT
 
 DOCTOR = (sys.executable, "-m", "builder", "doctor")

@@ -15,7 +15,7 @@ from builder.host.overlayfs.fold import fold, overlay, stand_ins
 from builder.host.overlayfs.mount import Overlay, mount_overlay
 from builder.model.errors import HostError
 from builder.store.manifest import TreeManifest, read_tree
-from tests.support.namespace import folder_of, in_namespace, ordinary_user
+from tests.support.hosts.namespace import folder_of, in_namespace, ordinary_user
 from tests.support.needs import needs
 
 pytestmark = needs("root", "userns", "program:useradd")

@@ -21,10 +21,10 @@ from builder.model.recipe import Arch
 from builder.model.settings import Archive, Settings
 from builder.stages.tools import Tools
 from builder.store import Store
-from tests.support.archive import dead_url
-from tests.support.namespace import folder_of, in_child, in_namespace, ordinary_user
+from tests.support.builds.projects import TINY, project
+from tests.support.hosts.namespace import folder_of, in_child, in_namespace, ordinary_user
 from tests.support.needs import needs
-from tests.support.projects import TINY, project
+from tests.support.packages.archive import dead_url
 
 FOREIGN = Arch.ARM64 if platform.machine() == "x86_64" else Arch.AMD64
 

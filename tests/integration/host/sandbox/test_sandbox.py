@@ -14,7 +14,7 @@ from builder.host.kernel.namespaces import current, enter_namespace, mount
 from builder.host.programs import Command
 from builder.host.sandbox.sandbox import Sandbox, SandboxBind, inside, secluded
 from builder.model.errors import HostError, StageError
-from tests.support.namespace import folder_of, in_child, in_namespace, ordinary_user
+from tests.support.hosts.namespace import folder_of, in_child, in_namespace, ordinary_user
 from tests.support.needs import needs
 
 pytestmark = needs("root", "userns", "program:bwrap", "program:useradd")

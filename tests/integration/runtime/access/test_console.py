@@ -15,10 +15,10 @@ from builder.model.errors import ConflictError
 from builder.model.progress import Silent
 from builder.runtime.access import console
 from builder.runtime.lifecycle import control, create
-from tests.support.container import PREAMBLE, SAYS, Rig, add_program, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, SAYS, Rig, add_program, rig_in, tiny_tree
+from tests.support.hosts.terminal import Terminal
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
-from tests.support.terminal import Terminal
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

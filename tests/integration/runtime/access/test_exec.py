@@ -17,10 +17,10 @@ from builder.model.progress import Silent
 from builder.runtime.access.exec import ExecOptions, capture, exec_command, output
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
-from tests.support.container import PREAMBLE, Rig, add_program, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, Rig, add_program, rig_in, tiny_tree
+from tests.support.hosts.terminal import Terminal
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
-from tests.support.terminal import Terminal
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

@@ -11,10 +11,10 @@ import pytest
 
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
-from tests.support.container import SAYS, Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.containers.rig import SAYS, Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.hosts.terminal import PATIENCE
 from tests.support.needs import needs
 from tests.support.oven import Oven
-from tests.support.terminal import PATIENCE
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

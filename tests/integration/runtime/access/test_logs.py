@@ -11,7 +11,7 @@ from builder.host.places import Places
 from builder.runtime.access import logs
 from builder.runtime.access.logs import LogRange
 from builder.runtime.record.container import Container, encode
-from tests.support.container import DIGEST
+from tests.support.containers.rig import DIGEST
 
 
 @pytest.fixture

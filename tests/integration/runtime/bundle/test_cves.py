@@ -27,10 +27,10 @@ from builder.runtime.lifecycle.run import RunOptions, run_command
 from builder.runtime.record.container import load
 from builder.runtime.storage import volumes
 from builder.store import Store
-from tests.support.container import PREAMBLE, Rig, add_program, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, Rig, add_program, rig_in, tiny_tree
+from tests.support.hosts.terminal import Terminal
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
-from tests.support.terminal import Terminal
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:perl")
 

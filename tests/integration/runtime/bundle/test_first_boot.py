@@ -18,10 +18,10 @@ from builder.runtime.history import clone
 from builder.runtime.history.clone import CloneRequest
 from builder.runtime.history.transfer import ExportOptions, export_container
 from builder.runtime.lifecycle import control, create
-from tests.support.container import Rig, rig_in, tiny_tree
-from tests.support.logins import HASH, KEY
+from tests.support.containers.logins import HASH, KEY
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.faults.steps import START, at_each_step
 from tests.support.needs import needs
-from tests.support.steps import START, at_each_step
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

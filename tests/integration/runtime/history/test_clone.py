@@ -19,9 +19,9 @@ from builder.runtime.network.addresses import mac_of
 from builder.runtime.record import ids
 from builder.runtime.record.container import Container, all_names, load
 from builder.runtime.record.layout import cgroup_of
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.steps import at_each_step
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

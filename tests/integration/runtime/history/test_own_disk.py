@@ -18,11 +18,11 @@ from builder.runtime.history.transfer import ExportOptions, export_container, im
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Limits, load
 from builder.runtime.upgrade import upgrade
-from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.upgrades import NEW, WORK, order
+from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.odd_trees import manifest
-from tests.support.steps import at_each_step
-from tests.support.upgrades import NEW, WORK, order
+from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.ext4")
 

@@ -20,9 +20,9 @@ from builder.runtime.record.container import all_names, load
 from builder.runtime.record.layout import cgroup_of
 from builder.runtime.storage import change, layers
 from builder.templates.local import Templates
-from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.steps import at_each_step
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

@@ -29,11 +29,11 @@ from builder.runtime.history.transfer import (
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Bind, Container, Interface, all_names, load, save
 from builder.runtime.record.layout import cgroup_of
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.packed import entry, packed, record_of
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.odd_trees import manifest
-from tests.support.packed import entry, packed, record_of
-from tests.support.steps import at_each_step
+from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

@@ -6,7 +6,7 @@ import msgspec
 
 from builder.runtime.lifecycle import create
 from builder.runtime.record.container import Bind, Limits
-from tests.support.container import rig_in, tiny_tree
+from tests.support.containers.rig import rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
 

@@ -21,7 +21,7 @@ from builder.runtime.inspect import samples, shared_memory, show
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import Limits
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon")

@@ -9,7 +9,7 @@ from builder.host.checks import containers
 from builder.host.kernel import sysctl
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
-from tests.support.container import rig_in, tiny_tree
+from tests.support.containers.rig import rig_in, tiny_tree
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon")

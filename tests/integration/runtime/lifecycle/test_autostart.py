@@ -16,7 +16,7 @@ from builder.model.progress import Silent
 from builder.runtime.lifecycle import autostart, control, create
 from builder.runtime.network import pasta
 from builder.runtime.record.container import Autostart
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
 pytestmark = needs("root")

@@ -22,10 +22,10 @@ from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import all_names, load
-from tests.support import container as support
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers import rig as support
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.faults.steps import START, at_each_step
 from tests.support.needs import needs
-from tests.support.steps import START, at_each_step
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

@@ -11,10 +11,10 @@ from builder.model.value import Digest, canonical, hex_of
 from builder.runtime.lifecycle import create
 from builder.runtime.record import state
 from builder.runtime.record.container import load
-from tests.support.container import DIGEST, SILENT, Rig, put_init, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, SILENT, Rig, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
-from tests.support.odd_trees import manifest
 from tests.support.oven import Oven, text
+from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

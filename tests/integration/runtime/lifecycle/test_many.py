@@ -9,7 +9,7 @@ import pytest
 from builder.runtime.lifecycle import create
 from builder.runtime.record.container import Autostart
 from builder.runtime.record.layout import folder_of
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
 

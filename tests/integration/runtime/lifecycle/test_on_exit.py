@@ -21,7 +21,7 @@ from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, Limits, Restart
 from builder.runtime.record.layout import folder_of
 from builder.runtime.record.state import State
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:busybox")

@@ -16,7 +16,7 @@ from builder.runtime.bundle import lookup
 from builder.runtime.lifecycle.run import RunOptions, run_command
 from builder.runtime.record.container import Limits
 from builder.runtime.record.layout import cgroup_of
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
 
@@ -193,7 +193,7 @@ def test_terminal_is_joined(rig: Rig) -> None:
     pid, master = pty.fork()
     if pid == 0:
         os.chdir(CHECKOUT)
-        from tests.support.container import PREAMBLE
+        from tests.support.containers.rig import PREAMBLE
 
         argv = ("sh", "-c", "test -t 0 && readlink /proc/self/fd/0")
         code = PREAMBLE.format(home=rig.places.data) + RUN.format(argv=argv, tty=True)

@@ -18,11 +18,11 @@ from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.layout import volatile_of
-from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.odd_trees import manifest
 from tests.support.oven import Oven, text
-from tests.support.steps import at_each_step
+from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

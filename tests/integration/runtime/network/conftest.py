@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from builder.host.network import link
-from tests.support.netns import Namespace, world
-from tests.support.networks import FOREIGN, Rig, rig_on
+from tests.support.hosts.netns import Namespace, world
+from tests.support.hosts.networks import FOREIGN, Rig, rig_on
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,17 @@ import pytest
 
 from builder.host.network import link
 from builder.host.network.firewalls import barriers
+from tests.support.hosts.networks import (
+    BLOCKED,
+    GATEWAY,
+    HOST,
+    OUTSIDE,
+    REFUSED,
+    Rig,
+    lookup,
+    ruleset,
+)
 from tests.support.needs import needs
-from tests.support.networks import BLOCKED, GATEWAY, HOST, OUTSIDE, REFUSED, Rig, lookup, ruleset
 
 pytestmark = needs("root", "program:ip", "program:nft", "program:nsenter", "program:ss",
                    "program:iptables", "program:dnsmasq")  # fmt: skip

@@ -8,8 +8,8 @@ from builder.host.places import Places
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.network import DEFAULT, Network
 from builder.runtime.network import definitions
+from tests.support.hosts.networks import OUTSIDE, Rig
 from tests.support.needs import needs
-from tests.support.networks import OUTSIDE, Rig
 
 pytestmark = needs("root", "program:ip", "program:nft", "program:nsenter")
 

@@ -5,9 +5,8 @@ import sys
 import pytest
 
 from builder.host.network import link
-from tests.support.needs import needs
-from tests.support.netns import Namespace
-from tests.support.networks import (
+from tests.support.hosts.netns import Namespace
+from tests.support.hosts.networks import (
     BLOCKED,
     GATEWAY,
     GATEWAY6,
@@ -19,6 +18,7 @@ from tests.support.networks import (
     Rig,
     cables,
 )
+from tests.support.needs import needs
 
 pytestmark = needs(
     "root", "program:ip", "program:nft", "program:nsenter", "program:ss", "program:arping"

@@ -15,8 +15,8 @@ from builder.host.network import link
 from builder.model.errors import HostError
 from builder.model.network import Network
 from builder.runtime.network import dns
+from tests.support.hosts.networks import GATEWAY, GATEWAY6, HOST, OVEN, WEB, Rig, lookup
 from tests.support.needs import needs
-from tests.support.networks import GATEWAY, GATEWAY6, HOST, OVEN, WEB, Rig, lookup
 
 pytestmark = needs(
     "root", "program:ip", "program:nft", "program:nsenter", "program:ss", "program:dnsmasq"

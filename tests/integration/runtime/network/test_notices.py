@@ -12,8 +12,8 @@ from builder.model.value import Digest
 from builder.runtime.network import definitions, dns, inspect
 from builder.runtime.network.bridges import BridgeSpec
 from builder.runtime.record.container import Interface, new_container
+from tests.support.hosts.networks import Rig
 from tests.support.needs import needs
-from tests.support.networks import Rig
 
 pytestmark = needs("root", "program:ip", "program:nft", "program:nsenter", "program:ss")
 

@@ -8,8 +8,7 @@ import pytest
 
 from builder.model.errors import ConflictError, HostError
 from builder.model.network import PortMapping
-from tests.support.needs import needs
-from tests.support.networks import (
+from tests.support.hosts.networks import (
     GATEWAY,
     GATEWAY6,
     HOST,
@@ -21,6 +20,7 @@ from tests.support.networks import (
     WEB,
     Rig,
 )
+from tests.support.needs import needs
 
 pytestmark = needs("root", "program:ip", "program:nft", "program:nsenter", "program:ss")
 

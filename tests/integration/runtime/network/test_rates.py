@@ -10,9 +10,9 @@ from builder.host.network import link
 from builder.model.errors import HostError
 from builder.model.network import Lease
 from builder.runtime.network import addresses, rates
+from tests.support.hosts.netns import Namespace
+from tests.support.hosts.networks import GATEWAY, OVEN, WEB, Rig, cables, wish
 from tests.support.needs import needs
-from tests.support.netns import Namespace
-from tests.support.networks import GATEWAY, OVEN, WEB, Rig, cables, wish
 
 pytestmark = needs("root", "program:ip", "program:nft", "program:nsenter", "program:tc")
 

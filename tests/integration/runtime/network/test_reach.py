@@ -10,8 +10,7 @@ from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.network import Lease, Network
 from builder.runtime.network import addresses
 from builder.runtime.network.bridges import NetworkMember
-from tests.support.needs import needs
-from tests.support.networks import (
+from tests.support.hosts.networks import (
     BLOCKED,
     GATEWAY,
     GATEWAY6,
@@ -26,6 +25,7 @@ from tests.support.networks import (
     cables,
     wish,
 )
+from tests.support.needs import needs
 
 pytestmark = needs("root", "program:ip", "program:nft", "program:nsenter", "program:ss")
 

@@ -10,8 +10,8 @@ import pytest
 from builder.host.network import link
 from builder.host.process import beside, daemon
 from builder.model.errors import ConflictError, HostError
+from tests.support.hosts.networks import FOREIGN, HOST, REFUSED, Rig, cables, ruleset
 from tests.support.needs import needs
-from tests.support.networks import FOREIGN, HOST, REFUSED, Rig, cables, ruleset
 
 pytestmark = needs("root", "program:ip", "program:nft", "program:nsenter", "program:ss")
 

@@ -13,7 +13,7 @@ from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import ids
 from builder.runtime.record.container import IDS, load
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
 # They make all homes of the host forget whose ids are whose.

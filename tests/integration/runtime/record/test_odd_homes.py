@@ -12,7 +12,7 @@ from builder.runtime.history import clone, snapshots
 from builder.runtime.history.clone import CloneRequest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Limits
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs")

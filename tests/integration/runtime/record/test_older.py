@@ -17,7 +17,7 @@ from builder.runtime.lifecycle import control
 from builder.runtime.recovery import tasks
 from builder.stages.install import INSTALL, Installation
 from builder.templates.local import Templates
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
 TEMPLATE = "ab" * 32

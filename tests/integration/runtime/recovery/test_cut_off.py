@@ -22,7 +22,7 @@ from builder.runtime.record import state
 from builder.runtime.record.container import Init
 from builder.runtime.record.layout import cgroup_of, volatile_of
 from builder.runtime.record.state import State
-from tests.support.container import PREAMBLE, Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, Rig, add_program, put_init, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven, text
 

@@ -23,10 +23,10 @@ from builder.runtime.lifecycle import control, create, update
 from builder.runtime.record import state
 from builder.runtime.record.container import Limits, all_names, load
 from builder.runtime.record.layout import volatile_of
-from tests.support.container import Rig, rig_in, tiny_tree
-from tests.support.filler import Filler
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.faults.filler import Filler
+from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.steps import at_each_step
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

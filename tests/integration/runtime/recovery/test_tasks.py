@@ -20,12 +20,12 @@ from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import Init, load
 from builder.runtime.recovery import tasks
-from tests.support.container import DIGEST, Rig, add_program, put_init, rig_in, tiny_tree
-from tests.support.filler import Filler
+from tests.support.containers.rig import DIGEST, Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.faults.filler import Filler
+from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.odd_trees import manifest
 from tests.support.oven import Oven, finished, text
-from tests.support.steps import at_each_step
+from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:systemd-notify")
 

@@ -25,10 +25,10 @@ from builder.runtime.record.container import Container, Limits, load
 from builder.runtime.record.layout import cgroup_of, volatile_of
 from builder.runtime.recovery import repair
 from builder.runtime.resources import usage
-from tests.support import container as support
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers import rig as support
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.steps import at_each_step
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

@@ -15,7 +15,7 @@ from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Container, Limits, all_names, load, save
 from builder.runtime.record.layout import folder_of
 from builder.runtime.storage import image, writable
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven
 

@@ -11,10 +11,10 @@ from builder.model.value import Digest, canonical, hex_of
 from builder.runtime.lifecycle import create
 from builder.runtime.record import state
 from builder.runtime.record.container import Limits, load
-from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
 from tests.support.needs import needs
-from tests.support.odd_trees import manifest
 from tests.support.oven import Oven
+from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs")
 

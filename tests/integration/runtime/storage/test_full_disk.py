@@ -15,11 +15,11 @@ from builder.runtime.history.clone import CloneRequest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import all_names, load
 from builder.runtime.upgrade import upgrade
-from tests.support.container import DIGEST, Rig, rig_in, tiny_tree
-from tests.support.filler import PAGE, Filler
+from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.upgrades import NEW, order
+from tests.support.faults.filler import PAGE, Filler
 from tests.support.needs import needs
-from tests.support.odd_trees import manifest
-from tests.support.upgrades import NEW, order
+from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 

@@ -14,7 +14,7 @@ from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create, update
 from builder.runtime.record.container import Bind, Container, load
 from builder.runtime.storage import volumes
-from tests.support.container import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon")

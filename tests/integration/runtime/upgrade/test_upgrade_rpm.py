@@ -19,13 +19,13 @@ from builder.runtime.diff import as_overlay, difference
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import load
 from builder.runtime.upgrade import upgrade
-from tests.support.container import DIGEST, Rig, rig_in
+from tests.support.containers.rig import DIGEST, Rig, rig_in
+from tests.support.containers.upgrades import NEW, order
 from tests.support.needs import needs
-from tests.support.odd_databases import database_of
-from tests.support.odd_trees import manifest
-from tests.support.rpm_archive import Rpm, RpmArchive
-from tests.support.rpm_inside import give, install, repository, tree_with_dnf
-from tests.support.upgrades import NEW, order
+from tests.support.packages.odd_databases import database_of
+from tests.support.packages.rpm_archive import Rpm, RpmArchive
+from tests.support.packages.rpm_inside import give, install, repository, tree_with_dnf
+from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs(
     "root", "program:runc", "program:conmon", "program:rpm", "program:dnf", "program:rpmbuild",

@@ -8,7 +8,7 @@ from builder.runtime.inspect import samples, shared_memory
 from builder.runtime.inspect.show import ContainerRow, Summary
 from builder.runtime.record.container import Autostart, Bind, Interface, Limits
 from builder.runtime.resources import usage
-from tests.support.oci import CONTAINER
+from tests.support.containers.oci import CONTAINER
 from tests.support.oven import CHECKOUT
 
 TEXT = (CHECKOUT / "docs/reference/containers.md").read_text(encoding="utf-8")

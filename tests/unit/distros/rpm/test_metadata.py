@@ -8,7 +8,7 @@ import zstandard
 
 from builder.distros.rpm.metadata import read_entry
 from builder.model.errors import UpstreamError
-from tests.support.rpm_metadata import PRIMARY, REPOMD, SHA, STANZA, repository
+from tests.support.packages.rpm_metadata import PRIMARY, REPOMD, SHA, STANZA, repository
 
 
 def test_an_entry() -> None:

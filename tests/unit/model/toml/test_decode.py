@@ -6,7 +6,7 @@ import pytest
 
 from builder.model.recipe import Arch, Recipe
 from builder.model.toml.decode import decode
-from tests.support.mistakes import GOOD, cases, complaint, refused
+from tests.support.builds.mistakes import GOOD, cases, complaint, refused
 
 MISTAKES = cases(
     r"""

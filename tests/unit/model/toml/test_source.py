@@ -7,7 +7,7 @@ import pytest
 from builder.cli.terminal.report import render
 from builder.model.errors import RecipeError
 from builder.model.toml.source import source_of_bytes
-from tests.support.mistakes import cases, complaint
+from tests.support.builds.mistakes import cases, complaint
 
 SLIPS = cases(
     r"""

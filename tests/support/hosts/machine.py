@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from tests.support.machine_disk import Disk
+from tests.support.hosts.machine_disk import Disk
 
 PATIENCE = 900
 """Seconds after which a command, or a boot, counts as stuck: emulation takes ten times as long."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from builder.runtime.access.exec import capture
-from tests.support.container import Rig
+from tests.support.containers.rig import Rig
 from tests.support.oven import Oven, finished
 
 

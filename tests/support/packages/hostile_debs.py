@@ -9,7 +9,7 @@ from pathlib import Path
 
 import zstandard
 
-from tests.support.archive import Archive, Deb
+from tests.support.packages.archive import Archive, Deb
 
 Member = tuple[tarfile.TarInfo, bytes]
 """A member of a tar file, and what is in it."""

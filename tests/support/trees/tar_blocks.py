@@ -6,7 +6,7 @@ from builder.formats.tar import headers
 from builder.formats.tar.headers import BLOCK, TarMember, encode, padding
 from builder.model.manifest import MANIFEST_PATH
 from builder.model.value import canonical
-from tests.support.odd_trees import EPOCH, manifest
+from tests.support.trees.odd_trees import EPOCH, manifest
 
 
 def entry(name: str, kind: bytes = headers.FILE, data: bytes = b"", **more: object) -> bytes:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.support.archive import Mirror
-from tests.support.miniature import SHELL, programs
+from tests.support.builds.miniature import SHELL, programs
 from tests.support.oven import Oven
-from tests.support.rpm_archive import DIRS, MINIMUM, Rpm, RpmArchive
+from tests.support.packages.archive import Mirror
+from tests.support.packages.rpm_archive import DIRS, MINIMUM, Rpm, RpmArchive
 
 RECIPE = """\
 [template]

@@ -1,6 +1,6 @@
 """A file that leaves so many pages of a disk free."""
 
-from tests.support.container import Rig
+from tests.support.containers.rig import Rig
 
 PAGE = 4096
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from tests.support.archive import short
+from tests.support.packages.archive import short
 
 BASEOS = "9/BaseOS/x86_64/os"
 APPSTREAM = "9/AppStream/x86_64/os"

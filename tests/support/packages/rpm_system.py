@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.support.rpm_archive import APPSTREAM, Rpm
+from tests.support.packages.rpm_archive import APPSTREAM, Rpm
 
 GROUPS: Mapping[str, str] = {
     # RPM's names, and regular expressions for Debian's.

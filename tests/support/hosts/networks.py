@@ -14,7 +14,7 @@ from builder.model.host_access import HostAccess
 from builder.model.network import Lease, Network, parse_ports
 from builder.runtime.network.addresses import OURS
 from builder.runtime.network.bridges import BridgeSpec, NetworkMember, Switch
-from tests.support.netns import Namespace
+from tests.support.hosts.netns import Namespace
 
 HOST, HOST6 = "198.51.100.1", "2001:db8::1"
 OUTSIDE, OUTSIDE6 = "198.51.100.2", "2001:db8::2"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from builder.model.lock import Lock
-from tests.support.archive import serve
+from tests.support.packages.archive import serve
 
 Maker = Callable[[Lock, Path, Path], None]
 """Makes a tree of a lock's packages, from an archive's folder."""

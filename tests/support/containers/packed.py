@@ -11,7 +11,7 @@ from builder.runtime.history.transfer import (
     Parcel,
 )
 from builder.runtime.record.container import load
-from tests.support.container import Rig
+from tests.support.containers.rig import Rig
 
 
 def packed(record: bytes, entries: list[tarfile.TarInfo]) -> bytes:

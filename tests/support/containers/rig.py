@@ -19,6 +19,7 @@ from builder.model.value import Digest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Container, Init, Limits, all_names, new_container
 from builder.runtime.record.layout import cgroup_of, folder_of
+from tests.support.oven import CHECKOUT
 
 PROGRAMS = (
     "cat", "chown", "dash", "dd", "df", "env", "head", "id", "ln", "logger", "ls",
@@ -62,7 +63,7 @@ class Rig:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
+            cwd=CHECKOUT,
         )
 
     def leftovers(self) -> list[str]:

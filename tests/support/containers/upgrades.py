@@ -3,7 +3,7 @@
 from builder.model.value import Digest
 from builder.runtime.upgrade.upgrade import UpgradeRequest
 from builder.templates.local import Template
-from tests.support.container import Rig
+from tests.support.containers.rig import Rig
 
 NEW = Digest("sha256:" + "cd" * 32)
 

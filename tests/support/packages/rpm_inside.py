@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from importlib.util import cache_from_source
 from pathlib import Path
 
-from tests.support.container import add_program, tiny_tree
-from tests.support.rpm_archive import BASEOS, Rpm, RpmArchive
+from tests.support.containers.rig import add_program, tiny_tree
+from tests.support.packages.rpm_archive import BASEOS, Rpm, RpmArchive
 
 PACKAGES = (
     "dnf", "dnf-data", "python3-dnf", "python3-libdnf", "python3-hawkey", "python3-libcomps",

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.archive import Archive, Deb, Mirror
-from tests.support.operations import Choice, Seen, nothing, watch
+from tests.support.builds.rules import broken_rules, strays
+from tests.support.faults.operations import Choice, Seen, nothing, watch
 from tests.support.oven import CHECKOUT, Oven
-from tests.support.rules import broken_rules, strays
+from tests.support.packages.archive import Archive, Deb, Mirror
 
 DPKG = (
     "dpkg", "dpkg-deb", "dpkg-divert", "dpkg-query", "dpkg-split", "dpkg-statoverride",
