@@ -1,7 +1,5 @@
 """A container whose root makes cgroups without end: the host's kernel keeps a few of them."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from builder.model.progress import Silent
 from builder.runtime.access import exec as execution
 from builder.runtime.lifecycle import control, create
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, add_program
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:busybox")
@@ -18,17 +16,17 @@ pytestmark = needs("root", "program:runc", "program:conmon", "program:busybox")
 LIFT = "for file in cgroup.max.*; do echo max >$file; done"
 
 
+@pytest.fixture(scope="module")
+def tree(tree: Path) -> Path:
+    add_program(tree, "busybox")
+    return tree
+
+
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    tree = tiny_tree(tmp_path / "rootfs")
-    busybox = shutil.which("busybox")
-    assert busybox
-    shutil.copy(busybox, tree / "usr/bin/busybox")
-    with rig_in(tmp_path / "home", tree) as rig:
-        create.create(rig.places, rig.container())
-        control.start(rig.places, "test", Silent())
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    control.start(rig.places, "test", Silent())
+    return rig
 
 
 def inside(rig: Rig, line: str) -> str:

@@ -7,32 +7,25 @@ what may mend it, and lets the container be stopped and removed.
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from builder.model.progress import Silent
-from builder.model.value import canonical
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Limits, all_names
 from builder.runtime.record.layout import folder_of
 from tests.support.containers.packed import packed, record_of
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in
+from tests.support.containers.templates import describe
 from tests.support.needs import needs
 from tests.support.oven import Oven
-from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.ext4", "program:debugfs")
 
 MIB = 1 << 20
 INODES = {"root": "/", "upper": "/upper", "folder": "/upper/d", "file": "/upper/d/7"}
 DAMAGE = ("superblock", "names", "half", *INODES)
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +43,11 @@ def disk_with_files(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Pat
 
 
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path, disk_with_files: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        template = rig.places.data / "templates" / ("ab" * 32)
-        (template / "manifest.json").write_bytes(canonical(manifest("tiny")))
-        create.create(rig.places, rig.container(limits=Limits(disk=256 * MIB, inodes=2048)))
-        copy(disk_with_files, image_of(rig))
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig, disk_with_files: Path) -> Rig:
+    describe(rig)
+    create.create(rig.places, rig.container(limits=Limits(disk=256 * MIB, inodes=2048)))
+    copy(disk_with_files, image_of(rig))
+    return rig
 
 
 def image_of(rig: Rig) -> Path:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,7 +13,7 @@ from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import IDS, load, save
-from tests.support.containers.rig import PREAMBLE, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, Rig
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
 
@@ -28,17 +27,10 @@ mount --bind "$1" /etc/subuid; mount --bind "$2" /etc/subgid; shift 2; exec "$@"
 """Other tables of users for one command; the machine's own stay as they are."""
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        create.create(rig.places, rig.container())
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    return rig
 
 
 def first_of(rig: Rig) -> int:

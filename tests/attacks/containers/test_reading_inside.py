@@ -1,9 +1,8 @@
-"""What root inside puts in the way of those who read in its container or copy out of it."""
+"""What root inside puts in the way of those who read in its container."""
 
 import fcntl
 import os
 import signal
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import Bind, load
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.faults.bounded import ends, inside
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
@@ -29,34 +28,16 @@ from tests.support.packages.odd_databases import database_of
 pytestmark = needs("root", "userns", "program:runc", "program:conmon")
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+@pytest.fixture
+def stopped(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    return rig
 
 
 @pytest.fixture
-def stopped(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        create.create(rig.places, rig.container())
-        yield rig
-    assert rig.leftovers() == []
-
-
-@pytest.fixture
-def rig(stopped: Rig) -> Rig:
+def running(stopped: Rig) -> Rig:
     control.start(stopped.places, "test", Silent())
     return stopped
-
-
-@pytest.fixture
-def oven(stopped: Rig) -> Oven:
-    return Oven(stopped.places.data)
-
-
-def upper(rig: Rig, path: str) -> Path:
-    found = rig.places.data / "containers/test/upper" / path
-    found.parent.mkdir(parents=True, exist_ok=True)
-    return found
 
 
 # Over the table of users lies what must not be read
@@ -78,10 +59,10 @@ echo 'eve:x:0:0::/:/bin/sh' >/tmp/all/passwd; mount --bind /tmp/all/passwd /etc/
 
 @pytest.mark.parametrize("script", [PROC, OVERLAY], ids=["proc", "overlay"])
 def test_file_systems_that_need_not_answer_are_not_entered(
-    rig: Rig, oven: Oven, tmp_path: Path, script: str
+    running: Rig, oven: Oven, tmp_path: Path, script: str
 ) -> None:
     """Commands that read in a container end at once, whatever it has mounted over its files."""
-    inside(rig, script)
+    inside(running, script)
     refused = "that is not entered is mounted there"
     assert refused in ends(oven, "exec", "test", "--", "true", code=125)
     assert refused in ends(oven, "exec", "--user", "0", "test", "--", "true", code=125)
@@ -99,34 +80,32 @@ def test_file_systems_that_need_not_answer_are_not_entered(
         ends(oven, *verb)
 
 
-def test_what_is_mounted_in_memory_is_read_as_it_is_seen(rig: Rig, oven: Oven) -> None:
+def test_what_is_mounted_in_memory_is_read_as_it_is_seen(running: Rig, oven: Oven) -> None:
     """A file that root inside has put over another one counts, where it always answers."""
-    inside(rig, IN_MEMORY)
+    inside(running, IN_MEMORY)
     assert ends(oven, "exec", "--user", "eve", "test", "--", "true") == ""
     assert "there is no user `ann`" in ends(
         oven, "exec", "--user", "ann", "test", "--", "id", code=125
     )
 
 
-def test_what_the_host_shows_is_entered(tmp_path: Path, tree: Path) -> None:
+def test_what_the_host_shows_is_entered(rig: Rig, oven: Oven, tmp_path: Path) -> None:
     """A folder of the host that is bound inside is copied like any other."""
     (tmp_path / "shown").mkdir()
     (tmp_path / "shown/file").write_text("shown")
-    with rig_in(tmp_path / "home", tree) as rig:
-        bind = Bind(source=str(tmp_path / "shown"), target="/srv/shown")
-        create.create(rig.places, msgspec.structs.replace(rig.container(), binds=(bind,)))
-        control.start(rig.places, "test", Silent())
-        oven = Oven(rig.places.data)
-        ends(oven, "cp", "test:/srv/shown/file", tmp_path / "one")
-        ends(oven, "cp", "test:/srv", tmp_path / "all")
+    bind = Bind(source=str(tmp_path / "shown"), target="/srv/shown")
+    create.create(rig.places, msgspec.structs.replace(rig.container(), binds=(bind,)))
+    control.start(rig.places, "test", Silent())
+    ends(oven, "cp", "test:/srv/shown/file", tmp_path / "one")
+    ends(oven, "cp", "test:/srv", tmp_path / "all")
     assert (tmp_path / "one").read_text() == (tmp_path / "all/shown/file").read_text() == "shown"
 
 
 def test_links_and_dots_end_at_the_root_behind_mounts_too(
-    rig: Rig, oven: Oven, tmp_path: Path
+    running: Rig, oven: Oven, tmp_path: Path
 ) -> None:
     """A path through what a container has mounted leads out of it no more than any other."""
-    inside(rig, """
+    inside(running, """
         mkdir /tmp/all; mount -t tmpfs tmpfs /tmp/all; mkdir /tmp/all/in; echo own >/tmp/all/in/file
         ln -s ../../../../../../../../tmp/all/in /tmp/all/up; ln -s /tmp/all/in /tmp/all/whole
         ln -s itself /tmp/all/itself; ln -s /proc/1/root /tmp/all/proc
@@ -140,12 +119,14 @@ def test_links_and_dots_end_at_the_root_behind_mounts_too(
     assert "not entered" in said
     (tmp_path / "back").write_text("back")
     ends(oven, "cp", tmp_path / "back", "test:/tmp/all/up")
-    assert inside(rig, "cat /tmp/all/in/back") == "back"
+    assert inside(running, "cat /tmp/all/in/back") == "back"
 
 
-def test_nothing_is_written_into_what_need_not_answer(rig: Rig, oven: Oven, tmp_path: Path) -> None:
+def test_nothing_is_written_into_what_need_not_answer(
+    running: Rig, oven: Oven, tmp_path: Path
+) -> None:
     """A copy into a folder stops where the container has mounted a file system of that kind."""
-    inside(rig, "mkdir /tmp/to /tmp/to/proc; mount -t proc proc /tmp/to/proc")
+    inside(running, "mkdir /tmp/to /tmp/to/proc; mount -t proc proc /tmp/to/proc")
     (tmp_path / "to/proc").mkdir(parents=True)
     (tmp_path / "to/proc/file").touch()
     said = ends(oven, "cp", tmp_path / "to", "test:/tmp/")
@@ -189,12 +170,12 @@ ODD: dict[Callable[[Path], None], str] = {
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda one: one.__name__)
 def test_odd_tables_of_users_are_told(
-    odd: Callable[[Path], None], rig: Rig, oven: Oven, tmp_path: Path
+    odd: Callable[[Path], None], running: Rig, oven: Oven, tmp_path: Path
 ) -> None:
     """A table of users that is no file, or none that could be meant, is an error in one line."""
-    current = state.read(rig.places, "test")
+    current = state.read(running.places, "test")
     assert current is not None
-    with mounts.file_owner(load(rig.places, "test").first_id):
+    with mounts.file_owner(load(running.places, "test").first_id):
         odd(Path(f"/proc/{current.pid}/root/etc/passwd"))
     code = 3 if "cannot be read" in ODD[odd] else 7
     assert ODD[odd] in ends(oven, "exec", "--user", "ann", "test", "--", "true", code=125)
@@ -209,9 +190,9 @@ def test_odd_tables_of_users_are_told(
 
 def test_sparse_files_fill_no_disk(stopped: Rig, oven: Oven, tmp_path: Path) -> None:
     """Holes stay holes, and what would be written as zeros is left out and named."""
-    with upper(stopped, "srv/large").open("wb") as file:
+    with stopped.own_file("srv/large").open("wb") as file:
         file.truncate(9 << 40)
-    with upper(stopped, "srv/holes").open("wb") as file:
+    with stopped.own_file("srv/holes").open("wb") as file:
         file.seek(64 << 20)
         file.write(b"end")
     said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made")
@@ -230,16 +211,16 @@ def test_sparse_files_fill_no_disk(stopped: Rig, oven: Oven, tmp_path: Path) -> 
 
 def test_no_start_waits_for_a_table_of_users(stopped: Rig, oven: Oven) -> None:
     """The OCI runtime reads the tables too: what it would wait for is refused before it does."""
-    _fifo(upper(stopped, "etc/passwd"))
+    _fifo(stopped.own_file("etc/passwd"))
     said = ends(oven, "start", "test", code=3)
     assert "`/etc/passwd` in the container cannot be read: not a regular file" in said
 
 
 def test_a_file_of_many_names_takes_room_once(stopped: Rig, oven: Oven, tmp_path: Path) -> None:
     """What is little inside does not become much on the disk of who asks."""
-    upper(stopped, "srv/0").write_bytes(bytes(1 << 20))
+    stopped.own_file("srv/0").write_bytes(bytes(1 << 20))
     for count in range(1, 50):
-        upper(stopped, f"srv/{count}").hardlink_to(upper(stopped, "srv/0"))
+        stopped.own_file(f"srv/{count}").hardlink_to(stopped.own_file("srv/0"))
     ends(oven, "diff", "test", "--as-overlay", tmp_path / "made")
     assert len({path.stat().st_ino for path in (tmp_path / "made/overlay/srv").iterdir()}) == 1
 
@@ -263,13 +244,13 @@ def test_a_file_that_grows_ends_where_it_did_when_it_was_seen(tmp_path: Path) ->
 
 
 @pytest.fixture
-def leased(rig: Rig) -> Iterator[Path]:
+def leased(running: Rig) -> Iterator[Path]:
     """Hold a lease on the table of users, as root inside once could."""
-    inside(rig, "touch /etc/passwd")
+    inside(running, "touch /etc/passwd")
     old = signal.signal(signal.SIGIO, signal.SIG_IGN)  # tells that somebody else wants the file
-    fd = os.open(upper(rig, "etc/passwd"), os.O_RDWR)
+    fd = os.open(running.own_file("etc/passwd"), os.O_RDWR)
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-    yield upper(rig, "etc/passwd")
+    yield running.own_file("etc/passwd")
     os.close(fd)
     signal.signal(signal.SIGIO, old)
 
@@ -284,98 +265,14 @@ def test_nobody_waits_for_a_lease(leased: Path, oven: Oven, tmp_path: Path) -> N
     assert (tmp_path / "etc/group").exists()
 
 
-def test_locks_hold_up_nobody(rig: Rig, oven: Oven, tmp_path: Path) -> None:
+def test_locks_hold_up_nobody(running: Rig, oven: Oven, tmp_path: Path) -> None:
     """Locks are among those who ask for them."""
-    inside(rig, "touch /etc/passwd")
-    with upper(rig, "etc/passwd").open("r+b") as file:
+    inside(running, "touch /etc/passwd")
+    with running.own_file("etc/passwd").open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         fcntl.lockf(file, fcntl.LOCK_EX)
         ends(oven, "exec", "test", "--", "true")
         ends(oven, "cp", "test:/etc/passwd", tmp_path / "f")
-
-
-# Copies out
-
-
-@pytest.fixture
-def source(stopped: Rig) -> Rig:
-    upper(stopped, "srv/file").write_text("content\n")
-    upper(stopped, "srv/folder/file").write_text("content\n")
-    return stopped
-
-
-def node(path: Path, minor: int) -> Path:
-    os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))
-    return path
-
-
-def test_devices_and_pipes_of_the_host_are_written_into(
-    source: Rig, oven: Oven, tmp_path: Path
-) -> None:
-    """A copy to /dev/null and its like leaves them what they are."""
-    null = node(tmp_path / "null", 3)
-    ends(oven, "cp", "test:/srv/file", null)
-    assert stat.S_ISCHR(null.lstat().st_mode)
-    assert "no space left" in ends(oven, "cp", "test:/srv/file", node(tmp_path / "full", 7), code=3)
-    os.mkfifo(tmp_path / "fifo")
-    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
-    ends(oven, "cp", "test:/srv/file", tmp_path / "fifo")
-    assert os.read(reader, 100) == b"content\n"
-    os.close(reader)
-    assert stat.S_ISFIFO((tmp_path / "fifo").lstat().st_mode)
-    assert oven("cp", "test:/srv/file", "/dev/stdout").stdout == b"content\n"
-    assert oven("cp", "test:/srv/file", "/dev/stderr").stderr == b"content\n"
-    assert "not a regular file" in ends(oven, "cp", "test:/srv/folder", null, code=3)
-
-
-def test_what_is_neither_file_nor_link_nor_folder_is_replaced_nowhere(
-    source: Rig, oven: Oven, tmp_path: Path
-) -> None:
-    """Sockets and devices of the host stay, at the end of a copy and within it."""
-    top = tmp_path / "srv"
-    (top / "folder").mkdir(parents=True)
-    os.mkfifo(top / "file")
-    memory = node(top / "folder/file", 8)
-    before = [path.lstat() for path in (top / "file", memory)]
-    assert "is not replaced" in ends(oven, "cp", "test:/srv/file", memory, code=3)
-    said = ends(oven, "cp", "test:/srv", tmp_path)
-    assert said.count("left out `file`") == 2
-    assert [path.lstat().st_ino for path in (top / "file", memory)] == [s.st_ino for s in before]
-    said = ends(oven, "cp", top / "folder/file", "test:/dev", code=0)
-    assert "left out `file`" in said
-
-
-@pytest.mark.parametrize("what", ["srv/folder", "srv/folder/.", "srv/file"])
-def test_a_link_that_a_copy_made_is_not_followed_by_the_next(
-    source: Rig, oven: Oven, tmp_path: Path, what: str
-) -> None:
-    """A container does not choose where the host's root writes by what it once was copied as."""
-    chosen = tmp_path / "chosen"
-    chosen.mkdir()
-    upper(source, "srv/link").symlink_to(chosen)
-    ends(oven, "cp", "test:/srv/link", tmp_path / "copy")
-    assert (tmp_path / "copy").is_symlink()
-    for form in ("copy", "copy/", "copy/."):
-        said = ends(oven, "cp", f"test:/{what}", f"{tmp_path}/{form}", code=7)
-        assert "is a link, which an earlier copy may have brought" in said
-    ends(oven, "cp", "test:/srv/link", tmp_path / "copy")
-    assert list(chosen.iterdir()) == []
-
-
-def test_a_link_within_a_copy_is_not_followed_either(
-    source: Rig, oven: Oven, tmp_path: Path
-) -> None:
-    """The same below the top: a file takes the link's place, a folder is left out and named."""
-    chosen = tmp_path / "chosen"
-    chosen.mkdir()
-    (tmp_path / "srv").mkdir()
-    (tmp_path / "srv/folder").symlink_to(chosen)
-    (tmp_path / "srv/file").symlink_to(chosen / "file")
-    said = ends(oven, "cp", "test:/srv", tmp_path)
-    assert "left out `folder`" in said
-    assert list(chosen.iterdir()) == []
-    assert (tmp_path / "srv/file").read_text() == "content\n"
-    assert not (tmp_path / "srv/file").is_symlink()
 
 
 @pytest.mark.parametrize(
@@ -385,10 +282,10 @@ def test_odd_tables_of_packages_are_told(
     stopped: Rig, oven: Oven, tmp_path: Path, path: str
 ) -> None:
     """Tables of packages that do not end are an error in one line."""
-    upper(stopped, "var/lib/dpkg/status").write_text(
+    stopped.own_file("var/lib/dpkg/status").write_text(
         "Package: new\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
     )
-    _endless(upper(stopped, path))
+    _endless(stopped.own_file(path))
     said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made", code=3)
     assert f"the table of packages cannot be read: `/{path}`: larger than" in said
 
@@ -402,7 +299,7 @@ def test_odd_databases_of_packages_are_told(
     stopped: Rig, oven: Oven, tmp_path: Path, odd: Callable[[Path], None]
 ) -> None:
     """A database of rpm that does not end, is none, or is no file, is an error in one line."""
-    odd(upper(stopped, DATABASE))
+    odd(stopped.own_file(DATABASE))
     said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "made", code=3)
     assert f"the table of packages cannot be read: `/{DATABASE}`: " in said
 
@@ -411,7 +308,7 @@ def test_odd_databases_of_packages_are_told(
 @pytest.mark.parametrize("name", ["--pipe=touch /given/x", "a\tb", "\n", "%(id)"])
 def test_names_of_packages_are_names(stopped: Rig, oven: Oven, tmp_path: Path, name: str) -> None:
     """What calls itself a package, and is an option or several lines, gets on no command line."""
-    upper(stopped, DATABASE).write_bytes(database_of(tmp_path / "made", name).read_bytes())
+    stopped.own_file(DATABASE).write_bytes(database_of(tmp_path / "made", name).read_bytes())
     said = ends(oven, "diff", "test", "--as-overlay", tmp_path / "out", code=3)
     assert "is no package" in said
 

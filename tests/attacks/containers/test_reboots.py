@@ -1,8 +1,6 @@
 """A container that reboots over and over takes neither the host's time nor its memory of others."""
 
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from builder.runtime.lifecycle import control, create
 from builder.runtime.record import events, state
 from builder.runtime.record.container import Limits
 from builder.runtime.record.layout import folder_of
-from tests.support.containers.rig import INIT, Rig, put_init, rig_in, tiny_tree
+from tests.support.containers.rig import INIT, Rig, add_program, put_init
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:busybox")
@@ -23,15 +21,10 @@ PATIENCE = 20.0
 REBOOTS = "#!/bin/sh\nexec busybox reboot -f\n"
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    tree = tiny_tree(tmp_path / "rootfs")
-    busybox = shutil.which("busybox")
-    assert busybox
-    shutil.copy(busybox, tree / "usr/bin/busybox")
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield rig
-    assert rig.leftovers() == []
+@pytest.fixture(scope="module")
+def tree(tree: Path) -> Path:
+    add_program(tree, "busybox")
+    return tree
 
 
 def test_an_init_that_reboots_at_once_waits_longer_each_time(rig: Rig) -> None:

@@ -1,6 +1,5 @@
 """FUSE: nobody inside has a way to it, and where there is one nobody outside waits for it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.faults.bounded import ends, inside
 from tests.support.faults.silent_fuse import FILE, FOLDER, silent_fuse
 from tests.support.needs import needs
@@ -18,17 +17,10 @@ pytestmark = needs("root", "userns", "program:runc", "program:conmon")
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tiny_tree(tmp_path / "rootfs")) as rig:
-        create.create(rig.places, rig.container())
-        control.start(rig.places, "test", Silent())
-        yield rig
-    assert rig.leftovers() == []
-
-
-@pytest.fixture
-def oven(rig: Rig) -> Oven:
-    return Oven(rig.places.data)
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    control.start(rig.places, "test", Silent())
+    return rig
 
 
 def test_nobody_waits_for_a_file_system_that_never_answers(

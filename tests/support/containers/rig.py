@@ -18,7 +18,7 @@ from builder.host.places import Places
 from builder.model.value import Digest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Container, Init, Limits, all_names, new_container
-from builder.runtime.record.layout import cgroup_of, folder_of
+from builder.runtime.record.layout import UPPER, cgroup_of, folder_of
 from tests.support.oven import CHECKOUT
 
 PROGRAMS = (
@@ -54,7 +54,7 @@ class Rig:
     def of_systemd(self, name: str = "test") -> None:
         """Make a container with an init that passes for systemd, and never says that it is up."""
         create.create(self.places, self.container(name, init="systemd"))
-        put_init(folder_of(self.places, name) / "upper", SILENT, as_systemd=True)
+        put_init(folder_of(self.places, name) / UPPER, SILENT, as_systemd=True)
 
     def call(self, code: str, **options: object) -> "subprocess.Popen[bytes]":
         """Run Python in a process of its own, which can be killed; `places` is known to it."""
@@ -65,6 +65,12 @@ class Rig:
             stderr=subprocess.PIPE,
             cwd=CHECKOUT,
         )
+
+    def own_file(self, path: str) -> Path:
+        """Give a path in the own layer of the container `test`, in a folder that is there."""
+        found = folder_of(self.places, "test") / UPPER / path
+        found.parent.mkdir(parents=True, exist_ok=True)
+        return found
 
     def leftovers(self) -> list[str]:
         """Name all that containers of this rig have left outside of their folders."""
@@ -171,8 +177,9 @@ def add_program(root: Path, program: str) -> None:
     path = shutil.which(program, path="/usr/bin:/bin")
     assert path, program
     shutil.copy(path, root / "usr/bin" / program)
-    listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
-    for library in re.findall(r"(/\S+)", listed):
+    listed = subprocess.run(["ldd", path], capture_output=True, text=True)
+    assert listed.returncode == 0 or "not a dynamic executable" in listed.stderr, listed.stderr
+    for library in re.findall(r"(/\S+)", listed.stdout):
         target = root / library.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():

@@ -15,7 +15,7 @@ from builder.model.errors import ConflictError
 from builder.model.progress import Silent
 from builder.runtime.access import console
 from builder.runtime.lifecycle import control, create
-from tests.support.containers.rig import PREAMBLE, SAYS, Rig, add_program, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, SAYS, Rig, add_program
 from tests.support.hosts.terminal import Terminal
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
@@ -39,20 +39,17 @@ ATTACH = (
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("console") / "rootfs")
-    add_program(root, "stty")
-    (root / "usr/sbin/init").write_text(INIT)
-    return root
+def tree(tree: Path) -> Path:
+    add_program(tree, "stty")
+    (tree / "usr/sbin/init").write_text(INIT)
+    return tree
 
 
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        create.create(rig.places, rig.container())
-        control.start(rig.places, "test", Silent())
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    control.start(rig.places, "test", Silent())
+    return rig
 
 
 def joined(rig: Rig) -> Terminal:

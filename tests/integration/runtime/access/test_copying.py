@@ -6,7 +6,6 @@ import os
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import load
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
 
@@ -26,22 +25,10 @@ _RENAME_EXCHANGE = 2
 pytestmark = needs("root", "program:runc", "program:conmon")
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        create.create(rig.places, rig.container())
-        yield rig
-    assert rig.leftovers() == []
-
-
-@pytest.fixture
-def oven(rig: Rig) -> Oven:
-    return Oven(rig.places.data)
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    return rig
 
 
 @pytest.fixture(params=["stopped", "running"])

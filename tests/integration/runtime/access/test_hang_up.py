@@ -4,14 +4,13 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
-from tests.support.containers.rig import SAYS, Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.containers.rig import SAYS, Rig, put_init
 from tests.support.hosts.terminal import PATIENCE
 from tests.support.needs import needs
 from tests.support.oven import Oven
@@ -21,18 +20,18 @@ pytestmark = needs("root", "program:runc", "program:conmon")
 LEADER = ("sh", "-c", '"$@"; exit $?', "sh")
 
 
+@pytest.fixture(scope="module")
+def tree(tree: Path) -> Path:
+    put_init(tree, f"#!/bin/sh\n{SAYS}exec sleep 1000\n")
+    (tree / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
+    return tree
+
+
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    root = tiny_tree(tmp_path / "rootfs")
-    add_program(root, "sleep")
-    put_init(root, f"#!/bin/sh\n{SAYS}exec sleep 1000\n")
-    (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
-    with rig_in(tmp_path / "home", root) as rig:
-        create.create(rig.places, rig.container())
-        control.start(rig.places, "test", Silent())
-        yield rig
-        control.destroy(rig.places, "test", force=True)
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    control.start(rig.places, "test", Silent())
+    return rig
 
 
 LINES = {

@@ -27,7 +27,7 @@ from builder.runtime.lifecycle.run import RunOptions, run_command
 from builder.runtime.record.container import load
 from builder.runtime.storage import volumes
 from builder.store import Store
-from tests.support.containers.rig import PREAMBLE, Rig, add_program, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, Rig, add_program, rig_in
 from tests.support.hosts.terminal import Terminal
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
@@ -38,8 +38,7 @@ MARK = "it was outside"
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tree = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
+def tree(tree: Path) -> Path:
     for program in ("perl", "mknod", "chmod", "cp", "find"):
         add_program(tree, program)
     return tree

@@ -3,7 +3,6 @@
 import io
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from builder.runtime.history.clone import CloneRequest
 from builder.runtime.history.transfer import ExportOptions, export_container
 from builder.runtime.lifecycle import control, create
 from tests.support.containers.logins import HASH, KEY
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.faults.steps import START, at_each_step
 from tests.support.needs import needs
 
@@ -34,22 +33,19 @@ DATA = FirstBoot(
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-    (root / "etc/shadow").write_text("root:*:19000:0:99999:7:::\nodd line\nann:!:1::::::\n")
-    (root / "etc/shadow").chmod(0o640)
-    os.chown(root / "etc/shadow", 0, 42)
-    (root / "etc/skel").mkdir()
-    (root / "etc/skel/.profile").write_text("skeleton")
-    return root
+def tree(tree: Path) -> Path:
+    (tree / "etc/shadow").write_text("root:*:19000:0:99999:7:::\nodd line\nann:!:1::::::\n")
+    (tree / "etc/shadow").chmod(0o640)
+    os.chown(tree / "etc/shadow", 0, 42)
+    (tree / "etc/skel").mkdir()
+    (tree / "etc/skel/.profile").write_text("skeleton")
+    return tree
 
 
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        create.create(rig.places, rig.container(), first_boot.extras(DATA))
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container(), first_boot.extras(DATA))
+    return rig
 
 
 def inside(rig: Rig, script: str) -> str:

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
-from tests.support.containers.rig import PREAMBLE, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, Rig
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon")
@@ -35,11 +34,9 @@ except OvenError as error:
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tiny_tree(tmp_path / "rootfs")) as rig:
-        create.create(rig.places, rig.container())
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    return rig
 
 
 def without(rig: Rig, program: str, work: Path) -> str:

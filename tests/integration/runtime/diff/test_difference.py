@@ -4,7 +4,6 @@ import hashlib
 import os
 import stat
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from builder.runtime.history import clone, snapshots
 from builder.runtime.history.clone import CloneRequest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import all_names, load
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.needs import needs
 from tests.support.oven import Oven
 
@@ -35,22 +34,19 @@ Version: {version}
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-    (root / "etc/app").mkdir()
-    (root / "etc/app/one").write_text("1\n")
-    (root / "etc/app/two").write_text("2\n")
-    (root / "var/lib/dpkg/info").mkdir(parents=True)
-    (root / "var/lib/dpkg/status").write_text(STATUS.format(name="there", version="1"))
-    return root
+def tree(tree: Path) -> Path:
+    (tree / "etc/app").mkdir()
+    (tree / "etc/app/one").write_text("1\n")
+    (tree / "etc/app/two").write_text("2\n")
+    (tree / "var/lib/dpkg/info").mkdir(parents=True)
+    (tree / "var/lib/dpkg/status").write_text(STATUS.format(name="there", version="1"))
+    return tree
 
 
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        create.create(rig.places, rig.container())
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    return rig
 
 
 def upper(rig: Rig) -> Path:

@@ -3,7 +3,6 @@
 import os
 import signal
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from builder.runtime.network.addresses import mac_of
 from builder.runtime.record import ids
 from builder.runtime.record.container import Container, all_names, load
 from builder.runtime.record.layout import cgroup_of
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
 
@@ -27,19 +26,16 @@ pytestmark = needs("root", "program:runc", "program:conmon")
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-    (root / "etc/ssh").mkdir()
-    (root / "usr/bin/ssh-keygen").write_text("")
-    return root
+def tree(tree: Path) -> Path:
+    (tree / "etc/ssh").mkdir()
+    (tree / "usr/bin/ssh-keygen").write_text("")
+    return tree
 
 
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        create.create(rig.places, rig.container())
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    return rig
 
 
 def folder(rig: Rig, name: str = "test") -> Path:

@@ -1,7 +1,6 @@
 """Containers with a disk of their own: kept, copied, compared and upgraded like all others."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from builder.distros.identity import forget_identity
 from builder.model.errors import HostError
 from builder.model.progress import Silent
-from builder.model.value import canonical, hex_of
 from builder.runtime.access.exec import capture
 from builder.runtime.diff import difference
 from builder.runtime.history import clone, schedule, snapshots
@@ -18,34 +16,23 @@ from builder.runtime.history.transfer import ExportOptions, export_container, im
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Limits, load
 from builder.runtime.upgrade import upgrade
-from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
+from tests.support.containers.templates import add, describe
 from tests.support.containers.upgrades import NEW, WORK, order
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.ext4")
 
 SIZE = 256 << 20
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        folder = rig.places.data / "templates" / hex_of(NEW)
-        folder.mkdir()
-        (folder / "rootfs").symlink_to(tree)
-        for one in (DIGEST, NEW):
-            path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
-            path.write_bytes(canonical(manifest("tiny")))
-        create.create(rig.places, rig.container(limits=Limits(disk=SIZE)))
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig, tree: Path) -> Rig:
+    describe(rig)
+    add(rig, NEW, tree)
+    create.create(rig.places, rig.container(limits=Limits(disk=SIZE)))
+    return rig
 
 
 def run(rig: Rig, script: str, name: str = "test") -> str:

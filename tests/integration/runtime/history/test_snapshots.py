@@ -20,24 +20,17 @@ from builder.runtime.record.container import all_names, load
 from builder.runtime.record.layout import cgroup_of
 from builder.runtime.storage import change, layers
 from builder.templates.local import Templates
-from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, Rig
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield rig
-        assert pending(rig) == []
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Iterator[Rig]:
+    yield rig
+    assert pending(rig) == []
 
 
 @pytest.fixture

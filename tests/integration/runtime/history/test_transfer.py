@@ -7,7 +7,6 @@ import shutil
 import signal
 import stat
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -30,27 +29,19 @@ from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Bind, Container, Interface, all_names, load, save
 from builder.runtime.record.layout import cgroup_of
 from tests.support.containers.packed import entry, packed, record_of
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
+from tests.support.containers.templates import describe
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
-from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        folder = rig.places.data / "templates" / ("ab" * 32)
-        (folder / "manifest.json").write_bytes(canonical(manifest("tiny")))
-        create.create(rig.places, rig.container())
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    describe(rig)
+    create.create(rig.places, rig.container())
+    return rig
 
 
 def folder(rig: Rig, name: str = "test") -> Path:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,7 +20,7 @@ from builder.runtime.inspect import samples, shared_memory, show
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import Limits
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, add_program
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon")
@@ -30,21 +29,16 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-    (root / "data").write_bytes(os.urandom(4 * MIB))
-    mkdir = shutil.which("mkdir")
-    assert mkdir
-    shutil.copy(mkdir, root / "usr/bin/mkdir")
-    return root
+def tree(tree: Path) -> Path:
+    (tree / "data").write_bytes(os.urandom(4 * MIB))
+    add_program(tree, "mkdir")
+    return tree
 
 
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        monkeypatch.setenv("OVEN_HOME", str(rig.places.data))
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setenv("OVEN_HOME", str(rig.places.data))
+    return rig
 
 
 def start(rig: Rig, *names: str) -> None:

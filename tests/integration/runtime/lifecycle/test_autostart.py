@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,16 +15,10 @@ from builder.model.progress import Silent
 from builder.runtime.lifecycle import autostart, control, create
 from builder.runtime.network import pasta
 from builder.runtime.record.container import Autostart
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.needs import needs
 
 pytestmark = needs("root")
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tiny_tree(tmp_path / "rootfs")) as rig:
-        yield rig
 
 
 def make(rig: Rig, name: str, order: int | None) -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,23 +22,11 @@ from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import all_names, load
 from tests.support.containers import rig as support
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.faults.steps import START, at_each_step
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon")
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
-@pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield rig
-    assert rig.leftovers() == []
 
 
 @pytest.fixture

@@ -2,19 +2,18 @@
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from builder.model.value import Digest, canonical, hex_of
+from builder.model.value import Digest, hex_of
 from builder.runtime.lifecycle import create
 from builder.runtime.record import state
 from builder.runtime.record.container import load
-from tests.support.containers.rig import DIGEST, SILENT, Rig, put_init, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, SILENT, Rig, put_init, tiny_tree
+from tests.support.containers.templates import add, describe
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
-from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
@@ -55,22 +54,11 @@ def new(tmp_path: Path, tree: Path) -> Path:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path, new: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        folder = rig.places.data / "templates" / hex_of(NEW)
-        folder.mkdir()
-        (folder / "rootfs").symlink_to(new)
-        for one, name in ((DIGEST, "tiny"), (NEW, "new")):
-            path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
-            path.write_bytes(canonical(manifest(name)))
-        create.create(rig.places, rig.container())
-        yield rig
-    assert rig.leftovers() == []
-
-
-@pytest.fixture
-def oven(rig: Rig) -> Oven:
-    return Oven(rig.places.data)
+def rig(rig: Rig, new: Path) -> Rig:
+    describe(rig)
+    add(rig, NEW, new, "new")
+    create.create(rig.places, rig.container())
+    return rig
 
 
 def test_an_upgrade_to_an_init_that_ends_soon_is_undone(rig: Rig, new: Path, oven: Oven) -> None:

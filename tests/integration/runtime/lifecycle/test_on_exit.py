@@ -1,10 +1,9 @@
 """Containers that end by themselves: reboots, shutdowns, failures, and what follows each."""
 
 import os
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,7 +20,7 @@ from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, Limits, Restart
 from builder.runtime.record.layout import folder_of
 from builder.runtime.record.state import State
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, add_program
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:busybox")
@@ -30,19 +29,9 @@ PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-    busybox = shutil.which("busybox")
-    assert busybox
-    shutil.copy(busybox, root / "usr/bin/busybox")
-    return root
-
-
-@pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield rig
-    assert rig.leftovers() == []
+def tree(tree: Path) -> Path:
+    add_program(tree, "busybox")
+    return tree
 
 
 def make(rig: Rig, restart: Restart = "no", **more: object) -> Container:

@@ -16,7 +16,7 @@ from builder.runtime.bundle import lookup
 from builder.runtime.lifecycle.run import RunOptions, run_command
 from builder.runtime.record.container import Limits
 from builder.runtime.record.layout import cgroup_of
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
 
@@ -32,16 +32,10 @@ sys.exit(run_command(places, fresh, RunOptions({argv!r}, tty={tty})))
 """
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield rig
-        assert rig.leftovers() == []
+def rig(rig: Rig) -> Iterator[Rig]:
+    yield rig
+    assert rig.leftovers() == []  # already before what is left is destroyed
 
 
 def sh(rig: Rig, script: str, stdin: bytes = b"") -> tuple[int, str, str]:

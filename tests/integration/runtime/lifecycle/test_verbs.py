@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +13,16 @@ import pytest
 from builder.host import pids
 from builder.host.kernel import inotify
 from builder.model.progress import Silent
-from builder.model.value import Digest, canonical, hex_of
+from builder.model.value import Digest, hex_of
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.layout import volatile_of
-from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
+from tests.support.containers.templates import add, describe
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
-from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
@@ -31,27 +31,25 @@ GONE = "gone"
 
 
 @pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[Digest, Path]:
-    old = tiny_tree(tmp_path_factory.mktemp("old") / "rootfs")
-    (old / "var/lib/dpkg").mkdir(parents=True)
-    (old / "var/lib/dpkg/status").touch()
-    newer = tmp_path_factory.mktemp("newer") / "rootfs"
-    shutil.copytree(old, newer, symlinks=True)
-    (newer / "version").write_text("newer\n")
-    return {DIGEST: old, NEWER: newer}
+def tree(tree: Path) -> Path:
+    (tree / "var/lib/dpkg").mkdir(parents=True)
+    (tree / "var/lib/dpkg/status").touch()
+    return tree
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Path:
+    root = tmp_path_factory.mktemp("newer") / "rootfs"
+    shutil.copytree(tree, root, symlinks=True)
+    (root / "version").write_text("newer\n")
+    return root
 
 
 @pytest.fixture
-def rig(tmp_path: Path, trees: dict[Digest, Path]) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", trees[DIGEST]) as rig:
-        for digest, name in ((DIGEST, "tiny"), (NEWER, "newer")):
-            folder = rig.places.data / "templates" / hex_of(digest)
-            folder.mkdir(exist_ok=True)
-            if digest is NEWER:
-                (folder / "rootfs").symlink_to(trees[digest])
-            (folder / "manifest.json").write_bytes(canonical(manifest(name)))
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig, newer: Path) -> Rig:
+    describe(rig)
+    add(rig, NEWER, newer, "newer")
+    return rig
 
 
 # Conditions

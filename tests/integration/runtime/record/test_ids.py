@@ -13,16 +13,11 @@ from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import ids
 from builder.runtime.record.container import IDS, load
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in
 from tests.support.needs import needs
 
 # They make all homes of the host forget whose ids are whose.
 pytestmark = [pytest.mark.alone, needs("root", "program:runc", "program:conmon")]
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What a container is, is read once by each verb that takes its lock once."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from builder.runtime.lifecycle import create
 from builder.runtime.record.layout import RECORD
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.needs import needs
 from tests.support.oven import Oven
 
@@ -49,12 +48,10 @@ AGAIN = {
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tiny_tree(tmp_path / "rootfs")) as rig:
-        create.create(rig.places, rig.container())
-        create.create(rig.places, rig.container("another"))
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container())
+    create.create(rig.places, rig.container("another"))
+    return rig
 
 
 def test_a_verb_reads_a_record_once(rig: Rig, tmp_path: Path) -> None:

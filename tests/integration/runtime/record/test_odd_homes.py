@@ -12,7 +12,7 @@ from builder.runtime.history import clone, snapshots
 from builder.runtime.history.clone import CloneRequest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Limits
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs")
@@ -27,11 +27,6 @@ NAMES = {
     "letters": "Behälter",
     "newline": "a\nb",
 }
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
 
 
 @pytest.fixture(params=list(NAMES.values()), ids=list(NAMES))

@@ -1,6 +1,5 @@
 """What an earlier version has left is used as if nothing had happened: here are files of 0.1.0."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from builder.runtime.lifecycle import control
 from builder.runtime.recovery import tasks
 from builder.stages.install import INSTALL, Installation
 from builder.templates.local import Templates
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.needs import needs
 
 TEMPLATE = "ab" * 32
@@ -48,15 +47,13 @@ MANIFEST = (
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tiny_tree(tmp_path / "rootfs")) as rig:
-        home = rig.places.data / "containers/test"
-        for name, text in CONTAINER.items():
-            (home / name).parent.mkdir(parents=True, exist_ok=True)
-            (home / name).write_text(text)
-        (home / "work").mkdir()
-        yield rig
-    assert rig.leftovers() == []
+def rig(rig: Rig) -> Rig:
+    home = rig.places.data / "containers/test"
+    for name, text in CONTAINER.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    (home / "work").mkdir()
+    return rig
 
 
 @needs("root", "program:runc", "program:conmon")

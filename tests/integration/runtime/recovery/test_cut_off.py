@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from builder.runtime.record import state
 from builder.runtime.record.container import Init
 from builder.runtime.record.layout import cgroup_of, volatile_of
 from builder.runtime.record.state import State
-from tests.support.containers.rig import PREAMBLE, Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.containers.rig import PREAMBLE, Rig, add_program, put_init
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven, text
 
@@ -45,27 +45,19 @@ if test -e /up; then echo running; else echo starting; exit 1; fi
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-    add_program(root, "systemd-notify")
-    put_init(root, INIT, as_systemd=True)
-    (root / "usr/bin/systemctl").write_text(SYSTEMCTL)
-    (root / "usr/bin/systemctl").chmod(0o755)
-    shutil.copy("/usr/bin/test", root / "usr/bin/test")
-    return root
+def tree(tree: Path) -> Path:
+    add_program(tree, "systemd-notify")
+    put_init(tree, INIT, as_systemd=True)
+    (tree / "usr/bin/systemctl").write_text(SYSTEMCTL)
+    (tree / "usr/bin/systemctl").chmod(0o755)
+    shutil.copy("/usr/bin/test", tree / "usr/bin/test")
+    return tree
 
 
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        create.create(rig.places, rig.container(init=SYSTEMD))
-        yield rig
-    assert rig.leftovers() == []
-
-
-@pytest.fixture
-def oven(rig: Rig) -> Oven:
-    return Oven(rig.places.data)
+def rig(rig: Rig) -> Rig:
+    create.create(rig.places, rig.container(init=SYSTEMD))
+    return rig
 
 
 def go(oven: Oven) -> None:

@@ -23,7 +23,7 @@ from builder.runtime.lifecycle import control, create, update
 from builder.runtime.record import state
 from builder.runtime.record.container import Limits, all_names, load
 from builder.runtime.record.layout import volatile_of
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in
 from tests.support.faults.filler import Filler
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
@@ -53,18 +53,6 @@ VERBS = {
     "exec": (EXEC, "running"),
 }  # fmt: skip
 IMPORTS = "from builder.runtime.lifecycle import control\n"
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
-@pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield rig
-    assert rig.leftovers() == []
 
 
 def begin(rig: Rig, status: str) -> None:

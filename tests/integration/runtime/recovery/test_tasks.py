@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,19 @@ from builder.host import pids
 from builder.host.kernel import inotify, mounts
 from builder.model.errors import OvenError
 from builder.model.progress import Silent
-from builder.model.value import Digest, canonical, hex_of
+from builder.model.value import Digest, hex_of
 from builder.runtime.access.exec import capture
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import Init, load
 from builder.runtime.recovery import tasks
-from tests.support.containers.rig import DIGEST, Rig, add_program, put_init, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, Rig, add_program, put_init, rig_in
+from tests.support.containers.templates import add, describe
 from tests.support.faults.filler import Filler
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
 from tests.support.oven import Oven, finished, text
-from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:systemd-notify")
 
@@ -52,17 +51,16 @@ esac
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("old") / "rootfs")
+def tree(tree: Path) -> Path:
     for program in ("systemd-notify", "test"):
-        add_program(root, program)
-    put_init(root, INIT, as_systemd=True)
-    (root / "usr/bin/systemctl").write_text(SYSTEMCTL)
-    (root / "usr/bin/systemctl").chmod(0o755)
-    (root / "version").write_text("old\n")
-    (root / "var/lib/dpkg").mkdir(parents=True)
-    (root / "var/lib/dpkg/status").touch()
-    return root
+        add_program(tree, program)
+    put_init(tree, INIT, as_systemd=True)
+    (tree / "usr/bin/systemctl").write_text(SYSTEMCTL)
+    (tree / "usr/bin/systemctl").chmod(0o755)
+    (tree / "version").write_text("old\n")
+    (tree / "var/lib/dpkg").mkdir(parents=True)
+    (tree / "var/lib/dpkg/status").touch()
+    return tree
 
 
 @pytest.fixture(scope="module")
@@ -79,26 +77,16 @@ def trees(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> dict[Digest, 
 
 
 def fill(rig: Rig, trees: dict[Digest, Path]) -> Rig:
-    for digest, name in ((DIGEST, "tiny"), (NEW, "new"), (BAD, "bad")):
-        folder = rig.places.data / "templates" / hex_of(digest)
-        folder.mkdir(exist_ok=True)
-        if digest in trees:
-            (folder / "rootfs").symlink_to(trees[digest])
-        (folder / "manifest.json").write_bytes(canonical(manifest(name)))
+    describe(rig)
+    for digest, name in ((NEW, "new"), (BAD, "bad")):
+        add(rig, digest, trees[digest], name)
     create.create(rig.places, rig.container(init=SYSTEMD))
     return rig
 
 
 @pytest.fixture
-def rig(tmp_path: Path, tree: Path, trees: dict[Digest, Path]) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield fill(rig, trees)
-    assert rig.leftovers() == []
-
-
-@pytest.fixture
-def oven(rig: Rig) -> Oven:
-    return Oven(rig.places.data)
+def rig(rig: Rig, trees: dict[Digest, Path]) -> Rig:
+    return fill(rig, trees)
 
 
 def version(rig: Rig) -> str:

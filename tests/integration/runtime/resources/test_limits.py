@@ -4,7 +4,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from builder.runtime.record.layout import cgroup_of, volatile_of
 from builder.runtime.recovery import repair
 from builder.runtime.resources import usage
 from tests.support.containers import rig as support
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
 
@@ -38,17 +38,9 @@ on_version_1 = pytest.mark.skipif(not V1, reason="this host has version 2 cgroup
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-    (root / "data").write_bytes(b"x" * 2 * MIB)
-    return root
-
-
-@pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield rig
-    assert rig.leftovers() == []
+def tree(tree: Path) -> Path:
+    (tree / "data").write_bytes(b"x" * 2 * MIB)
+    return tree
 
 
 def start(rig: Rig, limits: Limits | None = None, name: str = "test") -> None:

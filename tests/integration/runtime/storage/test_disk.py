@@ -1,7 +1,6 @@
 """Disk limits: what the guest sees of them, where they bite, and how they change."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,25 +14,13 @@ from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import Container, Limits, all_names, load, save
 from builder.runtime.record.layout import folder_of
 from builder.runtime.storage import image, writable
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig, rig_in
 from tests.support.needs import needs
 from tests.support.oven import Oven
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs")
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
-@pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield rig
-    assert rig.leftovers() == []
 
 
 def make(rig: Rig, **limits: int) -> Container:

@@ -2,19 +2,18 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from builder.model.value import Digest, canonical, hex_of
+from builder.model.value import Digest, hex_of
 from builder.runtime.lifecycle import create
 from builder.runtime.record import state
 from builder.runtime.record.container import Limits, load
-from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, Rig
+from tests.support.containers.templates import add, describe
 from tests.support.needs import needs
 from tests.support.oven import Oven
-from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs")
 
@@ -27,23 +26,21 @@ true
 """
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    tree = tiny_tree(tmp_path / "old")
+@pytest.fixture(scope="module")
+def tree(tree: Path) -> Path:
     (tree / "var/lib/dpkg").mkdir(parents=True)
     (tree / "var/lib/dpkg/status").touch()
     (tree / "etc/touched").write_text("1\n")
+    return tree
+
+
+@pytest.fixture
+def rig(rig: Rig, tree: Path, tmp_path: Path) -> Rig:
     shutil.copytree(tree, tmp_path / "new", symlinks=True)
-    (tmp_path / "new/etc/touched").write_text("2\n" * 100000)
-    with rig_in(tmp_path / "home", tree) as rig:
-        folder = rig.places.data / "templates" / hex_of(NEW)
-        folder.mkdir()
-        (folder / "rootfs").symlink_to(tmp_path / "new")
-        for one, name in ((DIGEST, "tiny"), (NEW, "new")):
-            path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
-            path.write_bytes(canonical(manifest(name)))
-        yield rig
-    assert rig.leftovers() == []
+    (tmp_path / "new/etc/touched").write_text("2\n" * 100_000)
+    describe(rig)
+    add(rig, NEW, tmp_path / "new", "new")
+    return rig
 
 
 @pytest.fixture(params=["btrfs", "ext4"])

@@ -9,27 +9,21 @@ import pytest
 from builder.distros.identity import forget_identity
 from builder.model.errors import HostError
 from builder.model.progress import Silent
-from builder.model.value import canonical, hex_of
 from builder.runtime.history import clone, schedule, snapshots
 from builder.runtime.history.clone import CloneRequest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import all_names, load
 from builder.runtime.upgrade import upgrade
-from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, Rig, rig_in
+from tests.support.containers.templates import add, describe
 from tests.support.containers.upgrades import NEW, order
 from tests.support.faults.filler import PAGE, Filler
 from tests.support.needs import needs
-from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs("root", "program:runc", "program:conmon")
 
 MOST = 24
 """Pages that every verb can do with."""
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
 
 
 @pytest.fixture
@@ -40,12 +34,8 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
     try:
         with rig_in(disk / "h", tree) as rig:
-            folder = rig.places.data / "templates" / ("cd" * 32)
-            folder.mkdir()
-            (folder / "rootfs").symlink_to(tree)
-            for one in (DIGEST, NEW):
-                path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
-                path.write_bytes(canonical(manifest("tiny")))
+            describe(rig)
+            add(rig, NEW, tree)
             yield rig
         assert rig.leftovers() == []
     finally:

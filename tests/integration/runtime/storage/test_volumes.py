@@ -1,7 +1,6 @@
 """Folders of the host inside containers: owners, modes, hostile targets, and volumes."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,22 +13,10 @@ from builder.runtime.access.exec import capture
 from builder.runtime.lifecycle import control, create, update
 from builder.runtime.record.container import Bind, Container, load
 from builder.runtime.storage import volumes
-from tests.support.containers.rig import Rig, rig_in, tiny_tree
+from tests.support.containers.rig import Rig
 from tests.support.needs import needs
 
 pytestmark = needs("root", "program:runc", "program:conmon")
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "rootfs")
-
-
-@pytest.fixture
-def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", tree) as rig:
-        yield rig
-    assert rig.leftovers() == []
 
 
 @pytest.fixture

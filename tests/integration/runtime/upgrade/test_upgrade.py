@@ -22,7 +22,8 @@ from builder.runtime.upgrade import merge, upgrade
 from builder.runtime.upgrade.merge import Three
 from builder.runtime.upgrade.upgrade import UpgradeRequest
 from builder.templates.local import Templates
-from tests.support.containers.rig import DIGEST, Rig, rig_in, tiny_tree
+from tests.support.containers.rig import DIGEST, Rig
+from tests.support.containers.templates import add, describe
 from tests.support.containers.upgrades import NEW, WORK, order
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
@@ -43,35 +44,28 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tiny_tree(tmp_path_factory.mktemp("old") / "rootfs")
+def tree(tree: Path) -> Path:
     for path, text in FILES.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
-    return root
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(text)
+    return tree
 
 
 @pytest.fixture
-def new(tmp_path: Path, old: Path) -> Path:
+def new(tmp_path: Path, tree: Path) -> Path:
     root = tmp_path / "new"
-    shutil.copytree(old, root, symlinks=True)
+    shutil.copytree(tree, root, symlinks=True)
     return root
 
 
 @pytest.fixture
-def rig(tmp_path: Path, old: Path, new: Path) -> Iterator[Rig]:
-    with rig_in(tmp_path / "home", old) as rig:
-        folder = rig.places.data / "templates" / ("cd" * 32)
-        folder.mkdir()
-        (folder / "rootfs").symlink_to(new)
-        for one in (DIGEST, NEW):
-            path = rig.places.data / "templates" / hex_of(one) / "manifest.json"
-            path.write_bytes(canonical(manifest("tiny")))
-        create.create(rig.places, rig.container())
-        yield rig
-        assert not list((rig.places.data / "containers").glob("*/change.json"))
-        assert not list((rig.places.data / "containers").glob("*/drafts"))
-    assert rig.leftovers() == []
+def rig(rig: Rig, new: Path) -> Iterator[Rig]:
+    describe(rig)
+    add(rig, NEW, new)
+    create.create(rig.places, rig.container())
+    yield rig
+    assert not list((rig.places.data / "containers").glob("*/change.json"))
+    assert not list((rig.places.data / "containers").glob("*/drafts"))
 
 
 def upper(rig: Rig) -> Path:
@@ -208,8 +202,8 @@ def test_an_interruption_is_undone(rig: Rig) -> None:
     assert state.status(rig.places, "test") == "stopped"
 
 
-def test_users_of_both_sides_are_united(rig: Rig, old: Path, new: Path) -> None:
-    passwd = (old / "etc/passwd").read_text()
+def test_users_of_both_sides_are_united(rig: Rig, tree: Path, new: Path) -> None:
+    passwd = (tree / "etc/passwd").read_text()
     put(rig, "etc/passwd", passwd + "joe:x:1001:1001::/home/joe:/bin/sh\n")
     (new / "etc/passwd").write_text(passwd + "_svc:x:101:101::/:/bin/false\n")
     upgrade.upgrade(rig.places, "test", order(rig), Silent())
@@ -225,9 +219,9 @@ def test_users_of_both_sides_are_united(rig: Rig, old: Path, new: Path) -> None:
     "line", ["_svc:x:1001:101::/:/bin/false\n", "joe:x:101:101::/:/bin/false\n"]
 )
 def test_ids_that_clash_are_refused_before_anything_is_done(
-    rig: Rig, old: Path, new: Path, line: str
+    rig: Rig, tree: Path, new: Path, line: str
 ) -> None:
-    passwd = (old / "etc/passwd").read_text()
+    passwd = (tree / "etc/passwd").read_text()
     put(rig, "etc/passwd", passwd + "joe:x:1001:1001::/home/joe:/bin/sh\n")
     (new / "etc/passwd").write_text(passwd + line)
     control.start(rig.places, "test", Silent())

@@ -4,7 +4,6 @@ import contextlib
 import os
 import sqlite3
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,18 @@ from builder.distros.rpm.packages import RpmDatabase
 from builder.host.overlayfs.layered import Layers
 from builder.model.errors import ConflictError, HostError, StageError
 from builder.model.progress import Silent
-from builder.model.value import canonical, hex_of
 from builder.runtime.access.exec import capture
 from builder.runtime.diff import as_overlay, difference
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import load
 from builder.runtime.upgrade import upgrade
-from tests.support.containers.rig import DIGEST, Rig, rig_in
+from tests.support.containers.rig import DIGEST, Rig
+from tests.support.containers.templates import add, describe
 from tests.support.containers.upgrades import NEW, order
 from tests.support.needs import needs
 from tests.support.packages.odd_databases import database_of
 from tests.support.packages.rpm_archive import Rpm, RpmArchive
 from tests.support.packages.rpm_inside import give, install, repository, tree_with_dnf
-from tests.support.trees.odd_trees import manifest
 
 pytestmark = needs(
     "root", "program:runc", "program:conmon", "program:rpm", "program:dnf", "program:rpmbuild",
@@ -75,21 +73,19 @@ def template(base: Path, root: Path, *files: Path) -> Path:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, base: Path, archive: RpmArchive) -> Iterator[Rig]:
-    spare, (one, two) = archive.package("spare"), sorted(archive.pub.rglob("tool-*.rpm"))
-    old = template(base, tmp_path / "old", one, spare)
-    new = template(base, tmp_path / "new", two, spare)
-    with rig_in(tmp_path / "home", old) as rig:
-        folder = rig.places.data / "templates" / ("cd" * 32)
-        folder.mkdir()
-        (folder / "rootfs").symlink_to(new)
-        for digest in (DIGEST, NEW):
-            path = rig.places.data / "templates" / hex_of(digest) / "manifest.json"
-            path.write_bytes(canonical(manifest("tiny")))
-        create.create(rig.places, rig.container())
-        control.start(rig.places, "test", Silent())
-        yield rig
-    assert rig.leftovers() == []
+def tree(tmp_path: Path, base: Path, archive: RpmArchive) -> Path:
+    one, _ = sorted(archive.pub.rglob("tool-*.rpm"))
+    return template(base, tmp_path / "old", one, archive.package("spare"))
+
+
+@pytest.fixture
+def rig(rig: Rig, tmp_path: Path, base: Path, archive: RpmArchive) -> Rig:
+    _, two = sorted(archive.pub.rglob("tool-*.rpm"))
+    describe(rig)
+    add(rig, NEW, template(base, tmp_path / "new", two, archive.package("spare")))
+    create.create(rig.places, rig.container())
+    control.start(rig.places, "test", Silent())
+    return rig
 
 
 def inside(rig: Rig, script: str) -> str:
