@@ -1,3 +1,3 @@
 """Small containers, as all tests of them begin with."""
 
-from tests.support.containers.fixtures import oven, rig, tree  # noqa: F401  # fixtures
+from tests.support.containers.fixtures import oven, rig, small, tree  # noqa: F401  # fixtures

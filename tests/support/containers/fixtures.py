@@ -1,5 +1,6 @@
 """What tests of containers begin with; a file that needs more adds to it under the same name."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def rig(tmp_path: Path, tree: Path) -> Iterator[Rig]:
     with rig_in(tmp_path / "home", tree) as rig:
         yield rig
     assert rig.leftovers() == []
+
+
+@pytest.fixture
+def small(tmp_path: Path, tree: Path) -> Iterator[Rig]:
+    """The same on a disk of 4 MB."""
+    disk = tmp_path / "d"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+    try:
+        with rig_in(disk / "h", tree) as rig:
+            yield rig
+        assert rig.leftovers() == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,7 @@ from builder.runtime.lifecycle import control, create, update
 from builder.runtime.record import state
 from builder.runtime.record.container import Limits, all_names, load
 from builder.runtime.record.layout import volatile_of
-from tests.support.containers.rig import Rig, rig_in
+from tests.support.containers.rig import Rig
 from tests.support.faults.filler import Filler
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
@@ -95,20 +95,6 @@ def test_death_at_any_step(rig: Rig, verb: str, number: signal.Signals, stride: 
             return
         assert process.returncode != 0, err
     pytest.fail("the verb never came to its end")
-
-
-@pytest.fixture
-def small(tmp_path: Path, tree: Path) -> Iterator[Rig]:
-    """A rig on a disk of 4 MB."""
-    disk = tmp_path / "d"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
-    try:
-        with rig_in(disk / "h", tree) as rig:
-            yield rig
-        assert rig.leftovers() == []
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "exec"])
