@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.support.oven import CHECKOUT
 FILE = 400
 FUNCTION = 40
 PARAMETERS = 5
+DOZEN = 12
 
 NOTHING_NAMES = {
     "utils",
@@ -115,6 +117,14 @@ def test_nothing_is_written_down_that_belongs_elsewhere(reason: str) -> None:
         name = path.relative_to(CHECKOUT)
         found += [f"{name}:{number}" for number, line in lines if FORBIDDEN[reason].search(line)]
     assert found == []
+
+
+def test_tests_lie_in_folders() -> None:
+    """Each where its module lies, and no folder has more than one can look through."""
+    folders = Counter(path.parent for path in files(".py") if path.name.startswith("test_"))
+    flat = [CHECKOUT / "tests" / name for name in ("unit", "integration", "system", "attacks")]
+    assert folders.keys().isdisjoint(flat)
+    assert [str(folder) for folder, count in folders.items() if count > DOZEN] == []
 
 
 def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
