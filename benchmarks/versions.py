@@ -34,7 +34,7 @@ class Version:
         """Install a checkout, and prepare a home for it."""
         folder = FOLDER / "versions" / name
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder / "venv"], check=True)
-        pip = (folder / "venv/bin/python", "-m", "pip", "install", "--quiet")
+        pip = (folder / "venv/bin/python", "-m", "pip", "install", "-qq")
         subprocess.run([*pip, source], check=True)
         return cls.at_home(name, str(folder / "venv/bin/oven"))
 
@@ -91,7 +91,7 @@ def _start(one: Version) -> Contender:
         one.name,
         (one.oven, "start", one.idle),
         one.env,
-        after=lambda: one.do("stop", "--now", one.idle),
+        after=lambda: one.do("stop", one.idle),
     )
 
 
