@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from builder.distros import ArchiveSources, distro
 from builder.distros.keys import Keys
 from builder.host.programs import find_program, program_version
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE, Lock, Package
 from builder.model.recipe import Arch
-from builder.model.value import Value, digest_of
+from builder.model.value import Value, canonical, digest_of
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
 
@@ -62,9 +64,9 @@ def _version(argv: tuple[str, ...], tools: Tools) -> str:
     what = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
     key = digest_of(["version", argv, *what])
     if (known := tools.store.recall(key)) is not None:
-        return known.decode()
+        return msgspec.json.decode(known, type=str)
     told = program_version(tools.run, argv)
-    tools.store.remember(key, told.encode())
+    tools.store.remember(key, canonical(told))
     return told
 
 
