@@ -27,6 +27,7 @@ from builder.stages.stage import make
 from builder.stages.tarball import IMPORT, Import, bring
 from builder.stages.tools import Tools
 from builder.stages.tree.overlay import errors_below, read_overlay, renderer_version
+from builder.stages.tree.rights import RightsError
 from builder.stages.tree.scripts import read_scripts
 from builder.stages.tree.secrets import MissingSecretError
 from builder.stages.tree.variables import Variables
@@ -60,7 +61,7 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
         changes = customization(tree, loaded, order, tools)
         changes = replace(changes, inherited=inherited)
         if not changes.nothing:
-            with secrets_asked_in(loaded), errors_below(loaded.folder):
+            with asked_in(loaded), errors_below(loaded.folder):
                 tree = make(CUSTOMIZE, changes, tools, slot=slot).tree
         inherited += changes.laid
     manifest = describe(order)
@@ -80,13 +81,16 @@ def make_lowest(order: BuildRequest, sources: ArchiveSources, tools: Tools, driv
 
 
 @contextmanager
-def secrets_asked_in(loaded: LoadedRecipe) -> Iterator[None]:
-    """Have the error about a secret that is not given say where it is asked for."""
+def asked_in(loaded: LoadedRecipe) -> Iterator[None]:
+    """Have an error about what a recipe asks for say where it does."""
     try:
         yield
     except MissingSecretError as error:
         names = [secret.name for secret in loaded.recipe.secret]
         error.at = loaded.source.value("secret", names.index(error.name), "name")
+        raise
+    except RightsError as error:
+        error.at = loaded.source.value("file", error.index, error.key)
         raise
 
 
@@ -113,6 +117,7 @@ def customization(
         overlay=overlay,
         renderer=renderer_version(overlay),
         users=recipe.user,
+        files=recipe.file,
         services=recipe.services,
         system=recipe.system,
         fetched=fetch_files(recipe.fetch, loaded.source, tools),

@@ -161,6 +161,35 @@ class Script(Value, frozen=True, kw_only=True):
     """The file, below the recipe's folder; it needs a `#!` line."""
 
 
+FileMode = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-7]{4}\Z",
+        title="file permissions",
+        description='four octal digits, such as "0755"',
+    ),
+]
+
+FileOwner = AccountName | Annotated[int, msgspec.Meta(ge=0, le=59999)]
+
+
+class FileRights(Value, frozen=True, kw_only=True):
+    """Whose a file or folder of the tree is, and who may do what with it.
+
+    What brings it does not matter: the overlay, a package, `[[fetch]]`, an account. Scripts run
+    later. What is not said stays as it is.
+    """
+
+    path: AbsolutePath
+    """Where it is in the tree; a link is refused."""
+    owner: FileOwner | None = None
+    """The account, by name or number."""
+    group: FileOwner | None = None
+    """The group, by name or number; that of the account where only `owner` is said."""
+    mode: FileMode | None = None
+    """Its permissions, set-id bits among them."""
+
+
 class Fetch(Value, frozen=True, kw_only=True):
     """A file from elsewhere, put into the tree with the overlay."""
 
@@ -170,14 +199,7 @@ class Fetch(Value, frozen=True, kw_only=True):
     """What it must be."""
     path: AbsolutePath
     """Where it goes in the tree; with `extract`, the folder that its files go to."""
-    mode: Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^[0-7]{4}\Z",
-            title="file permissions",
-            description='four octal digits, such as "0755"',
-        ),
-    ] = "0644"
+    mode: FileMode = "0644"
     """The file's permissions."""
     extract: bool = False
     """Whether it is a tar file whose files are wanted."""
@@ -282,6 +304,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Locale and time zone; an appliance keeps those of its base by default."""
     fetch: tuple[Fetch, ...] = ()
     """Files from elsewhere, one `[[fetch]]` each."""
+    file: tuple[FileRights, ...] = ()
+    """Owners and permissions of files in the tree, one `[[file]]` each."""
     secret: tuple[Secret, ...] = ()
     """What scripts need and templates must not have, one `[[secret]]` each."""
     script: tuple[Script, ...] = ()

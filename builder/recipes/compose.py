@@ -21,6 +21,7 @@ IDENTITY: Mapping[str, tuple[str, ...]] = {
     "port": ("port", "protocol"),
     "script": ("path",),
     "fetch": ("path",),
+    "file": ("path",),
     "secret": ("name",),
 }
 """For each list of tables the keys that say what a table is about."""

@@ -148,6 +148,8 @@ def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     yield [("secret", i, "name") for i in range(len(secrets))], secrets
     fetched = [(i, one.path) for i, one in enumerate(recipe.fetch) if not one.extract]
     yield [("fetch", i, "path") for i, _ in fetched], [path for _, path in fetched]
+    files = [one.path.rstrip("/") for one in recipe.file]
+    yield [("file", i, "path") for i in range(len(files))], files
     yield [("user", i, "name") for i in range(len(users))], [user.name for user in users]
     given = [(i, uid) for i, uid in enumerate(uids) if uid is not None]
     yield [("user", i, "uid") for i, _ in given], [str(uid) for _, uid in given]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.host.trees.durable import disk_errors
-from builder.model.recipe import Services, System, User
+from builder.model.recipe import FileRights, Services, System, User
 from builder.model.value import Digest, Value
 from builder.stages.fetch_files import FetchedFile
 from builder.stages.install import tree_of
@@ -29,6 +29,7 @@ class Customization(Value, frozen=True, kw_only=True):
     inherited: tuple[str, ...] = ()
     """The overlay paths of the layers below, which cleaning must leave alone as well."""
     users: tuple[User, ...] = ()
+    files: tuple[FileRights, ...] = ()
     services: Services = Services()
     system: System | None = None
     fetched: tuple[FetchedFile, ...] = ()
@@ -57,6 +58,7 @@ class Customization(Value, frozen=True, kw_only=True):
             self.overlay,
             self.fetched,
             self.users,
+            self.files,
             self.system,
             self.scripts,
         )
@@ -72,6 +74,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     from builder.stages.tree.accounts import add_users
     from builder.stages.tree.clean import clean, refuse_leaks
     from builder.stages.tree.overlay import apply_overlay, render_overlay
+    from builder.stages.tree.rights import set_rights
     from builder.stages.tree.system import set_services, set_system
 
     store = tools.store
@@ -91,6 +94,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
             apply_overlay(tree, inputs.overlay, rendered, store)
             lay_files(inputs.fetched, tree, store, draft)
             add_users(inputs.users, tree, run)
+            set_rights(inputs.files, tree)
             set_system(inputs.system, tree, run)
             set_services(inputs.services, tree, run)
         if inputs.scripts:
@@ -137,4 +141,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 4, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 5, customize, Tree, tree_held)

@@ -78,6 +78,7 @@ HEADERS = {
     "Services": "`[services]`",
     "System": "`[system]`",
     "Fetch": "`[[fetch]]`",
+    "FileRights": "`[[file]]`",
     "Secret": "`[[secret]]`",
     "Script": "`[[script]]`",
     "Parameter": "`[parameters.NAME]`",

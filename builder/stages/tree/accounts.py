@@ -83,11 +83,20 @@ def _write_keys(user: User, tree: TreeIO) -> None:
 
 def ids(tree: TreeIO, database: str) -> dict[str, int]:
     """Read the numeric ids of `passwd` or `group`, by name."""
+    return _column(tree, database, 2)
+
+
+def primary_groups(tree: TreeIO) -> dict[str, int]:
+    """Read the numeric id of each account's own group, by the account's name."""
+    return _column(tree, "passwd", 3)
+
+
+def _column(tree: TreeIO, database: str, column: int) -> dict[str, int]:
     if not tree.is_file(f"etc/{database}"):
         return {}
     lines = tree.read_bytes(f"etc/{database}").decode(errors="replace").splitlines()
     rows = [line.split(":") for line in lines]
-    read = {row[0]: number(row[2], _LAST_ID) for row in rows if len(row) > 2}
+    read = {row[0]: number(row[column], _LAST_ID) for row in rows if len(row) > column}
     return {name: found for name, found in read.items() if found is not None}
 
 

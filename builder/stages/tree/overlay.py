@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import posixpath
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -25,8 +26,15 @@ from builder.store.damage import checked_blob
 # `overlay/etc/motd.j2` becomes `/etc/motd`. The folder is read once, before the build: its bytes go
 # into the store as blobs and its listing into the stage's inputs, so that the stage can use nothing
 # that its key does not name. Files are root's, 0755 when executable and 0644 otherwise, because git
-# keeps no more than that; folders that the tree has already stay as they are.
+# keeps no more than that. A file that replaces one of the tree has that one's owner and mode, and
+# folders that the tree has already stay as they are. What version control and editors leave behind
+# is left out.
 
+IGNORED = (
+    r"\.git|\.gitkeep|\.keep|\.hg|\.svn|\.bzr|CVS|\.DS_Store"
+    r"|.*~|\.#.*|#.*#|\..*\.sw[a-p]"  # an editor's copies, locks and drafts
+)
+"""Names of files and folders that are none of the author's."""
 SUFFIX = ".j2"
 FOLDER = "overlay"
 
@@ -100,8 +108,15 @@ def keep_file(fd: int, store: Store, draft: Path) -> str:
 
 
 def _listing(tree: TreeIO) -> Iterator[tuple[str, os.stat_result]]:
+    left_out: tuple[str, ...] = ()
     try:
-        yield from tree.walk()
+        for path, status in tree.walk():
+            if path.startswith(left_out):
+                continue
+            if re.fullmatch(IGNORED, posixpath.basename(path)):
+                left_out = (*left_out, f"{path}/")
+            else:
+                yield path, status
     except OSError as error:
         raise unreadable(Path(FOLDER, error.filename or ""), error) from error
 
@@ -218,7 +233,7 @@ def apply_overlay(
             else:
                 data = rendered.get(entry.path)
                 data = _blob(store, entry).read_bytes() if data is None else data
-                tree.write_bytes(entry.path, data, entry.mode)
+                tree.write_bytes(entry.path, data, *_rights(entry, tree))
         except OSError as error:
             if error.errno not in TREES_FAULT:
                 raise
@@ -230,6 +245,19 @@ def apply_overlay(
                 at=entry.source,
                 hint="the base or a package has something of another kind in its way",
             ) from error
+
+
+def _rights(entry: OverlayEntry, tree: TreeIO) -> tuple[int, tuple[int, int]]:
+    """Give mode and owner of a file: those of the one that it replaces, if there is one."""
+    if not tree.exists(entry.path):
+        return entry.mode, (0, 0)
+    there = tree.lstat(entry.path)
+    if not stat.S_ISREG(there.st_mode):
+        return entry.mode, (0, 0)
+    mode = stat.S_IMODE(there.st_mode)
+    if entry.mode & 0o100:
+        mode |= (mode & 0o444) >> 2  # who may read it may run it, too
+    return mode, (there.st_uid, there.st_gid)
 
 
 def _blob(store: Store, entry: OverlayEntry) -> Path:

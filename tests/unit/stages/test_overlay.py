@@ -23,6 +23,18 @@ VARIABLES = Variables(
 SOURCE = Path("overlay/page.j2")
 
 
+LEFT = (
+    ".gitkeep",
+    ".keep",
+    ".git/config",
+    "CVS/Root",
+    "a.conf~",
+    ".a.conf.swp",
+    ".#lock",
+    "#draft#",
+)
+
+
 def rendered(text: str) -> str:
     return render({SOURCE: text.encode()}, VARIABLES)[SOURCE].decode()
 
@@ -288,3 +300,17 @@ def test_a_file_that_may_not_be_read(
     with pytest.raises(RecipeError, match="this file cannot be read: permission denied") as caught:
         read_overlay(folder, store, Project(folder.parent))
     assert caught.value.at == Span(folder / "secret")
+
+
+def test_what_editors_and_version_control_leave_is_no_part_of_it(
+    folder: Path, store: Store
+) -> None:
+    for name in (*LEFT, "a.conf", ".gitignore", ".bashrc", "git/config", ".swap/x"):
+        path = folder / "etc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    found = read_overlay(folder, store, Project(folder.parent))
+    kept = [entry.path for entry in found if entry.kind == "file"]
+    own = ("a.conf", ".gitignore", ".bashrc", "git/config", ".swap/x")
+    assert kept == sorted(f"etc/{name}" for name in own)
+    assert [entry.path for entry in found if entry.kind == "dir"] == ["etc", "etc/.swap", "etc/git"]
