@@ -11,7 +11,15 @@ from builder.host.places import Places
 from builder.host.process import launch, terminal
 from builder.host.process.guard import Guard, Settings
 from builder.model.errors import HostError, OvenError
-from builder.runtime.bundle import lookup, oci_runtime, rootfs, spec
+from builder.runtime.bundle import lookup, oci_runtime
+from builder.runtime.bundle.process import (
+    PATH,
+    Process,
+    enter_again,
+    open_files,
+    plain_umask,
+    process_part,
+)
 from builder.runtime.record import state
 from builder.runtime.record.container import check_name
 from builder.runtime.record.layout import volatile_of
@@ -134,22 +142,22 @@ def _running(places: Places, name: str) -> State:
 def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:
     def enter() -> None:
         try:
-            rootfs.enter_again(places, name, current.monitor)
+            enter_again(places, name, current.monitor)
         except (FileNotFoundError, ProcessLookupError):
             raise lookup.has_ended(name) from None
 
     return enter
 
 
-def _resolve(name: str, current: State, call: ExecOptions) -> spec.Process:
+def _resolve(name: str, current: State, call: ExecOptions) -> Process:
     with lookup.root_of(name, current.pid) as tree:
         user = lookup.find_user(tree, call.user)
         words = dict(word.partition("=")[::2] for word in call.env)
-        lookup.check_program(tree, call.argv[0], words.get("PATH", spec.PATH))
+        lookup.check_program(tree, call.argv[0], words.get("PATH", PATH))
     env = [f"HOME={user.home}", *call.env]
     if call.tty:
         env.insert(0, f"TERM={os.environ.get('TERM', 'linux')}")
-    return spec.Process(
+    return Process(
         argv=call.argv, env=tuple(env), terminal=call.tty, uid=user.uid, gid=user.gid,
         groups=user.groups, cwd=lookup.check_folder(call.cwd),
     )  # fmt: skip
@@ -164,9 +172,9 @@ def _program(
     unique = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
     file = volatile_of(places, name) / f"{unique}.json"
     log = file.with_suffix(".log")
-    rootfs.plain_umask()
+    plain_umask()
     try:
-        file.write_bytes(msgspec.json.encode(spec.process_part(process, rootfs.open_files())))
+        file.write_bytes(msgspec.json.encode(process_part(process, open_files())))
         runtime = oci_runtime.of_container(places, name, current)
         place = ("--process", str(file), *cgroups.place_of_others())
         argv = (*oci_runtime.command(runtime, places, name, log), "exec", *place, name)

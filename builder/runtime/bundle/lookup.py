@@ -11,7 +11,7 @@ from builder.host.kernel.crossings import CrossingError
 from builder.host.trees.treeio import NOTHING, TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.numbers import number
-from builder.runtime.bundle.spec import PATH
+from builder.runtime.bundle.process import PATH
 from builder.runtime.record.container import IDS
 
 # Nothing of the container runs for this and no library of the host reads its files: programs that

@@ -2,13 +2,12 @@
 
 import contextlib
 import os
-import resource
 import stat
 from pathlib import Path
 
 import msgspec
 
-from builder.host.kernel import cgroups, hierarchies, mounts
+from builder.host.kernel import hierarchies, mounts
 from builder.host.overlayfs.mount import Overlay, mount_for
 from builder.host.places import Places
 from builder.host.trees.treeio import TreeIO
@@ -17,7 +16,7 @@ from builder.model.value import hex_of
 from builder.runtime.bundle import lookup
 from builder.runtime.record import layout
 from builder.runtime.record.container import IDS, Container, rootfs_of
-from builder.runtime.record.layout import cgroup_of, folder_of
+from builder.runtime.record.layout import folder_of
 from builder.runtime.storage import writable
 
 # All of this happens in a process that is about to become conmon or the OCI runtime. Every room
@@ -83,15 +82,6 @@ def told_of_disk(room: RootfsSpec) -> contextlib.AbstractContextManager[None]:
     if writable.image_of(room.places, room.container.name) is None:
         return contextlib.nullcontext()
     return writable.told_of_disk(room.places, room.container.name, room.places.disk)
-
-
-def enter_again(places: Places, name: str, monitor: int) -> None:
-    """Move this process into the room of a running container, where its monitor is.
-
-    That is still outside of the container; the runtime takes the last step (CVE-2019-5736).
-    """
-    cgroups.enter(cgroup_of(places, name))
-    mounts.join_namespace(monitor)
 
 
 def leave(places: Places) -> None:
@@ -215,11 +205,6 @@ def _content(tree: TreeIO, path: str) -> bytes | None:
         return b"-"
 
 
-def plain_umask() -> None:
-    """Have what containers see and inherit not depend on the umask of who starts them."""
-    os.umask(0o022)
-
-
 def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
     """List the name servers that a container is told of."""
     if not container.interfaces:
@@ -227,12 +212,6 @@ def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
     from builder.runtime import network
 
     return network.resolvers_for(places, container)
-
-
-def open_files() -> int:
-    """Give how many open files a container may have: its own usual limit, or ours if lower."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 524288 if hard == resource.RLIM_INFINITY else min(524288, hard)
 
 
 class _Made(msgspec.Struct):

@@ -36,21 +36,6 @@ _ARCHITECTURES = {
     "aarch64": ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"),
 }
 
-CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in (
-        "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
-        "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
-        "IPC_LOCK", "IPC_OWNER", "SYS_CHROOT", "SYS_PTRACE", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-        "SYS_TTY_CONFIG", "MKNOD", "LEASE", "SETFCAP",
-    )
-)  # fmt: skip
-"""What root inside has over its own namespaces.
-
-No AUDIT ones, as systemd asks of container managers (https://systemd.io/CONTAINER_INTERFACE);
-none for clocks, modules, raw I/O or the kernel's log, which belong to the whole host.
-"""
-
 
 def profile(machine: str, *, socketcall: bool = False) -> dict[str, object]:
     """Give the `seccomp` part of an OCI configuration for a machine such as `x86_64`.

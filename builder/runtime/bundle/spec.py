@@ -3,7 +3,8 @@
 import msgspec
 
 from builder.host.kernel.block_devices import BlockDevice
-from builder.runtime.bundle.seccomp import CAPABILITIES, profile
+from builder.runtime.bundle.process import Process, process_part
+from builder.runtime.bundle.seccomp import profile
 from builder.runtime.record import inits
 from builder.runtime.record.container import IDS, Container, Limits
 from builder.runtime.resources.limits import PERIOD
@@ -11,7 +12,6 @@ from builder.runtime.resources.limits import PERIOD
 # Every namespace is new. Mounts come in this order: `/run/host` lies in `/run`. Reasons for the
 # single options are in https://systemd.io/CONTAINER_INTERFACE.
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 JOURNALD = "journald.conf.d"
 """The part of `/run/host` that a guest's journald reads."""
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup", "user")
@@ -21,19 +21,6 @@ _MASKED = (
     "/sys/devices/virtual/powercap",
 )  # fmt: skip
 _READ_ONLY = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq")
-
-
-class Process(msgspec.Struct, frozen=True):
-    """A process inside: what it runs, as whom, where, and whether it has a terminal."""
-
-    argv: tuple[str, ...]
-    env: tuple[str, ...] = ()
-    """`NAME=value` words."""
-    terminal: bool = False
-    uid: int = 0
-    gid: int = 0
-    groups: tuple[int, ...] = ()
-    cwd: str = "/"
 
 
 class HostFacts(msgspec.Struct, frozen=True):
@@ -96,28 +83,6 @@ def _id_map(first: int) -> list[dict[str, int]]:
     ]
 
 
-def process_part(process: Process, open_files: int) -> dict[str, object]:
-    """Make the configuration of one process, as `exec --process` reads it too."""
-    return {
-        "terminal": process.terminal,
-        "user": {
-            "uid": process.uid,
-            "gid": process.gid,
-            "additionalGids": list(process.groups),
-        },
-        "args": list(process.argv),
-        "env": _environment(process.env),
-        "cwd": process.cwd,
-        "noNewPrivileges": False,
-        # Inheritable and ambient ones stay empty: CVE-2022-24769, CVE-2022-29162.
-        "capabilities": {
-            kind: list(CAPABILITIES) for kind in ("bounding", "effective", "permitted")
-        },
-        # A small soft limit keeps programs quick that close every possible descriptor.
-        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": min(1024, open_files), "hard": open_files}],
-    }
-
-
 def init_environment(container: Container) -> tuple[str, ...]:
     """Give what an init learns of where it runs."""
     return (
@@ -127,13 +92,6 @@ def init_environment(container: Container) -> tuple[str, ...]:
         "NOTIFY_SOCKET=/run/host/notify",
         "CREDENTIALS_DIRECTORY=/run/host/credentials",
     )
-
-
-def _environment(words: tuple[str, ...]) -> list[str]:
-    """Put the words of the caller over the usual ones; a name that comes twice is undefined."""
-    usual = {"PATH": PATH, "container": "oven"}
-    given = dict(word.partition("=")[::2] for word in words)
-    return [f"{name}={value}" for name, value in {**usual, **given}.items()]
 
 
 def _mounts(host: HostFacts) -> list[dict[str, object]]:

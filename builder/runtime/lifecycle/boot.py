@@ -16,6 +16,7 @@ from builder.host.programs import PROMPT, Command, find_program, missing_program
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.runtime.bundle import oci_runtime, pending, rootfs, spec
+from builder.runtime.bundle.process import Process, open_files
 from builder.runtime.record import inits, layout
 from builder.runtime.record.container import Container
 from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
@@ -117,7 +118,7 @@ def _host(places: Places, container: Container) -> spec.HostFacts:
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, container.name)),
         unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
-        open_files=rootfs.open_files(),
+        open_files=open_files(),
         machine=rootfs.machine(),
         shared=str(places.shared),
         disks=limits.disks_of(places, container),
@@ -126,7 +127,7 @@ def _host(places: Places, container: Container) -> spec.HostFacts:
 
 
 def _write_bundle(volatile: Path, container: Container, host: spec.HostFacts) -> None:
-    process = spec.Process(
+    process = Process(
         argv=inits.argv(container.init), env=spec.init_environment(container), terminal=True
     )
     (volatile / layout.BUNDLE).mkdir()

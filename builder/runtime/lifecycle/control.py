@@ -12,7 +12,7 @@ from builder.host.places import Places
 from builder.host.process.sd_notify import Listener
 from builder.model.errors import ConflictError, NotFoundError, StageError
 from builder.model.progress import Reporter
-from builder.runtime.bundle import rootfs
+from builder.runtime.bundle.process import plain_umask
 from builder.runtime.lifecycle import boot, create, readiness, shutdown
 from builder.runtime.record import events, ids, layout, state
 from builder.runtime.record.container import Container, check_name
@@ -138,7 +138,7 @@ def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | 
 def _boot(held: Held, stack: contextlib.ExitStack, waiting: State | None = None) -> Started:
     limits.check(held.places, held.record)
     sysctl.raise_all()
-    rootfs.plain_umask()
+    plain_umask()
     placed = ids.hold(held.places, held.record)
     if placed != held.record:
         held.save(placed)

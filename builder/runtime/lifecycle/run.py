@@ -17,6 +17,7 @@ from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.runtime.bundle import lookup, oci_runtime, rootfs, spec
+from builder.runtime.bundle.process import PATH, Process, open_files, plain_umask
 from builder.runtime.lifecycle import allowed, create
 from builder.runtime.record import ids, layout
 from builder.runtime.record.container import Container
@@ -47,7 +48,7 @@ def run_command(places: Places, container: Container, order: RunOptions) -> int:
     allowed.check(places, container)
     limits.check(places, container)
     lookup.check_folder(order.cwd)
-    rootfs.plain_umask()
+    plain_umask()
     before = terminal.settings() if order.tty else None
     container, lock = create.make_ephemeral(places, container)
     try:
@@ -74,7 +75,7 @@ def _run(places: Places, container: Container, order: RunOptions) -> int:
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, name)),
         unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
-        open_files=rootfs.open_files(),
+        open_files=open_files(),
         machine=rootfs.machine(),
         hooks=gate.hooks() if gate else {},
         disks=limits.disks_of(places, container),
@@ -114,14 +115,14 @@ def _disconnect(places: Places, container: Container) -> None:
         network.let_go(places, container.name)
 
 
-def _process(tree: TreeIO, order: RunOptions) -> spec.Process:
+def _process(tree: TreeIO, order: RunOptions) -> Process:
     user = lookup.find_user(tree, order.user)
     words = dict(word.partition("=")[::2] for word in order.env)
-    lookup.check_program(tree, order.argv[0], words.get("PATH", spec.PATH))
+    lookup.check_program(tree, order.argv[0], words.get("PATH", PATH))
     env = [f"HOME={user.home}", *order.env]
     if order.tty:
         env.insert(0, f"TERM={os.environ.get('TERM', 'linux')}")
-    return spec.Process(
+    return Process(
         argv=order.argv, env=tuple(env), terminal=order.tty, uid=user.uid, gid=user.gid,
         groups=user.groups, cwd=order.cwd,
     )  # fmt: skip

@@ -22,7 +22,7 @@ UNCHANGED = (
     ("names", "later"),
     [
         ("builder.cli.containers.commands builder.runtime.lifecycle.run", QUICK),
-        ("builder.runtime.access.exec", QUICK),
+        ("builder.runtime.access.exec", f"{QUICK} builder.runtime.bundle.spec"),
         ("builder.runtime.inspect.show", QUICK),
         (BUILD, UNCHANGED),
     ],

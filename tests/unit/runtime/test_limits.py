@@ -10,7 +10,8 @@ from builder.cli.containers.options import limits as options
 from builder.host.kernel.block_devices import BlockDevice
 from builder.host.kernel.cgroups import Accounting
 from builder.model.errors import RecipeError
-from builder.runtime.bundle.spec import Process, configuration
+from builder.runtime.bundle.process import Process
+from builder.runtime.bundle.spec import configuration
 from builder.runtime.record.container import Limits
 from builder.runtime.resources import usage
 from builder.runtime.resources.limits import _takes_away as means_nothing

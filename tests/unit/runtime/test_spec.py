@@ -7,8 +7,9 @@ import pytest
 
 from builder.model.errors import RecipeError
 from builder.runtime.bundle import lookup
+from builder.runtime.bundle.process import Process
 from builder.runtime.bundle.seccomp import profile
-from builder.runtime.bundle.spec import HostFacts, Process, configuration, init_environment
+from builder.runtime.bundle.spec import HostFacts, configuration, init_environment
 from builder.runtime.record.container import Container, Limits, check_name
 from tests.support.containers.oci import CONTAINER, HOST
 

@@ -1,0 +1,88 @@
+"""A process inside of a container: what it is, how the runtime is told, and the way to there."""
+
+import os
+import resource
+
+import msgspec
+
+from builder.host.kernel import cgroups, mounts
+from builder.host.places import Places
+from builder.runtime.record.layout import cgroup_of
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CAPABILITIES = tuple(
+    f"CAP_{name}"
+    for name in (
+        "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
+        "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
+        "IPC_LOCK", "IPC_OWNER", "SYS_CHROOT", "SYS_PTRACE", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+        "SYS_TTY_CONFIG", "MKNOD", "LEASE", "SETFCAP",
+    )
+)  # fmt: skip
+"""What root inside has over its own namespaces.
+
+No AUDIT ones, as systemd asks of container managers (https://systemd.io/CONTAINER_INTERFACE);
+none for clocks, modules, raw I/O or the kernel's log, which belong to the whole host.
+"""
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A process inside: what it runs, as whom, where, and whether it has a terminal."""
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    """`NAME=value` words."""
+    terminal: bool = False
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    cwd: str = "/"
+
+
+def process_part(process: Process, open_files: int) -> dict[str, object]:
+    """Make the configuration of one process, as `exec --process` reads it too."""
+    return {
+        "terminal": process.terminal,
+        "user": {
+            "uid": process.uid,
+            "gid": process.gid,
+            "additionalGids": list(process.groups),
+        },
+        "args": list(process.argv),
+        "env": _environment(process.env),
+        "cwd": process.cwd,
+        "noNewPrivileges": False,
+        # Inheritable and ambient ones stay empty: CVE-2022-24769, CVE-2022-29162.
+        "capabilities": {
+            kind: list(CAPABILITIES) for kind in ("bounding", "effective", "permitted")
+        },
+        # A small soft limit keeps programs quick that close every possible descriptor.
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": min(1024, open_files), "hard": open_files}],
+    }
+
+
+def _environment(words: tuple[str, ...]) -> list[str]:
+    """Put the words of the caller over the usual ones; a name that comes twice is undefined."""
+    usual = {"PATH": PATH, "container": "oven"}
+    given = dict(word.partition("=")[::2] for word in words)
+    return [f"{name}={value}" for name, value in {**usual, **given}.items()]
+
+
+def open_files() -> int:
+    """Give how many open files a container may have: its own usual limit, or ours if lower."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 524288 if hard == resource.RLIM_INFINITY else min(524288, hard)
+
+
+def plain_umask() -> None:
+    """Have what containers see and inherit not depend on the umask of who starts them."""
+    os.umask(0o022)
+
+
+def enter_again(places: Places, name: str, monitor: int) -> None:
+    """Move this process into the room of a running container, where its monitor is.
+
+    That is still outside of the container; the runtime takes the last step (CVE-2019-5736).
+    """
+    cgroups.enter(cgroup_of(places, name))
+    mounts.join_namespace(monitor)
