@@ -109,7 +109,7 @@ def delegated(plain: Oven, somebody: Account) -> Iterator[Oven]:
     top = Path("/sys/fs/cgroup")
     if (top / "unified").is_dir():
         top /= "unified"
-    group = top / f"oven-test-{somebody.uid}"
+    group = top / f"oven-test-{somebody.uid}-{os.getpid()}"
     group.mkdir()
     for path in (group, *(group / name for name in ("cgroup.procs", "cgroup.subtree_control"))):
         os.chown(path, somebody.uid, somebody.uid)

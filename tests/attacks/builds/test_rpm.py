@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from builder.distros.rpm.dnf import Dnf
 from builder.distros.rpm.rockylinux import RockyLinux
@@ -22,6 +23,7 @@ from builder.host.programs import Command
 from builder.model.lock import Asked
 from builder.model.recipe import Arch
 from tests.support.needs import needs
+from tests.support.oven import CHECKOUT
 from tests.support.packages.archive import Fault, Mirror, serve
 from tests.support.packages.rpm_archive import BASEOS, Rpm, RpmArchive
 from tests.support.packages.rpm_world import RpmWorld, make_archive, rpm_world
@@ -171,7 +173,8 @@ def test_dnf_reads_indexes_in_a_sandbox(world: RpmWorld, outside: Path) -> None:
     asked = Asked(distro="rockylinux", suite="9", arch=Arch.AMD64, components=("main",), layers=())
     dnf = Dnf(folder, declaration, asked)
     tried = (
-        f"cat {outside}/precious /etc/shadow; echo x >{outside}/new; ls /root /home /srv\n"
+        f"cat {outside}/precious /etc/shadow; echo x >{outside}/new; ls /home /srv\n"
+        f"test -e {CHECKOUT}/pyproject.toml && echo GOT\n"
         f"echo x >{folder}/dnf.conf; rm -rf {folder}/home; mknod {folder}/root/disk b 8 0\n"
         f"head -c1 {folder}/root/disk && echo GOT\n"
         "ip link add dev oven-try type dummy && echo GOT\n"
@@ -224,16 +227,19 @@ def forge(archive: RpmArchive, old: str, new: str) -> None:
     """Change what the index says of the package `swapped`, and sign all that again."""
     folder = archive.pub / BASEOS / "repodata"
     repomd = (folder / "repomd.xml").read_text()
-    primary = next(folder.glob("*primary.xml.gz"))
-    before = gzip.decompress(primary.read_bytes())
+    primary = next(folder.glob("*primary.xml.*"))  # newer ones of createrepo_c write zstd
+    is_gzip = primary.suffix == ".gz"
+    before = (gzip if is_gzip else zstandard).decompress(primary.read_bytes())
     start = before.index(b"<name>swapped</name>")
     changed = before[start:].replace(old.encode(), new.encode(), 1)
     assert changed != before[start:]
     after = before[:start] + changed
-    packed = gzip.compress(after, mtime=0)
+    packed = gzip.compress(after, mtime=0) if is_gzip else zstandard.compress(after)
     for was, now in ((before, after), (primary.read_bytes(), packed)):
         repomd = repomd.replace(hashlib.sha256(was).hexdigest(), hashlib.sha256(now).hexdigest())
         repomd = re.sub(rf"size>{len(was)}<", f"size>{len(now)}<", repomd)
-    (folder / f"{hashlib.sha256(packed).hexdigest()}-primary.xml.gz").write_bytes(packed)
+    (
+        folder / f"{hashlib.sha256(packed).hexdigest()}-{primary.name.rpartition('-')[2]}"
+    ).write_bytes(packed)
     (folder / "repomd.xml").write_text(repomd)
     archive.sign_index(BASEOS, "archive")

@@ -2,8 +2,10 @@
 
 import contextlib
 import ctypes
+import importlib
 import os
 import pickle
+import pkgutil
 import pwd
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import builder
 from builder.host.kernel.namespaces import enter_namespace
 
 Result = TypeVar("Result")
@@ -28,7 +31,7 @@ def in_namespace(work: Callable[[], Result], *, user: str = "root") -> Result:
 def in_child(work: Callable[[], Result], *, user: str = "root") -> Result:
     """Call a function in a child process that runs as a user.
 
-    The user may be unable to read root's Python, so the modules must have been imported before.
+    The user may be unable to read root's Python, so that all of Oven is imported before.
     """
     answer, tell = os.pipe()
     child = os.fork()
@@ -50,6 +53,7 @@ def _run(work: Callable[[], object], user: str, tell: int) -> None:
     told = b""
     try:
         if user != "root":
+            _import_all()
             _become(user)
         told = pickle.dumps((True, work(), ""))
     except BaseException as error:  # noqa: BLE001  # it is raised in the parent
@@ -58,6 +62,13 @@ def _run(work: Callable[[], object], user: str, tell: int) -> None:
         with open(tell, "wb") as file:  # a descriptor
             file.write(told)
         os._exit(0)
+
+
+def _import_all() -> None:
+    """Import what work may still want to load, before it cannot."""
+    for module in pkgutil.walk_packages(builder.__path__, "builder."):
+        if not module.name.endswith(("__main__", ".headers", ".reasons")):  # programs
+            importlib.import_module(module.name)
 
 
 def _become(user: str) -> None:

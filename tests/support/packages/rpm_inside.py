@@ -11,14 +11,16 @@ from pathlib import Path
 from tests.support.containers.rig import add_program, tiny_tree
 from tests.support.packages.rpm_archive import BASEOS, Rpm, RpmArchive
 
+PYTHON = Path("/usr/bin/python3").readlink().name
+"""The host's, such as `python3.11`."""
 PACKAGES = (
     "dnf", "dnf-data", "python3-dnf", "python3-libdnf", "python3-hawkey", "python3-libcomps",
-    "python3-gpg", "python3-rpm", "rpm", "rpm-common", "python3-minimal", "python3.11-minimal",
-    "libpython3.11-minimal", "libpython3.11-stdlib",
+    "python3-gpg", "python3-rpm", "rpm", "rpm-common", "python3-minimal", f"{PYTHON}-minimal",
+    f"lib{PYTHON}-minimal", f"lib{PYTHON}-stdlib",
 )  # fmt: skip
 LEFT_OUT = re.compile(
     r"/usr/share/(?!dnf|python)|/etc/(?!dnf|rpm)|/usr/lib/systemd/|"
-    r"/usr/lib/python3\.11/(test|idlelib|lib2to3|pydoc_data|ensurepip)/"
+    r"/usr/lib/python3\.\d+/(test|idlelib|lib2to3|pydoc_data|ensurepip)/"
 )
 PROGRAMS = ("cp", "mv", "grep")
 

@@ -37,7 +37,7 @@ def unified(plain: Oven, somebody: Account) -> Iterator[Oven]:
         top /= "unified"
     if not (controllers := (top / "cgroup.subtree_control").read_text().split()):
         pytest.skip("version 2 has no controllers to give away here")
-    group = top / f"oven-test-{somebody.uid}-v2"
+    group = top / f"oven-test-{somebody.uid}-{os.getpid()}-v2"
     session = group / "session"
     for folder in (group, session):
         folder.mkdir()
