@@ -238,8 +238,7 @@ def forge(archive: RpmArchive, old: str, new: str) -> None:
     for was, now in ((before, after), (primary.read_bytes(), packed)):
         repomd = repomd.replace(hashlib.sha256(was).hexdigest(), hashlib.sha256(now).hexdigest())
         repomd = re.sub(rf"size>{len(was)}<", f"size>{len(now)}<", repomd)
-    (
-        folder / f"{hashlib.sha256(packed).hexdigest()}-{primary.name.rpartition('-')[2]}"
-    ).write_bytes(packed)
+    kind = primary.name.rpartition("-")[2]
+    (folder / f"{hashlib.sha256(packed).hexdigest()}-{kind}").write_bytes(packed)
     (folder / "repomd.xml").write_text(repomd)
     archive.sign_index(BASEOS, "archive")
