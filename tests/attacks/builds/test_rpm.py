@@ -229,7 +229,8 @@ def forge(archive: RpmArchive, old: str, new: str) -> None:
     repomd = (folder / "repomd.xml").read_text()
     primary = next(folder.glob("*primary.xml.*"))  # newer ones of createrepo_c write zstd
     is_gzip = primary.suffix == ".gz"
-    before = (gzip if is_gzip else zstandard).decompress(primary.read_bytes())
+    unpack = gzip.decompress if is_gzip else zstandard.ZstdDecompressor().decompressobj().decompress
+    before = unpack(primary.read_bytes())
     start = before.index(b"<name>swapped</name>")
     changed = before[start:].replace(old.encode(), new.encode(), 1)
     assert changed != before[start:]
