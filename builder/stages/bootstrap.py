@@ -1,6 +1,5 @@
 """Bootstrap: the locked packages of the base layer become a tree that can install more."""
 
-import contextlib
 from collections.abc import Mapping
 
 import msgspec
@@ -65,8 +64,7 @@ def _version(argv: tuple[str, ...], tools: Tools) -> str:
     what = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
     key = digest_of(["version", argv, *what])
     if (known := tools.store.recall(key)) is not None:
-        with contextlib.suppress(msgspec.DecodeError):  # a damaged note costs only time
-            return msgspec.json.decode(known, type=str)
+        return msgspec.json.decode(known, type=str)
     told = program_version(tools.run, argv)
     tools.store.remember(key, canonical(told))
     return told

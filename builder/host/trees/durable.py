@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host import locks, pids
+from builder.host import locks
 from builder.model.errors import HostError
 
 
@@ -75,30 +75,20 @@ def draft_of(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
     while True:
-        fd = -1
+        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            with pids.undisturbed():  # or Ctrl-C leaves a file that nobody knows of
-                fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             fcntl.flock(fd, fcntl.LOCK_EX)
             if not _is_at(fd, draft):
                 continue  # whoever had it before us has renamed it
-            yield draft
-        except BaseException:
-            _take_back(fd, draft)
-            raise
-        else:
+            try:
+                yield draft
+            except BaseException:
+                if _is_at(fd, draft):
+                    draft.unlink()
+                raise
             return
         finally:
-            if fd >= 0:
-                os.close(fd)
-
-
-def _take_back(fd: int, draft: Path) -> None:
-    """Remove a draft, unless another one writes to it by now."""
-    with contextlib.suppress(OSError):
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_at(fd, draft):
-            draft.unlink()
+            os.close(fd)
 
 
 @contextlib.contextmanager
