@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 
-import msgspec
-
 from builder.distros import ArchiveSources, distro
 from builder.distros.keys import Keys
-from builder.host.programs import find_program, program_version
+from builder.host.programs import program_version
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE, Lock, Package
 from builder.model.recipe import Arch
-from builder.model.value import Value, canonical, digest_of
+from builder.model.value import Value
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
 
@@ -48,26 +46,11 @@ def bootstrap_inputs(lock: Lock, sources: ArchiveSources, driver: str, tools: To
         suite=lock.asked.suite,
         arch=lock.asked.arch,
         driver=driver,
-        programs=tuple(_version(argv, tools) for argv in sources.programs[driver]),
+        programs=tuple(program_version(tools.run, argv) for argv in sources.programs[driver]),
         epoch=lock.epoch,
         files=dict(sources.files),
         keys=sources.keys,
     )
-
-
-def _version(argv: tuple[str, ...], tools: Tools) -> str:
-    """Give what a program of the host says of its version; it is asked once for each file of it."""
-    path = find_program(argv[0])
-    if path is None:
-        return program_version(tools.run, argv)
-    file = path.stat()
-    what = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
-    key = digest_of(["version", argv, *what])
-    if (known := tools.store.recall(key)) is not None:
-        return msgspec.json.decode(known, type=str)
-    told = program_version(tools.run, argv)
-    tools.store.remember(key, canonical(told))
-    return told
 
 
 def make_base(inputs: BaseInputs, tools: Tools) -> Tree:

@@ -40,7 +40,6 @@ HELD = "a descriptor that was opened by the audited module, by the caller or for
 
 OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/recovery/cleaning.py": (".exists", RUNS),
-    "stages/bootstrap.py": (".stat", HOST),
     "stages/accept.py": (".write_bytes", STORE),
     "runtime/record/locks.py": (".stat os.open", RECORDS),
     "runtime/reconcile.py": (".exists .read_bytes .unlink", RECORDS),
