@@ -100,7 +100,7 @@ def offer(name: str, controller: str) -> None:
 
     The OCI runtime does the same for the cgroup below (cgroup-v2.rst, "Enabling and Disabling").
     """
-    (_top() / _PARENT / name).mkdir(parents=True, exist_ok=True)
+    make(_top(), f"{_PARENT}/{name}")
     for folder in (_top(), _top() / _PARENT):
         control = folder / "cgroup.subtree_control"
         try:
@@ -142,7 +142,7 @@ def join(name: str, pid: int) -> None:
     if layout() is Layout.LEGACY:
         # Made before the runtime does, so that no parallel `remove` takes the parent away.
         for hierarchy in limiting():
-            (hierarchy / _PARENT / name).mkdir(parents=True, exist_ok=True)
+            make(hierarchy, f"{_PARENT}/{name}")
     part = "monitor" if layout() is Layout.UNIFIED else "guest"
     with _unified() as root:
         _make(root, f"{_PARENT}/{name}/{part}")
@@ -198,10 +198,10 @@ def set_apart(name: str, pid: int) -> None:
         _write(root, f"{_PARENT}/{name}/monitor/cgroup.procs", str(pid).encode())
     if layout() is Layout.LEGACY:
         # Or a login session or service that started the container would count it as its own.
-        systemd = ROOT / "systemd" / _PARENT / name / "monitor"
-        with contextlib.suppress(OSError):
-            systemd.mkdir(parents=True, exist_ok=True)
-            (systemd / "cgroup.procs").write_text(str(pid), encoding="ascii")
+        systemd, part = ROOT / "systemd", f"{_PARENT}/{name}/monitor"
+        with contextlib.suppress(OSError, HostError):
+            make(systemd, part)
+            (systemd / part / "cgroup.procs").write_text(str(pid), encoding="ascii")
 
 
 def leave() -> None:
@@ -339,6 +339,15 @@ def _unified() -> Iterator[int]:
         root = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield root
+    finally:
+        os.close(root)
+
+
+def make(hierarchy: Path, path: str) -> None:
+    """Make a cgroup and those above it, although a parallel `remove` may take one away."""
+    root = os.open(hierarchy, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _make(root, path)
     finally:
         os.close(root)
 
