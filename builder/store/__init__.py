@@ -235,7 +235,8 @@ class Store:
     @contextlib.contextmanager
     def draft(self) -> Iterator[Path]:
         """Lend an empty folder on the store's file system; what is left in it is removed."""
-        with contextlib.ExitStack() as stack:
+        stack = contextlib.ExitStack()
+        try:
             with disk_errors(self.root), locked(self._drafts_lock), undisturbed():
                 outer = Path(tempfile.mkdtemp(dir=self.root / "drafts"))
                 stack.callback(_remove_unlocked, outer)
@@ -244,6 +245,9 @@ class Store:
                 inner.mkdir()
                 stack.callback(remove_tree, inner)
             yield inner
+        finally:
+            with undisturbed():  # Ctrl-C between two of the callbacks would leave out the others
+                stack.close()
 
     def _sweep_drafts(self) -> None:
         """Remove the drafts of processes that died: their locks are free."""
