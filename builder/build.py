@@ -76,7 +76,7 @@ def make_lowest(order: BuildRequest, sources: ArchiveSources, tools: Tools, driv
         bring(tarball, layers(order.loaded)[0], tools)
         taken = Import(sha256=tarball.sha256, strip=tarball.strip, epoch=lock.epoch)
         return make(IMPORT, taken, tools, slot=f"{order.slot}/tarball").tree
-    inputs = bootstrap_inputs(lock, sources, driver, tools)
+    inputs = bootstrap_inputs(lock, sources, driver, tools.run)
     return make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from builder.distros import ArchiveSources, distro
 from builder.distros.keys import Keys
-from builder.host.programs import program_version
+from builder.host.programs import Runner, program_version
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE, Lock, Package
 from builder.model.recipe import Arch
@@ -33,7 +33,7 @@ class BaseInputs(Value, frozen=True, kw_only=True):
     """What the package files are signed with."""
 
 
-def bootstrap_inputs(lock: Lock, sources: ArchiveSources, driver: str, tools: Tools) -> BaseInputs:
+def bootstrap_inputs(lock: Lock, sources: ArchiveSources, driver: str, run: Runner) -> BaseInputs:
     """Gather the inputs of the stage; raises RecipeError for a driver that does not exist."""
     if driver not in sources.programs:
         known = ", ".join(sources.programs)
@@ -46,7 +46,7 @@ def bootstrap_inputs(lock: Lock, sources: ArchiveSources, driver: str, tools: To
         suite=lock.asked.suite,
         arch=lock.asked.arch,
         driver=driver,
-        programs=tuple(program_version(tools.run, argv) for argv in sources.programs[driver]),
+        programs=tuple(program_version(run, argv) for argv in sources.programs[driver]),
         epoch=lock.epoch,
         files=dict(sources.files),
         keys=sources.keys,

@@ -43,7 +43,7 @@ def prepared(folder: Path) -> tuple[Lock, BaseInputs, Store]:
     tools = Tools(store, on_host, Net(Silent()), Silent(), 2)
     lock = resolve(asked, sources, tools)
     fetch(lock.packages, sources.mirrors, tools, recipe="tiny")
-    return lock, bootstrap_inputs(lock, sources, "native", tools), store
+    return lock, bootstrap_inputs(lock, sources, "native", on_host), store
 
 
 def keep_all(lock: Lock, source: Path, target: Path) -> None:

@@ -157,7 +157,7 @@ def test_the_distribution_of_the_manual(
         fetch(lock.packages, sources.mirrors, tools, recipe="tiny")
     fixed = next(one for one in lock.packages if one.name == "fixed")
     assert (fixed.version, fixed.archive) == ("1.1", "meridian-fixes")
-    inputs = bootstrap_inputs(lock, sources, "native", tools)
+    inputs = bootstrap_inputs(lock, sources, "native", on_host)
     tree = store.tree(in_namespace(lambda: make_base(inputs, tools)).tree)
     assert tree
     told = (tree / "etc/apt/sources.list.d/meridian.sources").read_text()
