@@ -74,8 +74,16 @@ def _open_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def disk() -> Iterator[Path]:
+def session_disk() -> Iterator[Path]:
     """A folder on a real disk: /tmp may be a tmpfs, which has other limits."""
+    folder = _open_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def disk() -> Iterator[Path]:
+    """The same for one module: which modules a worker runs decides nothing about their names."""
     folder = _open_folder()
     yield folder
     shutil.rmtree(folder)

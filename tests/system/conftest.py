@@ -20,9 +20,9 @@ from tests.support.packages.archive import Archive, Mirror, serve
 
 
 @pytest.fixture(scope="session")
-def oven(disk: Path) -> Iterator[Oven]:
+def oven(session_disk: Path) -> Iterator[Oven]:
     """The command, with a home that all tests share."""
-    home = disk / "home"
+    home = session_disk / "home"
     oven = Oven(home)
     yield oven
     containers = home / "containers"
@@ -35,9 +35,9 @@ def oven(disk: Path) -> Iterator[Oven]:
 
 
 @pytest.fixture(scope="session")
-def miniature(disk: Path) -> Iterator[tuple[Archive, Mirror]]:
+def miniature(session_disk: Path) -> Iterator[tuple[Archive, Mirror]]:
     """An archive with a system so small that it is built in a second, and its server."""
-    archive = Archive.make(disk / "miniature", packages(disk / "packages"))
+    archive = Archive.make(session_disk / "miniature", packages(session_disk / "packages"))
     with serve(archive.root) as mirror:
         yield archive, mirror
 
@@ -89,14 +89,14 @@ def somebody() -> Iterator[Account]:
 
 @pytest.fixture(scope="session")
 def plain(
-    oven: Oven, installed: Oven, built: Built, disk: Path, somebody: Account
+    oven: Oven, installed: Oven, built: Built, session_disk: Path, somebody: Account
 ) -> Iterator[Oven]:
     """The command as run by somebody who has been given no cgroup, with a template at hand."""
     built("debian-bookworm")
-    folder = disk / "for-users"
+    folder = session_disk / "for-users"
     folder.mkdir(mode=0o755)
     oven("template", "export", "debian-bookworm", "-o", folder)
-    with run_by(somebody, installed, disk) as user:
+    with run_by(somebody, installed, session_disk) as user:
         [tarball] = folder.iterdir()
         user("template", "import", tarball)
         yield user
