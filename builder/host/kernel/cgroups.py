@@ -40,6 +40,9 @@ _FREEZES = 10
 """Seconds that processes may take to leave the kernel, where they cannot be frozen."""
 _LATECOMERS = 100
 """How often a cgroup is emptied again into which a process has come."""
+_TAKEN_AWAY = 5.0
+"""Seconds in which others may take away what is above a new cgroup; one rmdir(2) can take a while
+where they have to wait for a processor."""
 _MOST_BELOW = {"cgroup.max.descendants": 4096, "cgroup.max.depth": 32}
 """Cgroups in a container, which has some dozens: each is memory and work of the host's kernel."""
 _DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
@@ -355,12 +358,14 @@ def make(hierarchy: Path, path: str) -> None:
 def _make(root: int, path: str) -> None:
     """Make a cgroup and those above it, again when a parallel `remove` takes one away."""
     parts = path.split("/")
-    for _ in range(100):
+    deadline = time.monotonic() + _TAKEN_AWAY
+    while time.monotonic() < deadline:
         try:
             for depth in range(1, len(parts) + 1):
                 with contextlib.suppress(FileExistsError):
                     os.mkdir("/".join(parts[:depth]), 0o755, dir_fd=root)
         except FileNotFoundError:
+            os.sched_yield()
             continue
         return
     raise HostError(f"the cgroup `{path}` disappears as fast as it is made")

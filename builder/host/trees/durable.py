@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.host import locks
+from builder.host import locks, pids
 from builder.model.errors import HostError
 
 
@@ -75,20 +75,31 @@ def draft_of(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
     while True:
-        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        fd = -1
         try:
+            with pids.undisturbed():  # or Ctrl-C leaves a file that nobody knows of
+                fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             fcntl.flock(fd, fcntl.LOCK_EX)
             if not _is_at(fd, draft):
                 continue  # whoever had it before us has renamed it
-            try:
-                yield draft
-            except BaseException:
-                if _is_at(fd, draft):
-                    draft.unlink()
-                raise
+            yield draft
+        except BaseException:
+            if fd >= 0:
+                _take_back(fd, draft)
+            raise
+        else:
             return
         finally:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
+
+
+def _take_back(fd: int, draft: Path) -> None:
+    """Remove a draft, unless another one writes to it by now."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_at(fd, draft):
+            draft.unlink()
 
 
 @contextlib.contextmanager

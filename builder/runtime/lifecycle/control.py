@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 
 import msgspec
 
@@ -37,7 +38,7 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
     deadline = time.monotonic() + timeout
     try:
         while True:
-            with contextlib.ExitStack() as stack:
+            with _undone(places, name), contextlib.ExitStack() as stack:
                 begun = _begin(places, name, stack)
                 if isinstance(begun, Started):
                     return _see_it_up(places, begun, timeout)
@@ -51,7 +52,7 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
 
 def start_again(places: Places, name: str, waiting: State) -> None:
     """Start a container whose pause is over, if that is still what it waits for."""
-    with contextlib.ExitStack() as stack:
+    with _undone(places, name), contextlib.ExitStack() as stack:
         with repair.holding(places, name) as held:
             if held.state != waiting:
                 return
@@ -129,7 +130,7 @@ def _begin(places: Places, name: str, stack: contextlib.ExitStack) -> Started | 
         current = held.state
         if current is not None and current.phase in {"stopping", "waiting"}:
             _stop(held, STOP_TIMEOUT)
-        elif current is not None and current.phase == "booting" and current.starter == os.getpid():
+        elif _boots_for_us(current):
             # An earlier start by this very process was interrupted before it could be taken back.
             held.clean()
         return held.state or _boot(held, stack)
@@ -167,9 +168,6 @@ def _see_it_up(places: Places, begun: Started, timeout: float) -> State:
                 readiness.forget_first_boot(places, name)
     except NotFoundError:
         raise _ended_early(name, "") from None
-    except BaseException:
-        _undo(places, begun.state, name)
-        raise
     if current is None or not same:
         raise _ended_early(name, _console(places, name))
     events.record(places, name, verdict)
@@ -200,12 +198,22 @@ def _ended_early(name: str, console: str) -> StageError:
     return StageError(f"container `{name}` ended before it was ready", hint=hint, output=console)
 
 
-def _undo(places: Places, begun: State, name: str) -> None:
-    """Take back a start that is not wanted any more."""
-    with contextlib.suppress(NotFoundError), repair.holding(places, name) as held:
-        if held.state is not None and held.state.pid == begun.pid:
-            held.clean()
-            held.tell("stopped", killed=True)
+@contextlib.contextmanager
+def _undone(places: Places, name: str) -> Iterator[None]:
+    """Take back a start of this process that is cut off, wherever that happens."""
+    try:
+        yield
+    except BaseException:
+        if _boots_for_us(state.read(places, name)):
+            with contextlib.suppress(NotFoundError), repair.holding(places, name) as held:
+                if _boots_for_us(held.state):
+                    held.clean()
+                    held.tell("stopped", killed=True)
+        raise
+
+
+def _boots_for_us(current: State | None) -> bool:
+    return current is not None and current.phase == "booting" and current.starter == os.getpid()
 
 
 def _wait_for_other(current: State, seconds: float) -> bool:

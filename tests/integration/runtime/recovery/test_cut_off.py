@@ -233,6 +233,22 @@ def happened(oven: Oven) -> list[dict[str, str]]:
     return [json.loads(line) for line in oven("events", "--json").stdout.splitlines()]
 
 
+def test_a_start_that_is_cut_off_just_as_its_init_began_is_undone(rig: Rig) -> None:
+    code = """
+    from builder.runtime.lifecycle import control
+    from builder.runtime.recovery.held import Held
+    tell = Held.tell
+    def cut(self, what, **more):
+        tell(self, what, **more)
+        if what == "started":
+            raise KeyboardInterrupt
+    Held.tell = cut
+    control.start(places, "test", Silent())
+    """
+    assert ended(rig, textwrap.dedent(code)) == -signal.SIGINT
+    assert state.read(rig.places, "test") is None
+
+
 def test_who_loses_the_terminal_undoes_what_was_under_way(rig: Rig, oven: Oven) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
