@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
@@ -33,6 +34,8 @@ class Command(msgspec.Struct, frozen=True):
     pass_fds: tuple[int, ...] = ()
     limit: float | None = None
     """Seconds after which it is given up; None for work that may take any time."""
+    watch: Callable[[], None] | None = None
+    """Asked now and then while it runs; what this raises ends it."""
 
     def __str__(self) -> str:
         import shlex  # few commands are ever shown
@@ -86,6 +89,8 @@ def announce(command: Command) -> None:
         trace(command)
 
 
+_LOOK = 0.5
+"""Seconds between two looks at what is watched beside a command."""
 _PIPE = 1 << 20
 """Bytes that a pipe to a program holds, so that it is woken less often."""
 
@@ -127,8 +132,23 @@ def _communicated(process: "subprocess.Popen[bytes]", command: Command) -> tuple
         return process.communicate(command.stdin, timeout=UNDISTURBED)
     except subprocess.TimeoutExpired:
         with disturbed():
-            left = None if command.limit is None else max(command.limit - UNDISTURBED, 0)
-            return process.communicate(timeout=left)
+            left = FOREVER if command.limit is None else max(command.limit - UNDISTURBED, 0)
+            return _watched(process, command, time.monotonic() + left)
+
+
+def _watched(
+    process: "subprocess.Popen[bytes]", command: Command, deadline: float
+) -> tuple[bytes, bytes]:
+    import subprocess
+
+    while True:
+        left = max(deadline - time.monotonic(), 0)
+        try:
+            return process.communicate(timeout=left if command.watch is None else min(left, _LOOK))
+        except subprocess.TimeoutExpired:
+            if command.watch is None or left <= _LOOK:
+                raise
+            command.watch()
 
 
 def ends(child: int, limit: float | None) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from builder.distros.buildroot import PACKAGES, Kitchen, lay_out, opened
 from builder.distros.debian.package.batches import all_plain
-from builder.distros.debian.package.unpack import check_files
+from builder.distros.debian.package.unpack import files_read
 from builder.host.programs import Command, failed
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
@@ -47,10 +47,10 @@ def install(packages: tuple[Package, ...], base: Path, kitchen: Kitchen) -> None
     else:
         # `--no-download` breaks local files in apt 2.6.
         line = f"exec apt-get -c {PACKAGES}/apt.conf install {PACKAGES}/*.deb"
-    check_files(packages, kitchen.store)
     with opened(base, kitchen, bind) as (view, run):
-        command = Command(("sh", "-c", line))
-        done = run(command)
+        with files_read(packages, kitchen.store) as watch:
+            command = Command(("sh", "-c", line), watch=watch)
+            done = run(command)
         if done.code != 0:
             error = failed(command, done, _problem(done.output))
             error.command = run.paste(command)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from builder.host.programs import CLEAN_ENVIRONMENT, NO_SPACE, Command, Done, failed, on_host
 from builder.host.sandbox.binfmt import emulation
 from builder.host.sandbox.call_filter import call_filter
@@ -115,9 +117,7 @@ class Inside:
             known = emulation(self.sandbox.arch) if self.sandbox.arch else None
             if known is not None:
                 first, fds = ("--userns", str(known.namespace)), (*fds, known.namespace)
-            inherited = Command(
-                command.argv, command.stdin, command.env, command.cwd, (*command.pass_fds, *fds)
-            )
+            inherited = msgspec.structs.replace(command, pass_fds=(*command.pass_fds, *fds))
             return _filtered(
                 lambda *more: self._argv(command, *first, *more, last=shown),
                 inherited,
@@ -261,6 +261,6 @@ def _filtered(
         os.lseek(fd, 0, os.SEEK_SET)
         line = argv("--seccomp", str(fd))
         inherited = (fd, *command.pass_fds)
-        return on_host(Command(line, command.stdin, command.env, pass_fds=inherited))
+        return on_host(msgspec.structs.replace(command, argv=line, cwd=None, pass_fds=inherited))
     finally:
         os.close(fd)

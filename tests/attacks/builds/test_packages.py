@@ -29,6 +29,7 @@ BASE, ESSENTIAL, LAYER = "Priority: required", "Essential: yes\nPriority: requir
 PRECIOUS = "what the host has\n"
 STUCK = 60
 """Seconds, of what takes two."""
+ENDLESS = b"#!/bin/sh\nkill -STOP $$\n"
 MEMORY = 400_000
 """Kilobytes, of a build; it takes less than half of that."""
 
@@ -240,6 +241,18 @@ def test_a_small_package_does_not_become_a_large_one(
     assert wanted in said
     assert memory < MEMORY
     assert not any(path.stat().st_size > 100 << 20 for path in world.home.rglob("*"))
+
+
+def test_a_large_package_is_found_while_others_are_installed(siege: Siege) -> None:
+    """The tree's dpkg knows no limits, and is ended; here it has not even come so far."""
+    small = [member("./control", data=control("odd")), member("./preinst", data=ENDLESS)]
+    zeros, _ = member("./zeros")
+    parts = {
+        "control.tar": tar(small),
+        "data.tar.zst": hostile_debs.bomb(zeros, 512 << 20),
+    }
+    told = siege.told(Deb("odd", LAYER), write_parts(siege.folder / "odd.deb", parts))
+    assert "it unpacks to more than 64 MiB" in told
 
 
 def test_names_are_no_bombs(siege: Siege) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,19 +119,35 @@ def _problem(package: Package) -> str:
     return f"cannot unpack the package `{package.name}` {package.version}"
 
 
-def check_files(packages: Sequence[Package], store: Store) -> None:
-    """Read the files of packages that something else unpacks, such as the tree's own dpkg.
+@contextlib.contextmanager
+def files_read(packages: Sequence[Package], store: Store) -> Iterator[Callable[[], None]]:
+    """Read the files of packages beside something else that unpacks them: the tree's own dpkg.
 
-    It knows no limits; raises StageError for a package of which more comes than of any real one.
+    That knows no limits. What this gives, and its end, raise StageError once more has come of a
+    package than of any real one.
     """
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(lambda package: _read_files(package, blob_of(package, store)), packages):
-            pass
+    # Beside dpkg, which takes one core; and the smallest first, since no bomb is large.
+    order = sorted(packages, key=lambda package: package.size)
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        reads = [pool.submit(_read_files, package, store) for package in order]
+
+        def watch() -> None:
+            for read in reads:
+                if read.done():
+                    read.result()
+
+        yield watch
+        for read in reads:
+            read.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _read_files(package: Package, blob: Path) -> None:
+def _read_files(package: Package, store: Store) -> None:
     from builder.distros.debian.package import deb
 
+    blob = blob_of(package, store)
     with _told(package, blob):
         for _ in deb.data_tar(blob):
             pass
