@@ -33,6 +33,7 @@ from builder.distros.debian.package.unpack import blob_of, expand, expand_one
 from builder.host.overlayfs.fold import apply_upper
 from builder.host.programs import Command
 from builder.host.sandbox.sandbox import Inside, SandboxBind
+from builder.host.trees.links import own_files
 from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
@@ -98,6 +99,7 @@ def _linked(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
     with TreeIO(kitchen.tree) as tree:
         write_database(packages, tree)
         _lay_shell(tree)
+    own_files(kitchen.tree)
     essential = essentials(packages)
     others = [package for package in packages if package not in essential]
     with _opened(kitchen) as (path, run), TreeIO(path) as view:
@@ -232,6 +234,7 @@ def _by_dpkg(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
             _lay_over(package, tree)
         check_database(tree, "a package")
         _lay_shell(tree)
+    own_files(kitchen.tree)
     debs = kitchen.draft / "debs"
     debs.mkdir()
     for package in packages:

@@ -17,6 +17,7 @@ from builder.host.kernel.namespaces import current
 from builder.host.overlayfs import notes
 from builder.host.overlayfs.mount import Overlay, mount_overlay
 from builder.host.pids import undisturbed
+from builder.host.trees.links import own_files
 from builder.model.errors import HostError
 
 
@@ -78,15 +79,21 @@ def stand_ins(lower: Path, folder: Path, files: Mapping[str, bytes]) -> Path:
 def fold(lower: Path, upper: Path, target: Path) -> None:
     """Make `target` the tree that the overlay showed; empties `upper`.
 
-    Files are hard links to those of `lower`, or are moved out of `upper`; all three lie on one file
-    system, and the overlay is not mounted any more.
+    Files are hard links to those of `lower`, but for those that `own_files` copies, or are moved
+    out of `upper`; all three lie on one file system, and the overlay is not mounted any more.
     """
-    link_tree(lower, target)
+    _link_all(lower, target)
     apply_upper(upper, target)
+    own_files(target)
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """Make a new folder that has all of another one: folders made anew, all else hard-linked."""
+    """Make a new folder that has all of another one: folders made anew, files linked or copied."""
+    _link_all(source, target)
+    own_files(target)
+
+
+def _link_all(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     _link_folder(os.fsencode(source), os.fsencode(target))
 

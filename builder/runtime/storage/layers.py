@@ -9,6 +9,7 @@ from builder.host.kernel import cgroups
 from builder.host.overlayfs import notes
 from builder.host.process import launch
 from builder.host.programs import find_program, missing_program
+from builder.host.trees.links import own_files
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import HostError
 from builder.runtime.record.container import Container
@@ -107,6 +108,7 @@ def link_tree(source: Path, target: Path) -> None:
     if _copy(source, target, "--link")[0] != 0:
         remove_tree(target)
         copy_tree(source, target)
+    own_files(target)
 
 
 def merge(draft: LayerDraft, layers: tuple[str, ...]) -> tuple[str, Moves]:
@@ -114,6 +116,7 @@ def merge(draft: LayerDraft, layers: tuple[str, ...]) -> tuple[str, Moves]:
     name = new_name()
     folders = [draft.area / LAYERS / layer for layer in layers]
     merge_folders([os.fsencode(folder) for folder in folders], os.fsencode(draft.drafts / name))
+    own_files(draft.drafts / name)
     draft.sync()
     return name, ((f"{DRAFTS}/{name}", f"{LAYERS}/{name}"),)
 

@@ -146,6 +146,16 @@ def test_scripts_have_no_network(oven: Oven, tmp_path: Path) -> None:
     oven("build", "--no-probe", with_script(tmp_path, only_loopback))
 
 
+NAMES = "find /etc /home /root /var -xdev -type f -links +1 ! -path '/var/lib/dpkg/info/*'"
+"""What postfix and cron refuse."""
+
+
+def test_files_have_no_names_outside_of_the_tree(oven: Oven, tmp_path: Path) -> None:
+    recipe = with_script(tmp_path, f'found=$({NAMES}); test -z "$found"')
+    oven("build", "--no-probe", recipe)
+    assert oven("run", "--network", "none", "tiny", "--", "sh", "-c", NAMES).stdout == b""
+
+
 def test_what_debootstrap_makes_is_a_template_too(oven: Oven, built: Built, tmp_path: Path) -> None:
     built("debian-bookworm")
     lock = oven.home / "cache/locks/debian-bookworm-amd64.json"
