@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from builder.host import pids
 from builder.host.places import Places
 from builder.model.errors import NotFoundError
 from builder.model.host_access import HostAccess
@@ -89,12 +90,19 @@ class _Record(msgspec.Struct, rename="kebab"):
     protected: bool = False
 
 
+_SEEN_TO = 5.0
+"""Seconds that the monitor of a container that has just ended is waited for."""
 _RECORD = msgspec.json.Decoder(_Record).decode
 
 
 def show(places: Places, name: str) -> Summary:
     """Tell about one container."""
     seen = orphans.look(places, name)
+    if seen.status == "stopped" and seen.state is not None:
+        # Its end is being seen to, and then there is more to tell.
+        with pids.hold(seen.state.monitor, seen.state.monitor_started) as monitor:
+            monitor.wait(_SEEN_TO)
+        seen = orphans.look(places, name)
     container, current, status = seen.record, seen.state, seen.status
     host = tuple(_reached(places, container))
     if status == "stopped" or current is None:
@@ -188,5 +196,7 @@ def _row(places: Places, name: str, current: State | None) -> ContainerRow | Non
 
 
 def _exit_code(places: Places, name: str) -> int | None:
+    # What is kept is written before this goes.
+    code = state.exit_code(places, name)
     end = state.read_end(places, name)
-    return end.code if end is not None else state.exit_code(places, name)
+    return end.code if end is not None else code

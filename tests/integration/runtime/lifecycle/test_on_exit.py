@@ -86,6 +86,20 @@ def call(rig: Rig, how: str) -> State:
     return before
 
 
+def test_who_asks_just_as_it_ends_is_told_how(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(rig)
+    monitor, wait = now(rig).monitor, pids.HeldProcess.wait
+    os.kill(monitor, signal.SIGSTOP)
+    fail(rig)
+
+    def go_on(process: pids.HeldProcess, timeout: float) -> bool:
+        os.kill(monitor, signal.SIGCONT)
+        return wait(process, timeout)
+
+    monkeypatch.setattr(pids.HeldProcess, "wait", go_on)
+    assert show.show(rig.places, "test").exit_code == 128 + signal.SIGKILL
+
+
 def test_a_reboot_from_inside_starts_it_again(rig: Rig) -> None:
     make(rig)
     capture(rig.places, "test", ("touch", "/kept", "/run/gone"))
