@@ -26,8 +26,8 @@ from builder.stages.pack import PACK, Packed, pack_inputs
 from builder.stages.stage import make
 from builder.stages.tarball import IMPORT, Import, bring
 from builder.stages.tools import Tools
+from builder.stages.tree.asked import AskedError
 from builder.stages.tree.overlay import errors_below, read_overlay, renderer_version
-from builder.stages.tree.rights import RightsError
 from builder.stages.tree.scripts import read_scripts
 from builder.stages.tree.secrets import MissingSecretError
 from builder.stages.tree.variables import Variables
@@ -89,8 +89,8 @@ def asked_in(loaded: LoadedRecipe) -> Iterator[None]:
         names = [secret.name for secret in loaded.recipe.secret]
         error.at = loaded.source.value("secret", names.index(error.name), "name")
         raise
-    except RightsError as error:
-        error.at = loaded.source.value("file", error.index, error.key)
+    except AskedError as error:
+        error.at = loaded.source.value(*error.where)
         raise
 
 
@@ -116,6 +116,7 @@ def customization(
         tree=tree,
         overlay=overlay,
         renderer=renderer_version(overlay),
+        groups=recipe.group,
         users=recipe.user,
         files=recipe.file,
         services=recipe.services,

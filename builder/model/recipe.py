@@ -99,17 +99,39 @@ class Packages(Value, frozen=True, kw_only=True):
     """Whether packages that are only recommended are installed too."""
 
 
+AccountId = Annotated[int, msgspec.Meta(ge=1, le=59999)]
+
+
+class Group(Value, frozen=True, kw_only=True):
+    """A group in the template; one that is there already stays as it is."""
+
+    name: AccountName
+    """What it is called."""
+    gid: AccountId | None = None
+    """The numeric id; the next free one by default."""
+    system: bool = False
+    """Whether a free id is one of the system's."""
+
+
 class User(Value, frozen=True, kw_only=True):
-    """An account in the template; it has no password until one is set in a container."""
+    """An account in the template; it has no password until one is set in a container.
+
+    What the overlay has in its home is its own.
+    """
 
     name: AccountName
     """The login name."""
-    uid: Annotated[int, msgspec.Meta(ge=1, le=59999)] | None = None
+    existing: bool = False
+    """Whether a package, the base or the recipe below has made it, such as `root` and `www-data`:
+    then `groups`, `ssh-keys` and `shell` are added to it, and nothing else can be said."""
+    uid: AccountId | None = None
     """The numeric id; the next free one by default."""
+    group: AccountName | None = None
+    """Its own group, which must exist; one of its name is made by default."""
     groups: tuple[AccountName, ...] = ()
-    """Further groups, which must exist once the packages are installed."""
-    shell: AbsolutePath = "/bin/bash"
-    """The login shell, as an absolute path."""
+    """Further groups, which must exist once the packages are installed and `[[group]]` are made."""
+    shell: AbsolutePath | None = None
+    """The login shell, as an absolute path; `/bin/bash` by default."""
     home: AbsolutePath | None = None
     """The home folder; `/home/NAME` by default."""
     system: bool = False
@@ -296,6 +318,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """With `from = "tarball"`: the file for each architecture, one `[tarball.ARCH]` each."""
     packages: Packages = Packages()
     """What to install."""
+    group: tuple[Group, ...] = ()
+    """Groups to add, one `[[group]]` each."""
     user: tuple[User, ...] = ()
     """Accounts to add, one `[[user]]` each."""
     services: Services = Services()

@@ -17,6 +17,7 @@ from builder.model.toml.spans import Where
 Table = dict[str, object]
 
 IDENTITY: Mapping[str, tuple[str, ...]] = {
+    "group": ("name",),
     "user": ("name",),
     "port": ("port", "protocol"),
     "script": ("path",),

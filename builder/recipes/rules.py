@@ -57,6 +57,7 @@ def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]]
     for where, words in _lists(recipe):
         _check_once(where, words, source)
     _check_services(recipe, source)
+    _check_existing(recipe, source)
 
 
 def _check_tarball(recipe: Recipe, source: Source) -> None:
@@ -150,6 +151,10 @@ def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     yield [("fetch", i, "path") for i, _ in fetched], [path for _, path in fetched]
     files = [one.path.rstrip("/") for one in recipe.file]
     yield [("file", i, "path") for i in range(len(files))], files
+    groups = recipe.group
+    yield [("group", i, "name") for i in range(len(groups))], [group.name for group in groups]
+    gids = [(i, group.gid) for i, group in enumerate(groups) if group.gid is not None]
+    yield [("group", i, "gid") for i, _ in gids], [str(gid) for _, gid in gids]
     yield [("user", i, "name") for i in range(len(users))], [user.name for user in users]
     given = [(i, uid) for i, uid in enumerate(uids) if uid is not None]
     yield [("user", i, "uid") for i, _ in given], [str(uid) for _, uid in given]
@@ -185,4 +190,16 @@ def _check_services(recipe: Recipe, source: Source) -> None:
                     f"`{unit}` is in both `enable` and `{against}`",
                     at=source.value("services", "enable", index),
                     hint="keep it in one of the two",
+                )
+
+
+def _check_existing(recipe: Recipe, source: Source) -> None:
+    for index, user in enumerate(recipe.user):
+        given = {"uid": user.uid, "group": user.group, "home": user.home, "gecos": user.gecos}
+        for key, value in {**given, "system": user.system}.items():
+            if user.existing and value:
+                raise RecipeError(
+                    f"`{key}` cannot be said of an account that is there already",
+                    at=source.key("user", index, key),
+                    hint="take it out, or leave out `existing`",
                 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.host.trees.durable import disk_errors
-from builder.model.recipe import FileRights, Services, System, User
+from builder.model.recipe import FileRights, Group, Services, System, User
 from builder.model.value import Digest, Value
 from builder.stages.fetch_files import FetchedFile
 from builder.stages.install import tree_of
@@ -28,6 +28,7 @@ class Customization(Value, frozen=True, kw_only=True):
     """From `read_overlay`."""
     inherited: tuple[str, ...] = ()
     """The overlay paths of the layers below, which cleaning must leave alone as well."""
+    groups: tuple[Group, ...] = ()
     users: tuple[User, ...] = ()
     files: tuple[FileRights, ...] = ()
     services: Services = Services()
@@ -57,6 +58,7 @@ class Customization(Value, frozen=True, kw_only=True):
         asked: tuple[object, ...] = (
             self.overlay,
             self.fetched,
+            self.groups,
             self.users,
             self.files,
             self.system,
@@ -71,7 +73,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     from builder.host.overlayfs.fold import fold
     from builder.host.trees.treeio import TreeIO
     from builder.stages.fetch_files import lay_files
-    from builder.stages.tree.accounts import add_users
+    from builder.stages.tree.accounts import add_groups, add_users, homes_in
     from builder.stages.tree.clean import clean, refuse_leaks
     from builder.stages.tree.overlay import apply_overlay, render_overlay
     from builder.stages.tree.rights import set_rights
@@ -91,9 +93,10 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
             base=lower,
         )
         with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
-            apply_overlay(tree, inputs.overlay, rendered, store)
-            lay_files(inputs.fetched, tree, store, draft)
+            add_groups(inputs.groups, tree, run)
             add_users(inputs.users, tree, run)
+            apply_overlay(tree, inputs.overlay, rendered, store, homes=homes_in(tree, inputs.users))
+            lay_files(inputs.fetched, tree, store, draft)
             set_rights(inputs.files, tree)
             set_system(inputs.system, tree, run)
             set_services(inputs.services, tree, run)
@@ -141,4 +144,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 5, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 6, customize, Tree, tree_held)

@@ -74,6 +74,7 @@ HEADERS = {
     "Base": "`[base]`",
     "Tarball": "`[tarball.ARCH]`",
     "Packages": "`[packages]`",
+    "Group": "`[[group]]`",
     "User": "`[[user]]`",
     "Services": "`[services]`",
     "System": "`[system]`",

@@ -19,16 +19,17 @@ from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import OvenError, RecipeError
 from builder.model.value import Value
 from builder.recipes.project import Project, unreadable
+from builder.stages.tree.homes import Homes, owner_below
 from builder.stages.tree.variables import Variables
 from builder.store import Store
 from builder.store.damage import checked_blob
 
 # `overlay/etc/motd.j2` becomes `/etc/motd`. The folder is read once, before the build: its bytes go
 # into the store as blobs and its listing into the stage's inputs, so that the stage can use nothing
-# that its key does not name. Files are root's, 0755 when executable and 0644 otherwise, because git
-# keeps no more than that. A file that replaces one of the tree has that one's owner and mode, and
-# folders that the tree has already stay as they are. What version control and editors leave behind
-# is left out.
+# that its key does not name. Files are root's, or the account's in whose home they lie, 0755 when
+# executable and 0644 otherwise, because git keeps no more than that. A file that replaces one of
+# the tree has that one's owner and mode, and folders that the tree has already stay as they are.
+# What version control and editors leave behind is left out.
 
 IGNORED = (
     r"\.git|\.gitkeep|\.keep|\.hg|\.svn|\.bzr|CVS|\.DS_Store"
@@ -222,18 +223,25 @@ def apply_overlay(
     entries: tuple[OverlayEntry, ...],
     rendered: Mapping[str, bytes],
     store: Store,
+    *,
+    homes: Homes,
 ) -> None:
-    """Put an overlay into a tree; `rendered` holds what its templates came to."""
+    """Put an overlay into a tree; `rendered` holds what its templates came to.
+
+    What is new in a home is its account's.
+    """
     for entry in entries:
         try:
+            owner = owner_below(homes, entry.path)
             if entry.kind == "dir":
-                tree.mkdir(entry.path, entry.mode)
+                tree.mkdir(entry.path, entry.mode, owner)
             elif entry.kind == "symlink":
                 tree.symlink(entry.path, entry.content)
+                tree.chown(entry.path, owner)
             else:
                 data = rendered.get(entry.path)
                 data = _blob(store, entry).read_bytes() if data is None else data
-                tree.write_bytes(entry.path, data, *_rights(entry, tree))
+                tree.write_bytes(entry.path, data, *_rights(entry, tree, owner))
         except OSError as error:
             if error.errno not in TREES_FAULT:
                 raise
@@ -247,13 +255,15 @@ def apply_overlay(
             ) from error
 
 
-def _rights(entry: OverlayEntry, tree: TreeIO) -> tuple[int, tuple[int, int]]:
+def _rights(
+    entry: OverlayEntry, tree: TreeIO, owner: tuple[int, int]
+) -> tuple[int, tuple[int, int]]:
     """Give mode and owner of a file: those of the one that it replaces, if there is one."""
     if not tree.exists(entry.path):
-        return entry.mode, (0, 0)
+        return entry.mode, owner
     there = tree.lstat(entry.path)
     if not stat.S_ISREG(there.st_mode):
-        return entry.mode, (0, 0)
+        return entry.mode, owner
     mode = stat.S_IMODE(there.st_mode)
     if entry.mode & 0o100:
         mode |= (mode & 0o444) >> 2  # who may read it may run it, too

@@ -3,20 +3,11 @@
 import stat
 from typing import TYPE_CHECKING
 
-from builder.model.errors import RecipeError
 from builder.model.recipe import FileRights
+from builder.stages.tree.asked import AskedError
 
 if TYPE_CHECKING:
     from builder.host.trees.treeio import TreeIO
-
-
-class RightsError(RecipeError):
-    """A `[[file]]` of the recipe cannot be; `index` says which one, and `key` what of it."""
-
-    def __init__(self, problem: str, index: int, key: str, *, hint: str | None = None) -> None:
-        super().__init__(problem, hint=hint)
-        self.index = index
-        self.key = key
 
 
 def set_rights(files: tuple[FileRights, ...], tree: "TreeIO") -> None:
@@ -33,23 +24,23 @@ def set_rights(files: tuple[FileRights, ...], tree: "TreeIO") -> None:
 
 def _refuse_mistakes(index: int, file: FileRights, tree: "TreeIO") -> None:
     if (file.owner, file.group, file.mode) == (None, None, None):
-        raise RightsError(
+        raise AskedError(
             f"nothing is said of `{file.path}`",
-            index,
-            "path",
+            ("file", index, "path"),
             hint="say `owner`, `group` or `mode`",
         )
     if not tree.exists(file.path):
-        raise RightsError(
+        raise AskedError(
             f"there is no `{file.path}` in the tree",
-            index,
-            "path",
+            ("file", index, "path"),
             hint="packages, overlay and accounts come before; scripts see to what they make",
         )
     if stat.S_ISLNK(tree.lstat(file.path).st_mode):
         target = tree.readlink(file.path)
-        raise RightsError(
-            f"`{file.path}` is a link to `{target}`", index, "path", hint="name what it leads to"
+        raise AskedError(
+            f"`{file.path}` is a link to `{target}`",
+            ("file", index, "path"),
+            hint="name what it leads to",
         )
 
 
@@ -61,10 +52,9 @@ def _owners(index: int, file: FileRights, tree: "TreeIO") -> tuple[int | None, i
             return name
         known = ids(tree, database)
         if name not in known:
-            raise RightsError(
+            raise AskedError(
                 f"the {'account' if key == 'owner' else 'group'} `{name}` does not exist",
-                index,
-                key,
+                ("file", index, key),
                 hint=nearest(name, known, "it must come with a package or as `[[user]]`"),
             )
         return known[name]

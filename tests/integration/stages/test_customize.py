@@ -234,7 +234,7 @@ def test_a_secret_in_the_overlay(kitchen: Kitchen) -> None:
         ),
         (
             {"users": (User(name="me", gecos="a:b"),)},
-            "the user `me`: `gecos` cannot hold a colon or a control character",
+            "the user `me` has a colon or a control character in `gecos`",
             None,
         ),
         (

@@ -6,7 +6,7 @@ import pytest
 
 from builder.model.recipe import FileRights, User
 from builder.stages.customize import customize
-from builder.stages.tree.rights import RightsError
+from builder.stages.tree.asked import AskedError
 from tests.support.builds.kitchen import Kitchen
 from tests.support.needs import needs
 
@@ -78,7 +78,7 @@ def test_rights_that_cannot_be_point_to_their_line(
     kitchen: Kitchen, file: FileRights, key: str, problem: str, hint: str
 ) -> None:
     error = kitchen.refused(files=(FileRights(path="/etc/passwd", mode="0644"), file))
-    assert isinstance(error, RightsError)
-    assert (error.index, error.key) == (1, key)
+    assert isinstance(error, AskedError)
+    assert error.where == ("file", 1, key)
     assert problem in error.problem
     assert hint in str(error.hint)

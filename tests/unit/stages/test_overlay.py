@@ -259,8 +259,10 @@ def test_nothing_is_written_through_a_link_of_the_tree(
     entries = read_overlay(folder, store, Project(folder.parent))
     with TreeIO(root) as tree:
         with pytest.raises(RecipeError, match="cannot put `/etc` into the tree"):
-            apply_overlay(tree, entries, {}, store)
-        apply_overlay(tree, tuple(one for one in entries if one.path[:3] == "usr"), {}, store)
+            apply_overlay(tree, entries, {}, store, homes={})
+        apply_overlay(
+            tree, tuple(one for one in entries if one.path[:3] == "usr"), {}, store, homes={}
+        )
     assert os.listdir(outside) == []
     assert (root / "system/fine").read_text() == "x"
     assert (root / "system").stat().st_mode & 0o777 == 0o700
@@ -273,7 +275,7 @@ def test_a_folder_in_the_way_is_the_authors_to_mend(tmp_path: Path, store: Store
         TreeIO(tmp_path / "root") as tree,
         pytest.raises(RecipeError, match="cannot put `/etc/motd` into the tree: not a regular"),
     ):
-        apply_overlay(tree, (link,), {}, store)
+        apply_overlay(tree, (link,), {}, store, homes={})
 
 
 def test_an_overlay_that_is_a_file(folder: Path, store: Store) -> None:
