@@ -78,8 +78,17 @@ def _cgroups(home: Path) -> frozenset[str]:
     return frozenset(
         str(path)
         for path in found
-        if _is_unused_server(path.name, others) or path.suffix == f".{mark}"
+        if (_is_unused_server(path.name, others) and not _is_of_another_machine(path))
+        or path.suffix == f".{mark}"
     )
+
+
+def _is_of_another_machine(cgroup: Path) -> bool:
+    """Tell whether a cgroup is of somebody who shares the kernel with us, and no process."""
+    try:
+        return "0" in (cgroup / "cgroup.procs").read_text(encoding="ascii").split()
+    except OSError:  # it has just been removed
+        return False
 
 
 def _is_unused_server(name: str, others: frozenset[str]) -> bool:
