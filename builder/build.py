@@ -15,6 +15,7 @@ from builder.distros import ArchiveSources
 from builder.model.lock import Lock, Package
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.value import Digest, digest_of
+from builder.recipes.debconf import selections
 from builder.recipes.load import LoadedRecipe
 from builder.recipes.request import BuildRequest, base_of, layers
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
@@ -57,6 +58,8 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
             if batch:
                 added = installation(tree, batch, lock)
                 added = replace(added, plain=part == 1, inherited=inherited)
+                if part == 0:  # plain packages ask nothing
+                    added = replace(added, selections=selections(loaded, lock))
                 tree = make(INSTALL, added, tools, slot=f"{slot}/{loaded.name} {part + 1}").tree
         changes = customization(tree, loaded, order, tools)
         changes = replace(changes, inherited=inherited)

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from builder.model.debconf import Debconf
 from builder.model.names import (
     AbsolutePath,
     AccountName,
@@ -318,6 +319,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """With `from = "tarball"`: the file for each architecture, one `[tarball.ARCH]` each."""
     packages: Packages = Packages()
     """What to install."""
+    debconf: Debconf = Debconf()
+    """Answers to what Debian's packages ask."""
     group: tuple[Group, ...] = ()
     """Groups to add, one `[[group]]` each."""
     user: tuple[User, ...] = ()

@@ -132,6 +132,7 @@ def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     """Give every list in which nothing may stand twice: the place and the word of each item."""
     lists: list[tuple[Where, Sequence[str]]] = [
         (("packages", "install"), recipe.packages.install),
+        (("debconf", "selections"), recipe.debconf.selections),
         (("services", "enable"), recipe.services.enable),
         (("services", "disable"), recipe.services.disable),
         (("services", "mask"), recipe.services.mask),

@@ -1,10 +1,12 @@
 """Install: a tree and packages, made into a tree that has them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.distros import distro
+from builder.host.programs import Command
 from builder.host.trees.durable import disk_errors
 from builder.model.errors import StageError
 from builder.model.lock import Lock, Package
@@ -13,6 +15,9 @@ from builder.model.value import Digest, Value, canonical, digest_of
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
 from builder.store import Store
+
+if TYPE_CHECKING:
+    from builder.distros.buildroot import Kitchen
 
 
 class Installation(Value, frozen=True, kw_only=True):
@@ -27,6 +32,8 @@ class Installation(Value, frozen=True, kw_only=True):
     """A batch of one layer of the lock."""
     plain: bool = False
     """Whether the tree is the same when some of the packages are added after others."""
+    selections: tuple[str, ...] = ()
+    """What debconf-set-selections is told before."""
     inherited: tuple[str, ...] = ()
     """The overlay paths of the layers below, which cleaning must leave alone."""
     epoch: int
@@ -79,6 +86,8 @@ def install(inputs: Installation, tools: Tools) -> Tree:
             base=lower,
             jobs=tools.jobs,
         )
+        if inputs.selections:
+            _answer(inputs.selections, lower, kitchen)
         distro(inputs.distro).install(left, kitchen)
         with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
             clean(tree, epoch=inputs.epoch, keep=inputs.inherited)
@@ -88,6 +97,16 @@ def install(inputs: Installation, tools: Tools) -> Tree:
     if inputs.plain:
         _note(inputs, made, store)
     return made
+
+
+def _answer(selections: tuple[str, ...], lower: Path, kitchen: "Kitchen") -> None:
+    """Have debconf know the answers before its packages ask (debconf-set-selections(1))."""
+    from builder.distros.buildroot import opened
+
+    lines = "".join(f"{line}\n" for line in selections)
+    with opened(lower, kitchen) as (_, run):
+        command = Command(("debconf-set-selections",), stdin=lines.encode())
+        run.require(command, "debconf takes no answers")
 
 
 class _Known(Value, frozen=True):

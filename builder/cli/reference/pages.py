@@ -74,6 +74,7 @@ HEADERS = {
     "Base": "`[base]`",
     "Tarball": "`[tarball.ARCH]`",
     "Packages": "`[packages]`",
+    "Debconf": "`[debconf]`",
     "Group": "`[[group]]`",
     "User": "`[[user]]`",
     "Services": "`[services]`",

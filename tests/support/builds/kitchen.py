@@ -69,8 +69,8 @@ class Kitchen:
         )
         return msgspec.structs.replace(inputs, **more)
 
-    def install(self, *packages: Package) -> Digest:
-        inputs = Installation(
+    def installation(self, *packages: Package) -> Installation:
+        return Installation(
             tree=self.base,
             distro="debian",
             suite="bookworm",
@@ -78,7 +78,9 @@ class Kitchen:
             packages=packages,
             epoch=EPOCH,
         )
-        return install(inputs, self.tools).tree
+
+    def install(self, *packages: Package) -> Digest:
+        return install(self.installation(*packages), self.tools).tree
 
     def cook(self, *scripts: str, packages: tuple[Package, ...] = (), **more: object) -> Path:
         if packages:

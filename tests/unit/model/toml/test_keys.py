@@ -153,7 +153,7 @@ error: unknown key `a\nb`
   |
 1 | "a\nb" = 1
   | ^^^^^^
-hint: known here: template, base, from, tarball, packages, group, user, services and 11 more
+hint: known here: template, base, from, tarball, packages, debconf, group, user and 12 more
 
 === key with backtick
 "a`b" = 1
@@ -165,7 +165,7 @@ error: unknown key `a`b`
   |
 1 | "a`b" = 1
   | ^^^^^
-hint: known here: template, base, from, tarball, packages, group, user, services and 11 more
+hint: known here: template, base, from, tarball, packages, debconf, group, user and 12 more
 """
 )
 
