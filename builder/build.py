@@ -29,7 +29,7 @@ from builder.stages.tarball import IMPORT, Import, bring
 from builder.stages.tools import Tools
 from builder.stages.tree.asked import AskedError
 from builder.stages.tree.overlay import errors_below, read_overlay, renderer_version
-from builder.stages.tree.scripts import read_scripts
+from builder.stages.tree.scripts import read_given, read_scripts
 from builder.stages.tree.secrets import MissingSecretError
 from builder.stages.tree.variables import Variables
 
@@ -127,6 +127,7 @@ def customization(
         fetched=fetch_files(recipe.fetch, loaded.source, tools),
         secrets=tuple(secret.name for secret in recipe.secret),
         scripts=read_scripts(recipe.script, loaded.folder, tools.store, loaded.project),
+        given=read_given(recipe.script, loaded.folder, tools.store, loaded.project),
         variables=Variables(
             parameters={name: one.default for name, one in recipe.parameters.items()},
             template={"name": recipe.template.name, "summary": recipe.template.summary},

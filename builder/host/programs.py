@@ -69,6 +69,9 @@ class Trace(Protocol):
     def __call__(self, command: Command, /) -> None:
         """Take note."""
 
+    def said(self, text: str, /) -> None:
+        """Take note of what a program of the author's said that did its work."""
+
 
 PROMPT = 60.0
 """Seconds for what is done in one on a healthy machine, and in ten on a very busy one."""
@@ -91,6 +94,14 @@ def announce(command: Command) -> None:
 
 _LOOK = 0.5
 """Seconds between two looks at what is watched beside a command."""
+
+
+def tell_output(text: str) -> None:
+    """Tell those who watch what a program of the author's said."""
+    for trace in _traces:
+        trace.said(text)
+
+
 _PIPE = 1 << 20
 """Bytes that a pipe to a program holds, so that it is woken less often."""
 

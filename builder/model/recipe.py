@@ -177,11 +177,29 @@ class System(Value, frozen=True, kw_only=True):
     """The time zone by its tz database name."""
 
 
+VariableName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?!OVEN_)[A-Za-z_][A-Za-z0-9_]*\Z",
+        title="a name of a variable",
+        description="letters, digits and `_`, no digit first, and not Oven's own `OVEN_…`",
+    ),
+]
+
+
 class Script(Value, frozen=True, kw_only=True):
     """A program of the recipe's, run inside the tree without network, after the overlay."""
 
     path: RelativePath
     """The file, below the recipe's folder; it needs a `#!` line."""
+    args: tuple[Line, ...] = ()
+    """What it is called with."""
+    env: dict[VariableName, Line] = {}
+    """Variables of its environment, besides those that every script has."""
+    files: tuple[RelativePath, ...] = ()
+    """Files and folders below the recipe's folder that it reads, beside it in `$OVEN_FILES`."""
+    before_services: bool = False
+    """Whether it runs before `[services]` are enabled, such as one that makes a unit."""
 
 
 FileMode = Annotated[

@@ -1,6 +1,7 @@
 """Customize: a tree and what a recipe adds to it besides packages, made into a new tree."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from builder.stages.install import tree_of
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
 from builder.stages.tree.overlay import OverlayEntry
-from builder.stages.tree.scripts import ScriptFile
+from builder.stages.tree.scripts import GivenFile, ScriptFile
 from builder.stages.tree.variables import Variables
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Customization(Value, frozen=True, kw_only=True):
     """Names of what the scripts see; what is in them is no input."""
     scripts: tuple[ScriptFile, ...] = ()
     """From `read_scripts`."""
+    given: tuple[GivenFile, ...] = ()
+    """From `read_given`."""
     renderer: str = ""
     """The version of what renders templates, if there are any."""
     variables: Variables
@@ -80,18 +83,10 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     from builder.stages.tree.system import set_services, set_system
 
     store = tools.store
-    lower = tree_of(inputs.tree, store)
+    lower, base = tree_of(inputs.tree, store), inputs.variables.base
     rendered = render_overlay(inputs.overlay, inputs.variables, store)
     with disk_errors(store.root), store.draft() as draft:
-        base = inputs.variables.base
-        kitchen = Kitchen(
-            draft=draft,
-            store=store,
-            arch=base["arch"],
-            suite=base["suite"],
-            epoch=inputs.epoch,
-            base=lower,
-        )
+        kitchen = Kitchen(draft, store, base["arch"], base["suite"], inputs.epoch, lower)
         with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
             add_groups(inputs.groups, tree, run)
             add_users(inputs.users, tree, run)
@@ -99,9 +94,11 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
             lay_files(inputs.fetched, tree, store, draft)
             set_rights(inputs.files, tree)
             set_system(inputs.system, tree, run)
+        scripts = _Scripts(inputs, kitchen, lower, tools)
+        scripts.run(before_services=True)
+        with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
             set_services(inputs.services, tree, run)
-        if inputs.scripts:
-            _run_scripts(inputs, kitchen, lower, tools)
+        scripts.run(before_services=False)
         with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
             clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
             refuse_leaks(tree)
@@ -109,24 +106,37 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
         return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=inputs.tree))
 
 
-def _run_scripts(inputs: Customization, kitchen: "Kitchen", lower: Path, tools: Tools) -> None:
-    """Run the scripts with their secrets, of which nothing may stay."""
-    from builder.distros.buildroot import opened
-    from builder.host.sandbox.sandbox import SandboxBind
-    from builder.stages.tree import secrets as hiding
-    from builder.stages.tree.scripts import SCRIPTS, lay_out_scripts, run_scripts
+@dataclass(frozen=True, slots=True)
+class _Scripts:
+    """A recipe's scripts, which see secrets of which nothing may stay."""
 
-    folder = kitchen.draft / "scripts"
-    folder.mkdir()
-    lay_out_scripts(inputs.scripts, tools.store, folder)
-    secrets = hiding.chosen(inputs.secrets, tools.secrets)
-    hidden = {f"{hiding.FOLDER}/{name}": value for name, value in secrets.items()}
-    with (
-        opened(lower, kitchen, SandboxBind(folder, SCRIPTS), hidden=hidden) as (_, run),
-        hiding.masked(secrets),
-    ):
-        run_scripts(inputs.scripts, run, _environment(inputs.variables))
-    hiding.refuse_traces(kitchen.upper, secrets)
+    inputs: Customization
+    kitchen: "Kitchen"
+    lower: Path
+    tools: Tools
+
+    def run(self, *, before_services: bool) -> None:
+        """Run those that have their turn then."""
+        from builder.distros.buildroot import opened
+        from builder.host.sandbox.sandbox import SandboxBind
+        from builder.stages.tree import secrets as hiding
+        from builder.stages.tree.scripts import SCRIPTS, lay_out_scripts, run_scripts
+
+        inputs, kitchen = self.inputs, self.kitchen
+        some = tuple(one for one in inputs.scripts if one.before_services == before_services)
+        if not some:
+            return
+        folder = kitchen.draft / ("early-scripts" if before_services else "scripts")
+        folder.mkdir()
+        lay_out_scripts(inputs.scripts, inputs.given, self.tools.store, folder)
+        secrets = hiding.chosen(inputs.secrets, self.tools.secrets)
+        hidden = {f"{hiding.FOLDER}/{name}": value for name, value in secrets.items()}
+        with (
+            opened(self.lower, kitchen, SandboxBind(folder, SCRIPTS), hidden=hidden) as (_, run),
+            hiding.masked(secrets),
+        ):
+            run_scripts(some, run, _environment(inputs.variables), secrets)
+        hiding.refuse_traces(kitchen.upper, secrets)
 
 
 def _asked_for(inputs: Customization) -> set[str]:
@@ -144,4 +154,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 6, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 7, customize, Tree, tree_held)

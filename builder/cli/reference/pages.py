@@ -184,6 +184,8 @@ def _words(kind: Type) -> str:
             return f"tables {HEADERS[cls.__name__]}"
         case DictType(value_type=DictType()):
             return "tables with any keys of a recipe"
+        case DictType(value_type=Metadata()):
+            return f"table; each {_words(kind.value_type)}"
         case DictType(key_type=LiteralType(values=keys)):
             return "table of " + ", ".join(f"`{key}`" for key in keys)
     return _plain_words(kind)

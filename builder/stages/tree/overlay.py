@@ -72,7 +72,7 @@ def read_overlay(folder: Path, store: Store, project: Project) -> tuple[OverlayE
     if not project.is_folder(folder):
         raise RecipeError("an overlay is a folder, not a file", at=folder)
     with store.draft() as draft, errors_below(folder.parent), project.tree(folder) as tree:
-        found = [_entry(tree, *one, store, draft) for one in _listing(tree)]
+        found = [_entry(tree, *one, store, draft) for one in listed(tree)]
     found.sort(key=lambda entry: entry.path)
     _refuse_collisions(found)
     return tuple(found)
@@ -108,7 +108,8 @@ def keep_file(fd: int, store: Store, draft: Path) -> str:
     return sha256
 
 
-def _listing(tree: TreeIO) -> Iterator[tuple[str, os.stat_result]]:
+def listed(tree: TreeIO) -> Iterator[tuple[str, os.stat_result]]:
+    """Walk an author's folder, without what version control and editors leave there."""
     left_out: tuple[str, ...] = ()
     try:
         for path, status in tree.walk():

@@ -2,16 +2,18 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.host.programs import Command
+from builder.host.programs import Command, tell_output
 from builder.model.errors import RecipeError, Span
 from builder.model.recipe import Script
 from builder.model.value import Value
 from builder.recipes.project import Project
-from builder.stages.tree.overlay import keep_file
+from builder.stages.tree.overlay import keep_file, listed
+from builder.stages.tree.secrets import mask
 from builder.store import Store
 from builder.store.damage import checked_blob
 
@@ -30,6 +32,17 @@ class ScriptFile(Value, frozen=True):
 
     path: str
     content: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = {}
+    before_services: bool = False
+
+
+class GivenFile(Value, frozen=True):
+    """A file that scripts read, by its path below the recipe's folder and its bytes' sha256."""
+
+    path: str
+    content: str
+    executable: bool
 
 
 def read_scripts(
@@ -46,8 +59,39 @@ def read_scripts(
                 )
             with project.opened(file) as fd:
                 _interpreter(os.pread(fd, _FIRST_LINE, 0), file)
-                found.append(ScriptFile(script.path, keep_file(fd, store, draft)))
+                content = keep_file(fd, store, draft)
+            early = script.before_services
+            found.append(ScriptFile(script.path, content, script.args, script.env, early))
     return tuple(found)
+
+
+def read_given(
+    scripts: tuple[Script, ...], folder: Path, store: Store, project: Project
+) -> tuple[GivenFile, ...]:
+    """Look up what scripts read, folders with all that is in them, and keep it in the store."""
+    found: dict[str, GivenFile] = {}
+    with store.draft() as draft:
+        for script in scripts:
+            for path in script.files:
+                for one in _files_at(path, folder, project):
+                    with project.opened(folder / one) as fd:
+                        runs = bool(os.fstat(fd).st_mode & 0o100)
+                        found[one] = GivenFile(one, keep_file(fd, store, draft), runs)
+    own = {script.path for script in scripts}
+    return tuple(found[path] for path in sorted(found.keys() - own))
+
+
+def _files_at(path: str, folder: Path, project: Project) -> list[str]:
+    if project.is_file(folder / path):
+        return [path]
+    if not project.is_folder(folder / path):
+        raise RecipeError(
+            f"there is no file or folder `{path}`", hint=f"it would be `{folder / path}`"
+        )
+    with project.tree(folder / path) as tree:
+        # A link to a file is as good as the file, and leads nowhere outside of the project.
+        found = [name for name, status in listed(tree) if not stat.S_ISDIR(status.st_mode)]
+    return [f"{path}/{name}" for name in found]
 
 
 def _interpreter(data: bytes, at: Path) -> str:
@@ -68,26 +112,36 @@ def _interpreter(data: bytes, at: Path) -> str:
     return words[0]
 
 
-def lay_out_scripts(scripts: tuple[ScriptFile, ...], store: Store, folder: Path) -> None:
-    """Copy the scripts into a folder, executable; the store's own files are not."""
-    for script in scripts:
-        target = folder / script.path
+def lay_out_scripts(
+    scripts: tuple[ScriptFile, ...], given: tuple[GivenFile, ...], store: Store, folder: Path
+) -> None:
+    """Copy scripts, executable, and what they read into a folder; the store's files are not."""
+    files = [*given, *(GivenFile(one.path, one.content, executable=True) for one in scripts)]
+    for one in files:
+        target = folder / one.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        blob = checked_blob(store, script.content)
+        blob = checked_blob(store, one.content)
         if blob is None:
             raise RecipeError(
-                f"the script `{script.path}` is no longer in the store",
+                f"the file `{one.path}` is no longer in the store",
                 hint="run the same command again",
             )
         shutil.copyfile(blob, target)
-        target.chmod(0o555)
+        target.chmod(0o555 if one.executable else 0o444)
 
 
-def run_scripts(scripts: tuple[ScriptFile, ...], run: "Inside", env: Mapping[str, str]) -> None:
+def run_scripts(
+    scripts: tuple[ScriptFile, ...],
+    run: "Inside",
+    env: Mapping[str, str],
+    secrets: Mapping[str, bytes],
+) -> None:
     """Run each script; the first that fails ends the build, with its output."""
     for script in scripts:
-        command = Command((f"{SCRIPTS}/{script.path}",), env=env)
-        run.require(command, f"the script `{script.path}` failed")
+        variables = {**env, **script.env, "OVEN_FILES": SCRIPTS}
+        command = Command((f"{SCRIPTS}/{script.path}", *script.args), env=variables)
+        done = run.require(command, f"the script `{script.path}` failed")
+        tell_output(mask(done.output, secrets))
 
 
 def script_environment(

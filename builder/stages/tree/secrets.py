@@ -45,14 +45,18 @@ def masked(secrets: Mapping[str, bytes]) -> Iterator[None]:
     try:
         yield
     except OvenError as error:
-        for name, value in secrets.items():
-            shown = f"[secret {name}]"
-            for form in (value, value.strip()):
-                text = form.decode(errors="replace")
-                error.problem = error.problem.replace(text, shown)
-                if isinstance(error, StageError):
-                    error.output = error.output.replace(text, shown)
+        error.problem = mask(error.problem, secrets)
+        if isinstance(error, StageError):
+            error.output = mask(error.output, secrets)
         raise
+
+
+def mask(text: str, secrets: Mapping[str, bytes]) -> str:
+    """Put the names of secrets into a text in the place of what they are."""
+    for name, value in secrets.items():
+        for form in (value, value.strip()):
+            text = text.replace(form.decode(errors="replace"), f"[secret {name}]")
+    return text
 
 
 def refuse_traces(changed: Path, secrets: Mapping[str, bytes]) -> None:

@@ -125,6 +125,7 @@ def test_scripts_run_in_order_without_network_in_a_known_environment(whole: Path
         "OVEN_BASE_ARCH": "amd64",
         "OVEN_BASE_DISTRO": "debian",
         "OVEN_BASE_SUITE": "bookworm",
+        "OVEN_FILES": "/run/oven/scripts",
         "OVEN_PARAMETERS_HTTPS": "false",
         "OVEN_PARAMETERS_TITLE": "Hello",
         "OVEN_TEMPLATE_NAME": "web",

@@ -17,7 +17,7 @@ from builder.stages.customize import Customization, customize
 from builder.stages.install import Installation, install
 from builder.stages.tools import Tools
 from builder.stages.tree.overlay import read_overlay
-from builder.stages.tree.scripts import read_scripts
+from builder.stages.tree.scripts import read_given, read_scripts
 from builder.stages.tree.variables import Variables
 from builder.store import Store
 from tests.support.trees.base_trees import EPOCH, linked_copy, make_package
@@ -54,16 +54,14 @@ class Kitchen:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def inputs(self, *scripts: str, **more: object) -> Customization:
+    def inputs(self, *scripts: str | Script, **more: object) -> Customization:
+        wanted = tuple(Script(path=one) if isinstance(one, str) else one for one in scripts)
+        project = Project(self.recipe)
         inputs = Customization(
             tree=self.base,
-            overlay=read_overlay(self.recipe / "overlay", self.store, Project(self.recipe)),
-            scripts=read_scripts(
-                tuple(Script(path=path) for path in scripts),
-                self.recipe,
-                self.store,
-                Project(self.recipe),
-            ),
+            overlay=read_overlay(self.recipe / "overlay", self.store, project),
+            scripts=read_scripts(wanted, self.recipe, self.store, project),
+            given=read_given(wanted, self.recipe, self.store, project),
             variables=VARIABLES,
             epoch=EPOCH,
         )
@@ -82,7 +80,9 @@ class Kitchen:
     def install(self, *packages: Package) -> Digest:
         return install(self.installation(*packages), self.tools).tree
 
-    def cook(self, *scripts: str, packages: tuple[Package, ...] = (), **more: object) -> Path:
+    def cook(
+        self, *scripts: str | Script, packages: tuple[Package, ...] = (), **more: object
+    ) -> Path:
         if packages:
             more["tree"] = self.install(*packages)
         tree = self.store.tree(customize(self.inputs(*scripts, **more), self.tools).tree)
@@ -90,7 +90,7 @@ class Kitchen:
         return tree
 
     def refused(
-        self, *scripts: str, packages: tuple[Package, ...] = (), **more: object
+        self, *scripts: str | Script, packages: tuple[Package, ...] = (), **more: object
     ) -> OvenError:
         before = set((self.store.root / "trees").iterdir())
         with pytest.raises(OvenError) as caught:
