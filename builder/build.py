@@ -14,6 +14,7 @@ from builder import __version__
 from builder.distros import ArchiveSources
 from builder.model.lock import Lock, Package
 from builder.model.manifest import InstalledPackage, Manifest
+from builder.model.recipe import Probe
 from builder.model.value import Digest, digest_of
 from builder.recipes.debconf import selections
 from builder.recipes.load import LoadedRecipe
@@ -147,7 +148,8 @@ def describe(order: BuildRequest) -> Manifest:
         suite=base.suite,
         arch=order.arch,
         epoch=order.lock.epoch,
-        recipe=digest_of([one.recipe for one in layers(order.loaded)]),
+        # How a template is tried is no part of it.
+        recipe=digest_of([replace(one.recipe, probe=Probe()) for one in layers(order.loaded)]),
         lock=digest_of(order.lock),
         packages=tuple(
             InstalledPackage(name=one.name, version=one.version, arch=one.arch)

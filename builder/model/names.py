@@ -116,6 +116,16 @@ Line = Annotated[
 ]
 """Text without control characters."""
 
+TimeSpan = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[1-9][0-9]{0,5}[smh]\Z",
+        title="a span of time",
+        description="a number and `s`, `m` or `h`, such as `90s` or `5m`",
+    ),
+]
+"""A span of time that is no longer than anybody waits."""
+
 Gecos = Annotated[
     str,
     msgspec.Meta(

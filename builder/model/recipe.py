@@ -19,6 +19,7 @@ from builder.model.names import (
     ProfileName,
     RelativePath,
     Sha256,
+    TimeSpan,
     UnitName,
     Url,
 )
@@ -294,6 +295,22 @@ class Port(Value, frozen=True, kw_only=True):
     """What is served there, such as `HTTP`."""
 
 
+class Probe(Value, frozen=True, kw_only=True):
+    """How the template is tried once it is built: it is booted, and shut down.
+
+    What is not said is as in the recipe that this one stands on; `may-fail` adds to that one's.
+    """
+
+    network: bool | None = None
+    """Whether it has a network, as `oven run` gives one; by default it has none."""
+    timeout: TimeSpan | None = None
+    """How long it may take to be up, and as long again to go down; `2m` by default."""
+    may_fail: tuple[UnitName, ...] = ()
+    """Units of systemd that may fail, since they need what only the real place has."""
+    skip: Line | None = None
+    """Why it cannot be tried on the machine that builds it; then it is not, and that is said."""
+
+
 ParameterName = Annotated[
     str,
     msgspec.Meta(
@@ -359,6 +376,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Values for the overlay's `.j2` files, one `[parameters.NAME]` each."""
     port: tuple[Port, ...] = ()
     """Ports on which the appliance serves, one `[[port]]` each."""
+    probe: Probe = Probe()
+    """How the template is tried once it is built."""
     include: tuple[IncludePath, ...] = ()
     """Files with parts of recipes that this one is made of, relative to its own."""
     profiles: tuple[ProfileName, ...] = ()

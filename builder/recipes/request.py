@@ -6,7 +6,7 @@ from builder.distros import MirrorSettings, UnknownPackageError
 from builder.host.sandbox import binfmt
 from builder.model.errors import RecipeError, Span
 from builder.model.lock import Asked, AskedLayer, Lock
-from builder.model.recipe import TARBALL, Arch, Base
+from builder.model.recipe import TARBALL, Arch, Base, Probe
 from builder.model.settings import Settings
 from builder.recipes.load import LoadedRecipe
 
@@ -44,6 +44,28 @@ def base_of(loaded: LoadedRecipe) -> Base:
     return lowest.recipe.base or Base(
         distro=TARBALL, suite=lowest.name, arch=tuple(lowest.recipe.tarball)
     )
+
+
+def probe_of(loaded: LoadedRecipe) -> Probe:
+    """Give how a template is tried: what its recipe says, else what those below it say."""
+    found = Probe()
+    for layer in layers(loaded):
+        said = layer.recipe.probe
+        found = Probe(
+            network=found.network if said.network is None else said.network,
+            timeout=said.timeout or found.timeout,
+            may_fail=tuple(dict.fromkeys((*found.may_fail, *said.may_fail))),
+            skip=found.skip if said.skip is None else said.skip,
+        )
+    return found
+
+
+def probe_place(loaded: LoadedRecipe, key: str) -> Span | None:
+    """Give the place of what counts of a key of `[probe]`, where a recipe says anything."""
+    for layer in reversed(layers(loaded)):
+        if getattr(layer.recipe.probe, key):
+            return layer.source.value("probe", key)
+    return None
 
 
 def choose_arch(loaded: LoadedRecipe, wanted: str | None) -> Arch:

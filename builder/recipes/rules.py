@@ -136,6 +136,7 @@ def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
         (("services", "enable"), recipe.services.enable),
         (("services", "disable"), recipe.services.disable),
         (("services", "mask"), recipe.services.mask),
+        (("probe", "may-fail"), recipe.probe.may_fail),
     ]
     if recipe.base:
         lists.append((("base", "arch"), recipe.base.arch))

@@ -7,7 +7,10 @@ from builder.host.places import Places
 from builder.host.programs import program_version
 from builder.host.sandbox.binfmt import host_arch
 from builder.model.errors import StageError
+from builder.model.recipe import Probe
 from builder.model.value import Digest, canonical
+from builder.recipes.load import LoadedRecipe
+from builder.recipes.request import probe_of
 from builder.stages.pack import Packed
 from builder.stages.stage import make
 from builder.stages.tools import Tools
@@ -16,8 +19,10 @@ from builder.store.damage import checked_blob
 from builder.templates.local import ROOTFS, TARBALL, TREE, Tag, Template, Templates
 
 
-def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: bool) -> None:
-    """Import a template, probe it, and only then give it its name.
+def accept(
+    packed: Packed, places: Places, tools: Tools, *, slot: str, probed: LoadedRecipe | None
+) -> None:
+    """Import a template, probe it as that recipe says, if one is given, and then give it its name.
 
     Where containers cannot run (an ordinary user, a foreign architecture) the probe is left out,
     and that is said.
@@ -29,7 +34,7 @@ def accept(packed: Packed, places: Places, tools: Tools, *, slot: str, probing: 
         with templates.held(template.digest) as accepted:
             # Another build may have pruned it, since it has no name yet.
             if accepted:
-                _accept(template, templates, Setting(places, tools, slot), probing=probing)
+                _accept(template, templates, Setting(places, tools, slot), probed)
     templates.prune_untagged()
 
 
@@ -42,29 +47,42 @@ class Setting:
     slot: str
 
 
-def _accept(template: Template, templates: Templates, at: Setting, *, probing: bool) -> None:
-    places, tools, slot = at.places, at.tools, at.slot
-    reason = None
-    if probing and (reason := _obstacle(template)) is None:
+def _accept(
+    template: Template, templates: Templates, at: Setting, recipe: LoadedRecipe | None
+) -> None:
+    places, tools, slot, init = at.places, at.tools, at.slot, None
+    probe = probe_of(recipe) if recipe else None
+    reason = _obstacle(template, probe) if probe else None
+    if probe and reason is None:
         from builder.host.trees.treeio import TreeIO
+        from builder.runtime.record import inits
         from builder.templates.exchange import unpack_template
 
         unpack_template(template, templates, tools.store)
         with TreeIO(template.rootfs) as tree:
-            reason = None if tree.exists("sbin/init") else "since it has no init"
+            init = inits.find(tree) if tree.exists("sbin/init") else None
+        reason = None if init else "since it has no init"
     if reason is not None:
         tools.report.say(f"{template.manifest.name}: not probed, {reason}")
-    elif probing:
+    elif recipe and probe:
+        if probe.may_fail and init != "systemd":
+            tools.report.say(
+                f"{template.manifest.name}: `may-fail` means units of systemd, which it does not"
+                " boot with"
+            )
         from builder.runtime.bundle import oci_runtime
-        from builder.stages.probe import Probing, probe_stage
+        from builder.stages.probe import probe_stage, probing
 
         runtime = program_version(tools.run, (str(oci_runtime.find(places)), "--version"))
-        inputs = Probing(template=template.digest, runtime=runtime)
-        make(probe_stage(template, places), inputs, tools, slot=f"{slot}/{template.manifest.name}")
+        inputs = probing(template, runtime, probe)
+        stage = probe_stage(places, recipe)
+        make(stage, inputs, tools, slot=f"{slot}/{template.manifest.name}")
     templates.tag(template.manifest.name, template.digest)
 
 
-def _obstacle(template: Template) -> str | None:
+def _obstacle(template: Template, probe: Probe) -> str | None:
+    if probe.skip:
+        return f"as its recipe says: {probe.skip}"
     if current().unprivileged:
         return "since no build of an ordinary user is"
     if template.manifest.arch != host_arch():

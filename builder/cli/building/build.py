@@ -220,7 +220,8 @@ def _build_once(wanted: "WantedTemplate", options: Options, work: "Workplace") -
         planned = _moved_on(error, order, planned, options)
         order = _order(planned, options)
         built = _make(order, planned, options)
-    accept(built.packed, work.places, tools, slot=order.slot, probing=options.probe)
+    recipe = order.loaded if options.probe else None
+    accept(built.packed, work.places, tools, slot=order.slot, probed=recipe)
     path = _copy_out(built, options.output, tools) if options.output else None
     packed = built.packed
     seconds = time.monotonic() - started

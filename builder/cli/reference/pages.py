@@ -85,6 +85,7 @@ HEADERS = {
     "Script": "`[[script]]`",
     "Parameter": "`[parameters.NAME]`",
     "Port": "`[[port]]`",
+    "Probe": "`[probe]`",
     "Settings": "Top level",
     "Archive": "`[archive.NAME]`",
     "Network": "`[network]`",

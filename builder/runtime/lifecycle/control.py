@@ -11,10 +11,11 @@ from builder.host import pids
 from builder.host.kernel import cgroups, sysctl
 from builder.host.places import Places
 from builder.host.process.sd_notify import Listener
-from builder.model.errors import ConflictError, NotFoundError, StageError
+from builder.model.errors import ConflictError, NotFoundError
 from builder.model.progress import Reporter
 from builder.runtime.bundle.process import plain_umask
 from builder.runtime.lifecycle import boot, create, readiness, shutdown
+from builder.runtime.lifecycle.readiness import NotReadyError
 from builder.runtime.record import events, ids, layout, state
 from builder.runtime.record.container import Container, check_name
 from builder.runtime.record.state import State
@@ -32,7 +33,7 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
 
     One that runs already stays as it is, and is waited for if it is not ready. One that ends before
     it is ready is cleaned up; one that is only late goes on running, so that one can look inside.
-    Both are a StageError with the last of the console.
+    Both are a NotReadyError with the last of the console.
     """
     task = report.begin(f"starting {name}")
     deadline = time.monotonic() + timeout
@@ -185,17 +186,19 @@ def _judged(held: Held, current: State, verdict: str) -> State:
     )
 
 
-def _late(places: Places, name: str, timeout: float) -> StageError:
-    return StageError(
+def _late(places: Places, name: str, timeout: float) -> NotReadyError:
+    error = NotReadyError(
         f"container `{name}` is not ready after {timeout:g} seconds, and goes on running",
         hint=f"`oven enter {name}` to look inside, `oven stop {name}` to stop it",
         output=_console(places, name),
     )
+    error.late = True
+    return error
 
 
-def _ended_early(name: str, console: str) -> StageError:
+def _ended_early(name: str, console: str) -> NotReadyError:
     hint = "the end of its console is shown" if console else None
-    return StageError(f"container `{name}` ended before it was ready", hint=hint, output=console)
+    return NotReadyError(f"container `{name}` ended before it was ready", hint=hint, output=console)
 
 
 @contextlib.contextmanager

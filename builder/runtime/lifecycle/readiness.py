@@ -9,7 +9,7 @@ from builder.host import pids
 from builder.host.places import Places
 from builder.host.process.sd_notify import Listener
 from builder.host.programs import aside
-from builder.model.errors import OvenError
+from builder.model.errors import OvenError, StageError
 from builder.runtime.bundle import pending
 from builder.runtime.lifecycle import arrival
 from builder.runtime.record.container import Container
@@ -32,6 +32,13 @@ _PAUSE = 0.1
 _PROMPT = 20.0
 """Seconds that systemd may take to say how far it is."""
 _UP = {"running", "degraded"}
+
+
+class NotReadyError(StageError):
+    """A container's init has not come to the end of its boot."""
+
+    late = False
+    """Whether it still tries to; otherwise it has ended."""
 
 
 def wait(listener: Listener, container: Container, current: State, timeout: float) -> str:

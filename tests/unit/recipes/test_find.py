@@ -7,10 +7,11 @@ import pytest
 
 from builder.cli.terminal.report import render
 from builder.model.errors import NotFoundError, OvenError, RecipeError
+from builder.model.recipe import Probe
 from builder.recipes.find import find, known
 from builder.recipes.load import load, load_file
 from builder.recipes.reading import LIMIT, read_source
-from builder.recipes.request import base_of, layers
+from builder.recipes.request import base_of, layers, probe_of
 from tests.support.builds.mistakes import GOOD
 
 
@@ -135,6 +136,18 @@ def test_a_chain(project: Path) -> None:
     Path("recipes/top.toml").write_text('from = "shop"\n[template]\nname = "top"\n')
     assert [layer.name for layer in layers(load("top"))] == ["x", "shop", "top"]
     assert base_of(load("top")) == base_of(load("mine"))
+
+
+def test_how_a_chain_is_tried(project: Path) -> None:
+    said = '[probe]\nnetwork = true\ntimeout = "5m"\nskip = "a modem"\nmay-fail = ["a.service"]\n'
+    Path("recipes/mine.toml").write_text(f"{GOOD}{said}")
+    shop = Path("appliances/shop/appliance.toml")
+    assert probe_of(load("shop")) == load("mine").recipe.probe
+    own = '[probe]\nnetwork = false\nskip = ""\nmay-fail = ["b.service", "a.service"]\n'
+    shop.write_text(f"{shop.read_text()}{own}")
+    assert probe_of(load("shop")) == Probe(
+        network=False, timeout="5m", skip="", may_fail=("a.service", "b.service")
+    )
 
 
 def test_a_mistake_in_the_base_is_shown_there(project: Path) -> None:

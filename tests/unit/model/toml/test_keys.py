@@ -106,6 +106,42 @@ error: unknown key `defualt`
    | ^^^^^^^
 hint: did you mean `default`?
 
+=== key of probe
+<good>
+[probe]
+may_fail = ["a.service"]
+---
+error: unknown key `may_fail`
+  --> r.toml:7:1
+  |
+7 | may_fail = ["a.service"]
+  | ^^^^^^^^
+hint: did you mean `may-fail`?
+
+=== span of probe
+<good>
+[probe]
+timeout = "3min"
+---
+error: `3min` is not a span of time
+  --> r.toml:7:11
+  |
+7 | timeout = "3min"
+  |           ^^^^^^
+hint: a number and `s`, `m` or `h`, such as `90s` or `5m`
+
+=== unit of probe
+<good>
+[probe]
+may-fail = ["smbd"]
+---
+error: `smbd` is not a systemd unit name
+  --> r.toml:7:13
+  |
+7 | may-fail = ["smbd"]
+  |             ^^^^^^
+hint: with its suffix: `nginx.service`
+
 === missing table
 [base]
 distro="debian"
@@ -153,7 +189,7 @@ error: unknown key `a\nb`
   |
 1 | "a\nb" = 1
   | ^^^^^^
-hint: known here: template, base, from, tarball, packages, debconf, group, user and 12 more
+hint: known here: template, base, from, tarball, packages, debconf, group, user and 13 more
 
 === key with backtick
 "a`b" = 1
@@ -165,7 +201,7 @@ error: unknown key `a`b`
   |
 1 | "a`b" = 1
   | ^^^^^
-hint: known here: template, base, from, tarball, packages, debconf, group, user and 12 more
+hint: known here: template, base, from, tarball, packages, debconf, group, user and 13 more
 """
 )
 
