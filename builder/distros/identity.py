@@ -4,7 +4,14 @@ import fnmatch
 import stat
 from collections.abc import Iterator
 
-from builder.distros.traces import FIRST_BOOT, IDENTITY, CleanRule, FirstBootUnit, first_boot_unit
+from builder.distros.traces import (
+    FIRST_BOOT,
+    FIRST_BOOT_WANTS,
+    IDENTITY,
+    CleanRule,
+    FirstBootUnit,
+    first_boot_unit,
+)
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 
@@ -69,9 +76,9 @@ def write_first_boot_units(tree: TreeIO) -> None:
         if tree.is_file(row.needs) and _wanted(tree, row):
             unit = f"oven-{row.name}.service"
             # Below /usr/lib, so that no state of the administrator's in /etc is touched.
-            tree.mkdir(f"{UNITS}/multi-user.target.wants")
+            tree.mkdir(f"{UNITS}/{FIRST_BOOT_WANTS}")
             tree.write_bytes(f"{UNITS}/{unit}", first_boot_unit(row).text().encode())
-            tree.symlink(f"{UNITS}/multi-user.target.wants/{unit}", f"../{unit}")
+            tree.symlink(f"{UNITS}/{FIRST_BOOT_WANTS}/{unit}", f"../{unit}")
 
 
 def _wanted(tree: TreeIO, row: FirstBootUnit) -> bool:

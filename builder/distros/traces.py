@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from builder.model.unit_file import Call, UnitFile, Words
+from builder.model.unit_file import Call, Section, UnitFile, Words
 from builder.model.value import Value
 
 Action = Literal["remove", "empty", "unlist"]
@@ -59,8 +59,6 @@ class FirstBootUnit(Value, frozen=True):
     missing: tuple[str, ...]
     """The unit runs when one of these is not there."""
     command: str
-    before: tuple[str, ...]
-    """Units that want the secret."""
 
 
 FIRST_BOOT: tuple[FirstBootUnit, ...] = (
@@ -69,37 +67,42 @@ FIRST_BOOT: tuple[FirstBootUnit, ...] = (
         "usr/bin/ssh-keygen",
         ("/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_rsa_key"),
         "/usr/bin/ssh-keygen -A",
-        # Not ssh.socket: sockets come before every ordinary service, which would be a cycle.
-        ("ssh.service", "sshd.service"),
     ),
     FirstBootUnit(
         "snakeoil-certificate",
         "usr/sbin/make-ssl-cert",
         ("/etc/ssl/private/ssl-cert-snakeoil.key",),
         "/usr/sbin/make-ssl-cert generate-default-snakeoil",
-        (
-            "nginx.service",
-            "apache2.service",
-            "postfix.service",
-            "dovecot.service",
-            "postgresql@.service",
-            "freeradius.service",
-        ),
     ),
     FirstBootUnit(
         "rndc-key",
         "usr/sbin/rndc-confgen",
         ("/etc/bind/rndc.key",),
         "/usr/sbin/rndc-confgen -a -u bind",
-        ("named.service",),
     ),
     FirstBootUnit(
         "mail-aliases",
         "usr/bin/newaliases",
         ("/etc/aliases.db",),
         "/usr/bin/newaliases",
-        ("postfix.service",),
     ),
+)
+
+
+FIRST_BOOT_WANTS = "sysinit.target.wants"
+"""What has a unit of the first boot be started."""
+
+_BEFORE_ALL: Section = (
+    ("DefaultDependencies", "no"),
+    # Where it writes is there and is not cleaned any more, and system accounts are made.
+    (
+        "After",
+        Words(("local-fs.target", "systemd-sysusers.service", "systemd-tmpfiles-setup.service")),
+    ),
+    # All sockets, timers and services but those of the early boot come after this one by
+    # themselves (bootup(7)); so nothing is named here that wants the secret.
+    ("Before", Words(("sysinit.target", "shutdown.target"))),
+    ("Conflicts", "shutdown.target"),
 )
 
 
@@ -110,7 +113,11 @@ def first_boot_unit(row: FirstBootUnit) -> UnitFile:
             ("Description", f"Make this machine's own {row.name.replace('-', ' ')}"),
             ("Documentation", "man:systemd.unit(5)"),
             *(("ConditionPathExists", f"|!{path}") for path in row.missing),
-            ("Before", Words(row.before)),
+            *_BEFORE_ALL,
         ),
-        service=(("Type", "oneshot"), ("ExecStart", Call(tuple(row.command.split())))),
+        service=(
+            ("Type", "oneshot"),
+            ("ExecStart", Call(tuple(row.command.split()))),
+            ("TimeoutStartSec", "5min"),  # else it would be waited for without end
+        ),
     )

@@ -141,7 +141,7 @@ def test_a_removed_secret_is_made_again_at_first_boot(
     clean(tree, epoch=EPOCH)
     assert not secret.exists()
     assert f"ExecStart={row.command}\n" in unit.read_text()
-    link = unit.parent / "multi-user.target.wants" / unit.name
+    link = unit.parent / "sysinit.target.wants" / unit.name
     assert link.resolve() == unit
 
 

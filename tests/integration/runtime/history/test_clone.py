@@ -67,7 +67,7 @@ def test_a_clone_is_somebody_else(rig: Rig) -> None:
     control.start(rig.places, "new", Silent())
     files = "cat /etc/kept /etc/machine-id /etc/hostname; ls /etc/ssh"
     assert capture(rig.places, "new", ("sh", "-c", files))[1] == "kept\nnew\n"
-    unit = "/usr/lib/systemd/system/multi-user.target.wants/oven-ssh-host-keys.service"
+    unit = "/usr/lib/systemd/system/sysinit.target.wants/oven-ssh-host-keys.service"
     said = capture(rig.places, "new", ("cat", unit))[1]
     assert "ExecStart=/usr/bin/ssh-keygen -A" in said
     assert (folder(rig) / "upper/etc/ssh/ssh_host_rsa_key").read_text() == "secret"
