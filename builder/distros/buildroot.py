@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.distros.keys import Keys
-from builder.host.overlayfs.fold import overlay, stand_ins
-from builder.host.sandbox.sandbox import Inside, Sandbox, SandboxBind, inside
+from builder.host.overlayfs import stand_ins
+from builder.host.overlayfs.fold import overlay
+from builder.host.sandbox.sandbox import HOSTNAME, Inside, Sandbox, SandboxBind, inside
 from builder.model.errors import StageError
 from builder.model.lock import Package
 from builder.model.recipe import Arch
@@ -26,12 +27,14 @@ _KINDS = ("deb", "udeb", "rpm")
 
 STAND_INS: Mapping[str, bytes] = {
     # libc6 would have init start anew and wait for a second; a sandbox is no chroot to ischroot(1).
-    "usr/bin/ischroot": b"#!/bin/sh\nexit 0\n",
+    "usr/bin/ischroot": b"#!/bin/sh\n" + stand_ins.MARK + b"exit 0\n",
     # invoke-rc.d(8): 101 means that policy forbids to start a service.
-    "usr/sbin/policy-rc.d": b"#!/bin/sh\nexit 101\n",
+    "usr/sbin/policy-rc.d": b"#!/bin/sh\n" + stand_ins.MARK + b"exit 101\n",
     # Maintainer scripts, such as postfix's, fail when the host has no name that can be resolved.
-    "etc/hostname": b"oven\n",
-    "etc/hosts": b"127.0.0.1 localhost\n127.0.1.1 oven.localdomain oven\n::1 localhost\n",
+    # They write it into what they configure; this one is true of every machine.
+    "etc/hostname": f"{HOSTNAME}\n".encode(),
+    "etc/hosts": stand_ins.MARK
+    + b"127.0.0.1 localhost.localdomain localhost\n::1 localhost.localdomain localhost\n",
 }
 """Files that are seen while a tree is worked on, and are no part of it."""
 
@@ -81,11 +84,12 @@ def opened(
     draft, view = kitchen.draft, kitchen.draft / "view"
     over = draft / "over"
     if not over.exists():
-        stand_ins(lower, over, STAND_INS)
+        stand_ins.lay(lower, over, STAND_INS)
     arch, epoch = Arch(kitchen.arch), kitchen.epoch
     sandbox = Sandbox(root=view, binds=binds, epoch=epoch, arch=arch, hidden=hidden)
     with overlay(lower, kitchen.upper, draft / "work", view, over=over):
         yield view, inside(sandbox)
+    stand_ins.take_out(lower, kitchen.upper, STAND_INS)
 
 
 def lay_out(packages: tuple[Package, ...], kitchen: Kitchen) -> SandboxBind:

@@ -163,4 +163,4 @@ def tree_of(digest: Digest, store: Store) -> Path:
     return tree
 
 
-INSTALL = Stage("install", 4, install, Tree, tree_held)
+INSTALL = Stage("install", 5, install, Tree, tree_held)

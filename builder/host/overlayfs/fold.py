@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from builder.host.kernel.libc import MNT_DETACH, last_error, libc
@@ -28,11 +28,11 @@ def overlay(
     """Mount a writable view of `lower` on `target`; what is changed lands in `upper`.
 
     The folders are made if missing; a new `upper` gets the owner and mode of `lower`. The files of
-    `over` (see `stand_ins`) are seen too, but a fold knows nothing of them.
+    `over` (see stand_ins.py) are seen too, but a fold knows nothing of them.
     """
     if not upper.exists():
         upper.mkdir(parents=True)
-        _copy_status(os.fsencode(lower), os.fsencode(upper))
+        copy_status(os.fsencode(lower), os.fsencode(upper))
     for folder in (work, target):
         folder.mkdir(parents=True, exist_ok=True)
     layers = Overlay(
@@ -50,30 +50,6 @@ def overlay(
                 raise _mount_error(error, target) from error
             mounted.callback(_unmount, target)
         yield target
-
-
-def stand_ins(lower: Path, folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Lay executable files, by their paths in a tree, into a folder to mount `over` that tree.
-
-    The folders on the way look just as in the tree, since the view shows these and not the tree's.
-    """
-    folder.mkdir(parents=True)
-    for name, content in files.items():
-        parts = Path(name).parts
-        if any(lower.joinpath(*parts[:depth]).is_symlink() for depth in range(1, len(parts))):
-            continue  # a folder in place of the link would hide what it leads to
-        for depth in range(1, len(parts)):
-            made = folder.joinpath(*parts[:depth])
-            if (like := lower.joinpath(*parts[:depth])).is_dir():
-                made.mkdir(exist_ok=True)
-                _copy_status(os.fsencode(like), os.fsencode(made))
-        if folder.joinpath(name).parent.is_dir():
-            folder.joinpath(name).write_bytes(content)
-            folder.joinpath(name).chmod(0o755)
-    for path, _, _ in os.walk(folder, topdown=False):
-        like = lower / Path(path).relative_to(folder)
-        _copy_times(os.fsencode(like), os.fsencode(path))
-    return folder
 
 
 def fold(lower: Path, upper: Path, target: Path) -> None:
@@ -112,7 +88,7 @@ def _link_folder(source: bytes, target: bytes) -> None:
                 _link_folder(one.path, there)
             else:
                 os.link(one.path, there, follow_symlinks=False)
-    _copy_status(source, target)
+    copy_status(source, target)
 
 
 def _apply_folder(upper: bytes, target: bytes) -> None:
@@ -131,7 +107,7 @@ def _apply_folder(upper: bytes, target: bytes) -> None:
             else:
                 notes.strip(one.path)
                 os.rename(one.path, there)  # noqa: PTH104
-    _copy_status(upper, target, status)
+    copy_status(upper, target, status)
 
 
 def _apply_subfolder(source: bytes, there: bytes) -> None:
@@ -159,7 +135,7 @@ def _is_folder(path: bytes) -> bool:
         return False
 
 
-def _copy_status(source: bytes, target: bytes, status: os.stat_result | None = None) -> None:
+def copy_status(source: bytes, target: bytes, status: os.stat_result | None = None) -> None:
     """Give a folder the owner, mode, xattrs and times of another one, or those of `status`."""
     status = status or os.stat(source, follow_symlinks=False)  # noqa: PTH116
     os.chown(target, status.st_uid, status.st_gid)
@@ -173,7 +149,8 @@ def _copy_status(source: bytes, target: bytes, status: os.stat_result | None = N
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _copy_times(source: bytes, target: bytes) -> None:
+def copy_times(source: bytes, target: bytes) -> None:
+    """Give a folder the times of another one."""
     status = os.stat(source)  # noqa: PTH116
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 

@@ -24,6 +24,9 @@ ENVIRONMENT: Mapping[str, str] = {
 """What every program in a sandbox sees."""
 
 
+HOSTNAME = "localhost"
+"""What a sandbox is called: a name that leads to every machine itself."""
+
 _BWRAP = (
     "bwrap", "--die-with-parent", "--new-session",
     "--unshare-pid", "--unshare-ipc", "--unshare-uts",
@@ -82,7 +85,7 @@ class Sandbox:
     binds: tuple[SandboxBind, ...] = ()
     network: bool = False
     """Whether it has the host's network, and no right over it."""
-    hostname: str = "oven"
+    hostname: str = HOSTNAME
     epoch: int | None = None
     """SOURCE_DATE_EPOCH, for programs that honor it."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -239,7 +242,7 @@ def secluded(command: Command) -> Done:
         "ALL",
         "--unshare-net",
         "--hostname",
-        "oven",
+        HOSTNAME,
         "--dev-bind",
         "/",
         "/",

@@ -79,7 +79,7 @@ def test_all_that_a_recipe_asks_for_is_there(whole: Path) -> None:
     text = {path: (tree / path).read_text() for path in ("etc/passwd", "etc/group", "etc/shadow")}
 
     assert "Package: main\nStatus: install ok installed\n" in _status(tree)
-    assert (tree / "var/lib/main-was-here").read_text() == "host=oven\n"
+    assert (tree / "var/lib/main-was-here").read_text() == "host=localhost\n"
     assert "Package: needed" in (tree / "var/lib/apt/extended_states").read_text()
     assert "Package: main\n" not in (tree / "var/lib/apt/extended_states").read_text()
     assert not (tree / "was-started").exists()

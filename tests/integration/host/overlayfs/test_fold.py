@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from builder.host.kernel.namespaces import mount
-from builder.host.overlayfs.fold import fold, overlay, stand_ins
+from builder.host.overlayfs import stand_ins
+from builder.host.overlayfs.fold import fold, overlay
 from builder.host.overlayfs.mount import Overlay, mount_overlay
 from builder.model.errors import HostError
 from builder.store.manifest import TreeManifest, read_tree
@@ -240,7 +241,7 @@ def test_stand_ins_are_seen_but_never_folded(place: Place) -> None:
         (lower / "usr/bin").chmod(0o751)
         os.utime(lower / "usr/bin", (123, 123))
         script = b"#!/bin/sh\nexit 101\n"
-        over = stand_ins(lower, folder / "over", {"usr/bin/sh": script, "nowhere/x": script})
+        over = stand_ins.lay(lower, folder / "over", {"usr/bin/sh": script, "nowhere/x": script})
         with overlay(lower, folder / "up", folder / "work", folder / "view", over=over) as view:
             seen = (view / "usr/bin/sh").read_text()
             mode = stat.S_IMODE((view / "usr/bin/sh").stat().st_mode)
@@ -263,7 +264,9 @@ def test_a_stand_in_does_not_hide_where_a_link_leads(tmp_path: Path) -> None:
     lower = tmp_path / "lower"
     (lower / "usr/bin").mkdir(parents=True)
     (lower / "usr/sbin").symlink_to("bin")
-    over = stand_ins(lower, tmp_path / "over", {"usr/sbin/policy-rc.d": b"x", "usr/bin/y": b"y"})
+    over = stand_ins.lay(
+        lower, tmp_path / "over", {"usr/sbin/policy-rc.d": b"x", "usr/bin/y": b"y"}
+    )
     assert not (over / "usr/sbin").exists()
     assert (over / "usr/bin/y").read_bytes() == b"y"
 
