@@ -21,7 +21,7 @@ from = "debian-bookworm"
 name = "secretive"
 
 [packages]
-install = ["bind9", "openssh-server", "postgresql"]
+install = ["bind9", "openssh-server", "postfix", "postgresql"]
 
 [services]
 disable = ["ssh.service"]
@@ -32,8 +32,8 @@ SECRETS = (
     "/etc/ssl/private/ssl-cert-snakeoil.key",
     "/etc/bind/rndc.key",
 )
-SERVICES = ("postgresql@15-main.service", "named.service", "ssh.socket")
-UNITS = ("ssh-host-keys", "snakeoil-certificate", "rndc-key")
+SERVICES = ("postgresql@15-main.service", "named.service", "postfix@-.service", "ssh.socket")
+UNITS = ("ssh-host-keys", "snakeoil-certificate", "rndc-key", "mail-aliases")
 
 
 def test_services_find_their_secrets(
@@ -48,6 +48,7 @@ def test_services_find_their_secrets(
         oven("run", "secretive", "--name", name, "--network", "none")
         oven("exec", name, "--", "systemctl", "is-active", *SERVICES)
         oven("exec", name, "--", "rndc", "status")
+        oven("exec", name, "--", "test", "-s", "/etc/aliases.db")
         seen.append(text(oven("exec", name, "--", "cat", *SECRETS).stdout))
     assert seen[0] != seen[1]
     # Once, and not at a later start.
