@@ -154,4 +154,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 7, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 8, customize, Tree, tree_held)
