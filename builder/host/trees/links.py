@@ -7,6 +7,7 @@ administrators and programs write, which is small, is copied.
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 _OWN = (b"etc", b"home", b"root", b"var")
@@ -21,38 +22,50 @@ def own_files(tree: Path) -> None:
 
     Names within the tree stay names of one file.
     """
-    root, made = os.fsencode(tree), dict[int, bytes]()
-    for name in _OWN:
-        folder = root + b"/" + name
-        # A link in its place leads out of the tree.
-        if os.path.lexists(folder) and stat.S_ISDIR(os.lstat(folder).st_mode):
-            _own_folder(folder, root + b"/" + _SHARED, made)
-
-
-def _own_folder(folder: bytes, shared: bytes, made: dict[int, bytes]) -> None:
-    if folder == shared:
-        return
-    before, changed = os.lstat(folder), False
-    with os.scandir(folder) as found:
-        entries = list(found)
-    for one in entries:
-        if one.is_dir(follow_symlinks=False):
-            _own_folder(one.path, shared, made)
-        elif one.is_file(follow_symlinks=False):
-            status = one.stat(follow_symlinks=False)
-            if status.st_nlink > 1 and status.st_size < _LARGE:
-                changed = True
-                _own(one.path, status, made)
-    if changed:
+    root = os.fsencode(tree)
+    counted = tuple(root + b"/" + name + b"/" for name in _OWN)
+    names = dict[int, list[bytes]]()
+    rest = list[tuple[int, bytes]]()
+    for path, entry in _files(root):
+        # Not stat(2) of all of them: most are none of those, and there may be a million.
+        if path.startswith(counted) and _is_counted(path, entry):
+            names.setdefault(entry.inode(), []).append(path)
+        else:
+            rest.append((entry.inode(), path))
+    for inode, path in rest if names else ():
+        if inode in names:
+            names[inode].append(path)
+    folders = {os.path.dirname(path) for paths in names.values() for path in paths}  # noqa: PTH120
+    times = {folder: os.lstat(folder) for folder in folders}
+    for first, *others in names.values():
+        _copy(first)
+        for path in others:
+            os.unlink(path)  # noqa: PTH108  # paths are bytes: names need not be UTF-8
+            os.link(first, path)
+    for folder, before in times.items():
         os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _own(path: bytes, status: os.stat_result, made: dict[int, bytes]) -> None:
-    if (first := made.get(status.st_ino)) is not None:
-        os.unlink(path)  # noqa: PTH108  # paths are bytes: names need not be UTF-8
-        os.link(first, path)
-        return
-    made[status.st_ino] = path
+def _files(folder: bytes) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
+    """Walk all that is no folder, without following a link."""
+    with os.scandir(folder) as found:
+        for one in found:
+            if one.is_dir(follow_symlinks=False):
+                yield from _files(one.path)
+            else:
+                yield one.path, one
+
+
+def _is_counted(path: bytes, entry: os.DirEntry[bytes]) -> bool:
+    if b"/" + _SHARED + b"/" in path or not entry.is_file(follow_symlinks=False):
+        return False
+    status = entry.stat(follow_symlinks=False)
+    return status.st_nlink > 1 and status.st_size < _LARGE
+
+
+def _copy(path: bytes) -> None:
+    """Put a copy of a file in its place."""
+    status = os.lstat(path)
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     old = os.open(path, os.O_RDONLY | flags)
     try:

@@ -39,10 +39,12 @@ def test_what_is_counted_is_copied_and_the_rest_is_shared(tree: Path) -> None:
 
 
 def test_names_within_the_tree_stay_names_of_one_file(tree: Path) -> None:
-    os.link(tree / "etc/mailname", tree / "var/spool/mailname")
+    for name in ("var/spool/mailname", "usr/bin/mailname"):
+        os.link(tree / "etc/mailname", tree / name)
     own_files(tree)
     assert (tree / "etc/mailname").samefile(tree / "var/spool/mailname")
-    assert names_of(tree / "etc/mailname") == 2
+    assert (tree / "etc/mailname").samefile(tree / "usr/bin/mailname")
+    assert names_of(tree / "etc/mailname") == 3
 
 
 def test_large_files_stay_shared(tree: Path, tmp_path: Path) -> None:
