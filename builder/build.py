@@ -29,7 +29,8 @@ from builder.stages.stage import make
 from builder.stages.tarball import IMPORT, Import, bring
 from builder.stages.tools import Tools
 from builder.stages.tree.asked import AskedError
-from builder.stages.tree.overlay import errors_below, read_overlay, renderer_version
+from builder.stages.tree.overlay import errors_below, renderer_version
+from builder.stages.tree.overlay_files import read_overlays
 from builder.stages.tree.scripts import read_given, read_scripts
 from builder.stages.tree.secrets import MissingSecretError
 from builder.stages.tree.variables import Variables
@@ -115,7 +116,8 @@ def customization(
 ) -> Customization:
     """Gather all that decides what a recipe makes of the tree below it."""
     recipe, base = loaded.recipe, base_of(loaded)
-    overlay = read_overlay(loaded.overlay, tools.store, loaded.project)
+    cell = {"suite": base.suite, "arch": order.arch}
+    overlay = read_overlays(loaded.folder, recipe.overlay, cell, tools.store, loaded.project)
     return Customization(
         tree=tree,
         overlay=overlay,

@@ -232,6 +232,20 @@ class FileRights(Value, frozen=True, kw_only=True):
     """Its permissions, set-id bits among them."""
 
 
+class Overlay(Value, frozen=True, kw_only=True):
+    """How the recipe's files get into the tree, besides those of `overlay/`."""
+
+    folders: tuple[RelativePath, ...] = ()
+    """Further overlays: folders below the recipe's, each laid over those before. `{suite}` and
+    `{arch}` stand for what is built, and such a folder need not be there."""
+    verbatim: tuple[Line, ...] = ()
+    """Files whose name ends in `.j2` and stays: patterns such as `usr/share/app/*.j2`."""
+    ignore: tuple[Line, ...] = ()
+    """Files that are no part of it: patterns such as `*.orig`."""
+    modes: Literal["git", "disk"] = "git"
+    """`git`: 0755 when executable and 0644 otherwise; `disk`: as they are on disk."""
+
+
 class Fetch(Value, frozen=True, kw_only=True):
     """A file from elsewhere, put into the tree with the overlay."""
 
@@ -366,6 +380,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Locale and time zone; an appliance keeps those of its base by default."""
     fetch: tuple[Fetch, ...] = ()
     """Files from elsewhere, one `[[fetch]]` each."""
+    overlay: Overlay = Overlay()
+    """How the recipe's files get into the tree."""
     file: tuple[FileRights, ...] = ()
     """Owners and permissions of files in the tree, one `[[file]]` each."""
     secret: tuple[Secret, ...] = ()

@@ -44,7 +44,7 @@ def bring(tarball: Tarball, lowest: LoadedRecipe, tools: Tools) -> Path:
 
         download((tarball.url,), tarball.sha256, tools)
     else:
-        from builder.stages.tree.overlay import keep_file
+        from builder.stages.tree.overlay_files import keep_file
 
         path = lowest.folder / str(tarball.path)
         with store.draft() as draft, lowest.project.opened(path) as fd:

@@ -80,6 +80,7 @@ HEADERS = {
     "Services": "`[services]`",
     "System": "`[system]`",
     "Fetch": "`[[fetch]]`",
+    "Overlay": "`[overlay]`",
     "FileRights": "`[[file]]`",
     "Secret": "`[[secret]]`",
     "Script": "`[[script]]`",

@@ -12,7 +12,7 @@ from builder.model.errors import RecipeError, Span
 from builder.model.recipe import Script
 from builder.model.value import Value
 from builder.recipes.project import Project
-from builder.stages.tree.overlay import keep_file, listed
+from builder.stages.tree.overlay_files import keep_file, listed
 from builder.stages.tree.secrets import mask
 from builder.store import Store
 from builder.store.damage import checked_blob

@@ -16,7 +16,7 @@ from builder.recipes.project import Project
 from builder.stages.customize import Customization, customize
 from builder.stages.install import Installation, install
 from builder.stages.tools import Tools
-from builder.stages.tree.overlay import read_overlay
+from builder.stages.tree.overlay_files import read_overlay
 from builder.stages.tree.scripts import read_given, read_scripts
 from builder.stages.tree.variables import Variables
 from builder.store import Store

@@ -1,0 +1,226 @@
+"""Overlays as an author has them: folders whose files are read into the store and listed."""
+
+import fnmatch
+import hashlib
+import itertools
+import os
+import posixpath
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.host import notices
+from builder.host.trees.durable import disk_errors
+from builder.host.trees.treeio import TreeIO
+from builder.model.errors import RecipeError
+from builder.model.recipe import Overlay
+from builder.recipes.project import Project, unreadable
+from builder.stages.tree.overlay import FOLDER, SUFFIX, Kind, OverlayEntry, errors_below
+from builder.store import Store
+
+# `overlay/etc/motd.j2` becomes `/etc/motd`. The folder is read once, before the build: its bytes go
+# into the store as blobs and its listing into the stage's inputs, so that the stage can use nothing
+# that its key does not name. Files are root's, or the account's in whose home they lie, 0755 when
+# executable and 0644 otherwise, because git keeps no more than that. A file that replaces one of
+# the tree has that one's owner and mode, and folders that the tree has already stay as they are.
+# What version control and editors leave behind is left out.
+
+IGNORED = (
+    r"\.git|\.gitkeep|\.keep|\.hg|\.svn|\.bzr|CVS|\.DS_Store"
+    r"|.*~|\.#.*|#.*#|\..*\.sw[a-p]"  # an editor's copies, locks and drafts
+)
+"""Names of files and folders that are none of the author's."""
+_MOST_TOLD = 3
+PLAIN = Overlay()
+
+
+def read_overlays(
+    folder: Path, wanted: Overlay, cell: dict[str, str], store: Store, project: Project
+) -> tuple[OverlayEntry, ...]:
+    """List `overlay/` and what the recipe lays over it, sorted by path, the last one's files.
+
+    `cell` is what is built, for names such as `overlay-{suite}`; those need not be there.
+    """
+    found: dict[str, OverlayEntry] = {}
+    for name in (FOLDER, *wanted.folders):
+        real = re.sub(r"\{(\w+)\}", lambda part: cell.get(part[1], part[0]), name)
+        if name == real != FOLDER and not project.is_folder(folder / real):
+            raise RecipeError(f"there is no folder `{real}`", hint=f"it would be `{folder / real}`")
+        entries = read_overlay(folder / real, store, project, wanted, real)
+        found |= {entry.path: entry for entry in entries}
+    return tuple(found[path] for path in sorted(found))
+
+
+def read_overlay(
+    folder: Path, store: Store, project: Project, wanted: Overlay = PLAIN, name: str = FOLDER
+) -> tuple[OverlayEntry, ...]:
+    """List an overlay folder, sorted by path, keeping its files' bytes in the store.
+
+    `name` is what it is called below the recipe's folder. A folder that is not there is an empty
+    overlay. Anything in it that cannot be told from its listing, or that would leave the tree, is a
+    RecipeError.
+    """
+    if not project.exists(folder):
+        return ()
+    if not project.is_folder(folder):
+        raise RecipeError("an overlay is a folder, not a file", at=folder)
+    with store.draft() as draft, errors_below(folder.parent), project.tree(folder) as tree:
+        reader = _Reader(name, wanted, tree, store, draft)
+        found = [reader.entry(*one) for one in listed(tree) if reader.takes(one[0])]
+    reader.tell_lost()
+    found.sort(key=lambda entry: entry.path)
+    _refuse_collisions(found)
+    return tuple(found)
+
+
+def keep_file(fd: int, store: Store, draft: Path) -> str:
+    """Copy an open file of the author's into the store and give its sha256."""
+    copy = draft / "copy"
+    with (
+        open(fd, "rb", closefd=False) as source,  # opened by descriptor
+        disk_errors(draft),
+        copy.open("wb") as to,
+    ):
+        shutil.copyfileobj(source, to)
+    with copy.open("rb") as data:
+        sha256 = hashlib.file_digest(data, "sha256").hexdigest()
+    if store.blob(sha256) is None:
+        store.keep_blob(copy, sha256)
+    return sha256
+
+
+def listed(tree: TreeIO) -> Iterator[tuple[str, os.stat_result]]:
+    """Walk an author's folder, without what version control and editors leave there."""
+    left_out: tuple[str, ...] = ()
+    try:
+        for path, status in tree.walk():
+            if path.startswith(left_out):
+                continue
+            if re.fullmatch(IGNORED, posixpath.basename(path)):
+                left_out = (*left_out, f"{path}/")
+            else:
+                yield path, status
+    except OSError as error:
+        raise unreadable(Path(FOLDER, error.filename or ""), error) from error
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Lists the files of one overlay as the recipe wants them."""
+
+    folder: str
+    wanted: Overlay
+    tree: TreeIO
+    store: Store
+    draft: Path
+    lost: list[str] = field(default_factory=list)
+    """Files of which something does not get into the template."""
+    open_to_others: bool = False
+    """Whether others may read any file: a strict umask(2) would have let them read none."""
+
+    def takes(self, path: str) -> bool:
+        """Tell whether a file is none of those that the recipe leaves out."""
+        return not any(_matches(path, pattern) for pattern in self.wanted.ignore)
+
+    def entry(self, path: str, status: os.stat_result) -> OverlayEntry:
+        """Give the entry of one file, link or folder; a file is kept in the store."""
+        source = Path(self.folder, path)
+        _refuse_name(path, source)
+        mode = self._mode(path, status)
+        if stat.S_ISDIR(status.st_mode):
+            return OverlayEntry(path=path, kind="dir", mode=mode, content="", folder=self.folder)
+        if stat.S_ISLNK(status.st_mode):
+            target = self.tree.readlink(path)
+            _refuse_escape(path, target, source)
+            return OverlayEntry(
+                path=path, kind="symlink", mode=0o777, content=target, folder=self.folder
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise RecipeError(
+                "an overlay holds files, folders and symbolic links, nothing else",
+                at=source,
+                hint="make it at the first start instead, by a tmpfiles.d(5) line",
+            )
+        plain = any(_matches(path, pattern) for pattern in self.wanted.verbatim)
+        kind: Kind = "template" if path.endswith(SUFFIX) and not plain else "file"
+        return OverlayEntry(
+            path=path.removesuffix(SUFFIX) if kind == "template" else path,
+            kind=kind,
+            mode=mode,
+            content=self._kept(path, source),
+            folder=self.folder,
+        )
+
+    def tell_lost(self) -> None:
+        """Say which files are not in the template as they are on disk."""
+        lost = [one for one in self.lost if self.open_to_others or "00 here" not in one]
+        if lost:
+            some = ", ".join(lost[:_MOST_TOLD])
+            more = len(lost) - _MOST_TOLD
+            notices.tell(
+                f"{some}{f' and {more} more' if more > 0 else ''}: say so with `[[file]]`, or with"
+                ' `modes = "disk"` in `[overlay]`'
+            )
+
+    def _mode(self, path: str, status: os.stat_result) -> int:
+        mode, folder = stat.S_IMODE(status.st_mode), stat.S_ISDIR(status.st_mode)
+        if self.wanted.modes == "disk":
+            return mode
+        kept = 0o755 if folder or mode & 0o100 else 0o644
+        if not folder:
+            self.open_to_others |= bool(mode & 0o044)
+            if mode & 0o7000 or mode & 0o044 != 0o044:
+                self.lost.append(f"`{self.folder}/{path}` is {mode:04o} here and {kept:04o} there")
+        return kept
+
+    def _kept(self, path: str, source: Path) -> str:
+        try:
+            with self.tree.opened(path) as fd:
+                if "security.capability" in os.listxattr(fd):
+                    self.lost.append(f"`{source}` has capabilities here and none there")
+                return keep_file(fd, self.store, self.draft)
+        except OSError as error:
+            raise unreadable(source, error) from error
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Match a path below the overlay, or its last part where the pattern has no slash."""
+    name = path if "/" in pattern else posixpath.basename(path)
+    return fnmatch.fnmatchcase(name, pattern)
+
+
+def _refuse_name(path: str, source: Path) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise RecipeError("a file's name must be UTF-8 text", at=source.parent) from error
+    if posixpath.basename(path) == SUFFIX:
+        raise RecipeError(f"nothing is left of the name without `{SUFFIX}`", at=source)
+
+
+def _refuse_escape(path: str, target: str, source: Path) -> None:
+    if target.startswith("/"):
+        return  # means the container's own root, there
+    above = posixpath.dirname(path)
+    depth = len(above.split("/")) if above else 0
+    for part in target.split("/"):
+        depth += -1 if part == ".." else part not in {"", "."}
+        if depth < 0:
+            raise RecipeError(
+                f"the link's target `{target}` climbs out of the overlay",
+                at=source,
+                hint="use a relative link that stays below the overlay's top",
+            )
+
+
+def _refuse_collisions(entries: list[OverlayEntry]) -> None:
+    for one, other in itertools.pairwise(entries):
+        if one.path == other.path:
+            raise RecipeError(
+                f"`{one.source.name}` and `{other.source.name}` both become `/{one.path}`",
+                at=one.source,
+                hint="remove one of them",
+            )
