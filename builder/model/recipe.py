@@ -9,6 +9,10 @@ from builder.model.debconf import Debconf
 from builder.model.names import (
     AbsolutePath,
     AccountName,
+    ArchiveSuite,
+    ArchiveUrl,
+    ComponentName,
+    Fingerprint,
     Gecos,
     IncludePath,
     Line,
@@ -18,6 +22,7 @@ from builder.model.names import (
     PartOfRecipe,
     ProfileName,
     RelativePath,
+    RepositoryName,
     Sha256,
     TimeSpan,
     UnitName,
@@ -113,6 +118,32 @@ class Group(Value, frozen=True, kw_only=True):
     """The numeric id; the next free one by default."""
     system: bool = False
     """Whether a free id is one of the system's."""
+
+
+class Repository(Value, frozen=True, kw_only=True):
+    """An archive of packages that is not the distribution's own, and who must have signed it.
+
+    At least one of `key` and `fingerprint` must be there.
+    """
+
+    name: RepositoryName
+    """How locks, settings and the template's own sources call it."""
+    url: ArchiveUrl
+    """Where it is; the user's settings may name mirrors in `[archive.NAME]`."""
+    suites: tuple[ArchiveSuite, ...] = ()
+    """What of it is used, such as `bookworm`; `./` for a flat archive. RPM's have none."""
+    components: tuple[ComponentName, ...] = ()
+    """The suites' components, such as `main`; flat archives and RPM's have none."""
+    key: RelativePath | None = None
+    """The file of OpenPGP keys that may sign it, below the recipe's folder; armored or not."""
+    fingerprint: Fingerprint | None = None
+    """The one key that may; without `key` it is looked for among the keys on this machine."""
+    priority: Annotated[int, msgspec.Meta(ge=-10000, le=10000)] | None = None
+    """How much it counts beside other archives: apt's pin priority, or dnf's priority."""
+    architectures: tuple[Arch, ...] = ()
+    """The architectures that it has; builds for others do without it. All by default."""
+    keep: bool = True
+    """Whether the template's own package manager uses it too."""
 
 
 class User(Value, frozen=True, kw_only=True):
@@ -358,6 +389,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Answers to what Debian's packages ask."""
     group: tuple[Group, ...] = ()
     """Groups to add, one `[[group]]` each."""
+    repository: tuple[Repository, ...] = ()
+    """Archives that are not the distribution's own, one `[[repository]]` each."""
     user: tuple[User, ...] = ()
     """Accounts to add, one `[[user]]` each."""
     services: Services = Services()

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from builder.distros import MirrorSettings, UnknownPackageError
 from builder.host.sandbox import binfmt
 from builder.model.errors import RecipeError, Span
 from builder.model.lock import Asked, AskedLayer, Lock
 from builder.model.recipe import TARBALL, Arch, Base, Probe
 from builder.model.settings import Settings
-from builder.recipes.load import LoadedRecipe
+from builder.recipes.loaded import LoadedRecipe
+from builder.recipes.repositories import asked_repositories
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ def asked_for(loaded: LoadedRecipe, arch: Arch) -> Asked:
                 recipe=layer.name,
                 install=layer.recipe.packages.install,
                 recommends=layer.recipe.packages.recommends,
+                repositories=asked_repositories(layer, arch) or msgspec.UNSET,
             )
             for layer in layers(loaded)
         ),

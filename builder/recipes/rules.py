@@ -144,11 +144,17 @@ def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     for index, user in enumerate(recipe.user):
         lists.append((("user", index, "groups"), user.groups))
         lists.append((("user", index, "ssh-keys"), user.ssh_keys))
+    for index, one in enumerate(recipe.repository):
+        lists.append((("repository", index, "suites"), one.suites))
+        lists.append((("repository", index, "components"), one.components))
+        lists.append((("repository", index, "architectures"), one.architectures))
     for where, words in lists:
         yield [(*where, index) for index in range(len(words))], list(words)
     users, uids, ports = recipe.user, [user.uid for user in recipe.user], recipe.port
     secrets = [secret.name for secret in recipe.secret]
     yield [("secret", i, "name") for i in range(len(secrets))], secrets
+    archives = [one.name for one in recipe.repository]
+    yield [("repository", i, "name") for i in range(len(archives))], archives
     fetched = [(i, one.path) for i, one in enumerate(recipe.fetch) if not one.extract]
     yield [("fetch", i, "path") for i, _ in fetched], [path for _, path in fetched]
     files = [one.path.rstrip("/") for one in recipe.file]

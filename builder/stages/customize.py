@@ -25,6 +25,8 @@ class Customization(Value, frozen=True, kw_only=True):
 
     tree: Digest
     """What to add to."""
+    sources: Mapping[str, bytes] = {}
+    """What the tree's package manager is told of further archives, by path."""
     overlay: tuple[OverlayEntry, ...] = ()
     """From `read_overlay`."""
     inherited: tuple[str, ...] = ()
@@ -59,6 +61,7 @@ class Customization(Value, frozen=True, kw_only=True):
     def nothing(self) -> bool:
         """Whether there is nothing to do."""
         asked: tuple[object, ...] = (
+            self.sources,
             self.overlay,
             self.fetched,
             self.groups,
@@ -80,6 +83,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     from builder.stages.tree.clean import clean, refuse_leaks
     from builder.stages.tree.overlay import apply_overlay, render_overlay
     from builder.stages.tree.rights import set_rights
+    from builder.stages.tree.sources import lay_sources
     from builder.stages.tree.system import set_services, set_system
 
     store = tools.store
@@ -88,6 +92,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     with disk_errors(store.root), store.draft() as draft:
         kitchen = Kitchen(draft, store, base["arch"], base["suite"], inputs.epoch, lower)
         with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
+            lay_sources(inputs.sources, tree)
             add_groups(inputs.groups, tree, run)
             add_users(inputs.users, tree, run)
             apply_overlay(tree, inputs.overlay, rendered, store, homes=homes_in(tree, inputs.users))

@@ -133,6 +133,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "recipes/find.py": (".exists .glob .is_dir .is_file .iterdir", NAMED),
     "recipes/load.py": (".exists .is_file .resolve", NAMED),
     "recipes/outdated.py": (".exists", NAMED),
+    "recipes/repositories.py": (".glob .is_file .read_bytes .stat open", HOST + "; " + HELD),
     "recipes/includes.py": (".resolve", NAMED),
     "recipes/reading.py": (".exists .is_dir .is_file .open open", NAMED),
     "stages/resolve.py": (".resolve", NAMED),
@@ -171,7 +172,6 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         ),
         DRAFT,
     ),
-    "distros/debian/distribution.py": (".read_bytes", LISTS),
     "distros/debian/bootstrap.py": (".exists .mkdir .read_bytes .stat os.link os.unlink", MADE),
     "distros/debian/database.py": (
         ".exists .read_bytes os.link os.listdir",
@@ -179,7 +179,9 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     ),
     "distros/debian/package/deb.py": (".open .stat", STORE),
     "distros/debian/debootstrap.py": (".mkdir .write_bytes .write_text os.link", MADE),
-    "distros/debian/archive/indexes.py": (".glob .open .read_bytes .stat", LISTS),
+    "distros/debian/archive/fetched.py": (".read_bytes .write_bytes", LISTS),
+    "distros/debian/archive/indexes.py": (".open .read_bytes .stat", LISTS),
+    "distros/debian/archive/pockets.py": (".glob .read_bytes", LISTS),
     "distros/debian/install.py": (".write_text", MADE),
     "distros/debian/link.py": (
         ".mkdir os.link os.mkdir os.readlink os.stat os.utime",
