@@ -59,7 +59,7 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
         slot = f"{order.slot}/{loaded.name}"
         for part, batch in enumerate(batches(lock, loaded.name, tools.store)):
             if batch:
-                added = installation(tree, batch, lock)
+                added = installation(tree, batch, lock, sources)
                 added = replace(added, plain=part == 1, inherited=inherited)
                 if part == 0:  # plain packages ask nothing
                     added = replace(added, selections=selections(loaded, lock))
@@ -100,7 +100,9 @@ def asked_in(loaded: LoadedRecipe) -> Iterator[None]:
         raise
 
 
-def installation(tree: Digest, batch: tuple[Package, ...], lock: Lock) -> Installation:
+def installation(
+    tree: Digest, batch: tuple[Package, ...], lock: Lock, sources: ArchiveSources
+) -> Installation:
     """Gather all that decides what packages make of the tree below them."""
     return Installation(
         tree=tree,
@@ -109,6 +111,11 @@ def installation(tree: Digest, batch: tuple[Package, ...], lock: Lock) -> Instal
         arch=lock.asked.arch,
         packages=batch,
         epoch=lock.epoch,
+        keys={
+            name: known.keys
+            for name, known in sources.repositories.items()
+            if sources.keys is not None and any(one.archive == name for one in batch)
+        },
     )
 
 

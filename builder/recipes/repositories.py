@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.distros import TABLE, RepositorySource, TemplateRepository
-from builder.formats.openpgp import NoKeyError, PublicKey, public_keys
+from builder.distros.openpgp import NoKeyError, PublicKey, public_keys
 from builder.model.errors import RecipeError, Span, TrustError
 from builder.model.lock import AskedRepository
 from builder.model.recipe import TARBALL, Arch, Repository
@@ -145,9 +145,16 @@ def _check_signer(mine: AddedRepository) -> None:
 
 
 def _check_rpm(mine: AddedRepository) -> None:
-    raise RecipeError(
-        "only distributions of Debian's kin can have repositories", at=mine.at("name")
-    )
+    one = mine.repository
+    for key in ("suites", "components"):
+        if getattr(one, key):
+            raise RecipeError(
+                f"a repository of RPM packages has no {key}",
+                at=mine.at(key),
+                hint="`url` is the folder that holds `repodata/`",
+            )
+    if one.priority is not None and not 1 <= one.priority <= 99:
+        raise RecipeError("dnf's priorities are from 1, the highest, to 99", at=mine.at("priority"))
 
 
 def _check_deb(mine: AddedRepository) -> None:

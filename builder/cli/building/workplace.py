@@ -4,16 +4,9 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from builder.cli.terminal.lines import reporter
-from builder.distros import (
-    ArchiveSources,
-    MirrorSettings,
-    UnknownPackageError,
-    distro,
-    with_repositories,
-)
+from builder.distros import ArchiveSources, UnknownPackageError
 from builder.host.kernel.namespaces import enter_namespace
 from builder.host.network.downloads import Net, use_proxy
 from builder.host.places import Places
@@ -23,7 +16,6 @@ from builder.model.settings import Settings
 from builder.recipes.load import load, load_settings
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.lock_files import LockFiles, lock_path
-from builder.recipes.repositories import repository_sources
 from builder.recipes.request import (
     asked_for,
     base_of,
@@ -31,6 +23,7 @@ from builder.recipes.request import (
     layers,
     located,
     mirror_settings,
+    sources_of,
 )
 from builder.stages.resolve import resolve
 from builder.stages.tarball import lock_tarball, tarball_sources
@@ -114,21 +107,13 @@ def plan_of(loaded: LoadedRecipe, arch: str | None, work: Workplace) -> Planned:
     """Find the mirrors of a recipe's distribution."""
     asked = asked_for(loaded, choose_arch(loaded, arch))
     settings, cache = mirror_settings(work.settings), work.places.cache
-    sources = tarball_sources(cache) if asked.tarball else _sources(loaded, asked, settings, cache)
     committed = lock_path(loaded.lock, asked.arch, base_of(loaded).arch)
     return Planned(
         loaded=loaded,
         asked=asked,
         files=LockFiles(name=loaded.name, committed=committed, cache=cache),
-        sources=sources,
+        sources=tarball_sources(cache)
+        if asked.tarball
+        else sources_of(loaded, asked, settings, cache),
         tools=work.tools,
     )
-
-
-def _sources(
-    loaded: LoadedRecipe, asked: Asked, settings: MirrorSettings, cache: Path
-) -> ArchiveSources:
-    """Find the archives of the distribution, and those that the recipes add."""
-    sources = distro(asked.distro).sources(asked, settings, cache)
-    added = repository_sources(layers(loaded), asked.arch)
-    return with_repositories(sources, asked, settings, added) if added else sources

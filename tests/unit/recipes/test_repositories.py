@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.formats.openpgp import NoKeyError, public_keys
+from builder.distros.openpgp import NoKeyError, armored, public_keys
 from builder.model.errors import RecipeError
 from builder.model.lock import Asked, AskedLayer, Package, changed_keys, installed
 from builder.model.recipe import Arch
@@ -140,3 +140,11 @@ def test_what_an_upper_layer_replaces_is_not_installed() -> None:
     assert installed((lower, package("2", "all", "r"))) == (package("2", "all", "r"),)
     foreign = package("1", "i386", "r")
     assert installed((lower, foreign)) == (lower, foreign)
+
+
+@needs("program:gpg")
+def test_armor_is_what_gpg_reads(gnupg: Path, tmp_path: Path) -> None:
+    plain = gpg(gnupg, "--export")
+    (tmp_path / "keys.asc").write_bytes(armored(plain))
+    assert gpg(gnupg, "--dearmor", "-o", "-", str(tmp_path / "keys.asc")) == plain
+    assert armored(plain).split(b"\n")[2:] == gpg(gnupg, "--armor", "--export").split(b"\n")[2:]

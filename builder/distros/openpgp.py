@@ -48,6 +48,20 @@ def public_keys(data: bytes) -> tuple[PublicKey, ...]:
     return tuple(found)
 
 
+def armored(data: bytes) -> bytes:
+    """Write keys as text, for programs such as rpm that take nothing else."""
+    checksum = 0xB704CE
+    for byte in data:
+        checksum ^= byte << 16
+        for _ in range(8):
+            checksum = checksum << 1 ^ (0x1864CFB if checksum & 0x800000 else 0)
+    text = base64.b64encode(data)
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    begin, end = (b"-----%s PGP %s-----" % (word, _PUBLIC) for word in (b"BEGIN", b"END"))
+    last = b"=" + base64.b64encode((checksum & 0xFFFFFF).to_bytes(3))
+    return b"\n".join((begin, b"", *lines, last, end, b""))
+
+
 def _without_armor(data: bytes) -> bytes:
     blocks = _ARMORED.findall(data)
     if not blocks:

@@ -342,3 +342,8 @@ def test_what_is_for_other_architectures_is_left_out(vendor: Vendor) -> None:
     vendor.recipe("plain", more=f'{REPOSITORY}architectures = ["arm64"]\n')
     assert ("plain", "1.0", "debian", "small") in vendor.locked()
     assert "etc/apt/sources.list.d/vendor.sources" not in vendor.tree()
+
+
+def test_it_is_the_same_twice(vendor: Vendor) -> None:
+    recipe = vendor.recipe("tool", more=f"{REPOSITORY}priority = 600\n")
+    vendor.world.oven("prove", recipe)
