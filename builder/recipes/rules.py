@@ -130,6 +130,13 @@ def _check_base(base: Base, source: Source, suites: Mapping[str, Sequence[str]])
 
 def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     """Give every list in which nothing may stand twice: the place and the word of each item."""
+    for where, words in _written_lists(recipe):
+        yield [(*where, index) for index in range(len(words))], list(words)
+    yield from _named_tables(recipe)
+
+
+def _written_lists(recipe: Recipe) -> list[tuple[Where, Sequence[str]]]:
+    """Give the lists that a recipe writes as such."""
     lists: list[tuple[Where, Sequence[str]]] = [
         (("packages", "install"), recipe.packages.install),
         (("debconf", "selections"), recipe.debconf.selections),
@@ -148,8 +155,11 @@ def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
         lists.append((("repository", index, "suites"), one.suites))
         lists.append((("repository", index, "components"), one.components))
         lists.append((("repository", index, "architectures"), one.architectures))
-    for where, words in lists:
-        yield [(*where, index) for index in range(len(words))], list(words)
+    return lists
+
+
+def _named_tables(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
+    """Give what tells the tables of a list from one another."""
     users, uids, ports = recipe.user, [user.uid for user in recipe.user], recipe.port
     secrets = [secret.name for secret in recipe.secret]
     yield [("secret", i, "name") for i in range(len(secrets))], secrets

@@ -80,7 +80,6 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     from builder.host.trees.treeio import TreeIO
     from builder.stages.fetch_files import lay_files
     from builder.stages.tree.accounts import add_groups, add_users, homes_in
-    from builder.stages.tree.clean import clean, refuse_leaks
     from builder.stages.tree.overlay import apply_overlay, render_overlay
     from builder.stages.tree.rights import set_rights
     from builder.stages.tree.sources import lay_sources
@@ -104,9 +103,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
         with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
             set_services(inputs.services, tree, run)
         scripts.run(before_services=False)
-        with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
-            clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
-            refuse_leaks(tree)
+        _clean(inputs, kitchen, lower)
         fold(lower, kitchen.upper, kitchen.tree)
         return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=inputs.tree))
 
@@ -142,6 +139,17 @@ class _Scripts:
         ):
             run_scripts(some, run, _environment(inputs.variables), secrets)
         hiding.refuse_traces(kitchen.upper, secrets)
+
+
+def _clean(inputs: Customization, kitchen: "Kitchen", lower: Path) -> None:
+    """Take away what no template may carry, but for what the author wants."""
+    from builder.distros.buildroot import opened
+    from builder.host.trees.treeio import TreeIO
+    from builder.stages.tree.clean import clean, refuse_leaks
+
+    with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
+        clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
+        refuse_leaks(tree)
 
 
 def _asked_for(inputs: Customization) -> set[str]:
