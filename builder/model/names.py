@@ -206,3 +206,30 @@ Fingerprint = Annotated[
     ),
 ]
 """Of a primary OpenPGP key of version 4."""
+
+ParameterName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_]*\Z",
+        title="a parameter name",
+        description="lower case letters, digits and `_`, a letter first",
+    ),
+]
+
+FileMode = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-7]{4}\Z",
+        title="file permissions",
+        description='four octal digits, such as "0755"',
+    ),
+]
+
+SecretName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_-]{0,62}\Z",
+        title="a secret's name",
+        description="lower case letters, digits, `-` and `_`, a letter first",
+    ),
+]

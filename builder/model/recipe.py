@@ -12,6 +12,7 @@ from builder.model.names import (
     ArchiveSuite,
     ArchiveUrl,
     ComponentName,
+    FileMode,
     Fingerprint,
     Gecos,
     IncludePath,
@@ -19,10 +20,12 @@ from builder.model.names import (
     Name,
     NameOfMany,
     PackageName,
+    ParameterName,
     PartOfRecipe,
     ProfileName,
     RelativePath,
     RepositoryName,
+    SecretName,
     Sha256,
     TimeSpan,
     UnitName,
@@ -234,15 +237,6 @@ class Script(Value, frozen=True, kw_only=True):
     """Whether it runs before `[services]` are enabled, such as one that makes a unit."""
 
 
-FileMode = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[0-7]{4}\Z",
-        title="file permissions",
-        description='four octal digits, such as "0755"',
-    ),
-]
-
 FileOwner = AccountName | Annotated[int, msgspec.Meta(ge=0, le=59999)]
 
 
@@ -288,14 +282,7 @@ class Fetch(Value, frozen=True, kw_only=True):
 class Secret(Value, frozen=True, kw_only=True):
     """Something that only scripts may see, and that stays out of the template."""
 
-    name: Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^[a-z][a-z0-9_-]{0,62}\Z",
-            title="a secret's name",
-            description="lower case letters, digits, `-` and `_`, a letter first",
-        ),
-    ]
+    name: SecretName
     """How `--secret NAME=FILE` and the file `/run/oven/secrets/NAME` call it."""
     summary: Line = ""
     """What it is for."""
@@ -340,16 +327,6 @@ class Probe(Value, frozen=True, kw_only=True):
     """Units of systemd that may fail, since they need what only the real place has."""
     skip: Line | None = None
     """Why it cannot be tried on the machine that builds it; then it is not, and that is said."""
-
-
-ParameterName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z][a-z0-9_]*\Z",
-        title="a parameter name",
-        description="lower case letters, digits and `_`, a letter first",
-    ),
-]
 
 
 class Matrix(Value, frozen=True, kw_only=True):
