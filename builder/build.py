@@ -7,17 +7,19 @@ lock names. Each `make` is one remembered step, and what it is given is all that
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as replace_in
 
 from msgspec.structs import replace
 
 from builder import __version__
-from builder.distros import ArchiveSources
-from builder.model.lock import Lock, Package
+from builder.distros import ArchiveSources, distro
+from builder.model.lock import Lock, Package, installed
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.recipe import Probe
 from builder.model.value import Digest, digest_of
 from builder.recipes.debconf import selections
-from builder.recipes.load import LoadedRecipe
+from builder.recipes.loaded import LoadedRecipe
+from builder.recipes.repositories import kept
 from builder.recipes.request import BuildRequest, base_of, layers
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
 from builder.stages.customize import CUSTOMIZE, Customization
@@ -58,7 +60,7 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
         slot = f"{order.slot}/{loaded.name}"
         for part, batch in enumerate(batches(lock, loaded.name, tools.store)):
             if batch:
-                added = installation(tree, batch, lock)
+                added = installation(tree, batch, lock, sources)
                 added = replace(added, plain=part == 1, inherited=inherited)
                 if part == 0:  # plain packages ask nothing
                     added = replace(added, selections=selections(loaded, lock))
@@ -99,7 +101,9 @@ def asked_in(loaded: LoadedRecipe) -> Iterator[None]:
         raise
 
 
-def installation(tree: Digest, batch: tuple[Package, ...], lock: Lock) -> Installation:
+def installation(
+    tree: Digest, batch: tuple[Package, ...], lock: Lock, sources: ArchiveSources
+) -> Installation:
     """Gather all that decides what packages make of the tree below them."""
     return Installation(
         tree=tree,
@@ -108,6 +112,11 @@ def installation(tree: Digest, batch: tuple[Package, ...], lock: Lock) -> Instal
         arch=lock.asked.arch,
         packages=batch,
         epoch=lock.epoch,
+        keys={
+            name: known.keys
+            for name, known in sources.repositories.items()
+            if sources.keys is not None and any(one.archive == name for one in batch)
+        },
     )
 
 
@@ -120,6 +129,7 @@ def customization(
     overlay = read_overlays(loaded.folder, recipe.overlay, cell, tools.store, loaded.project)
     return Customization(
         tree=tree,
+        sources=repository_files(loaded, order),
         overlay=overlay,
         renderer=renderer_version(overlay),
         groups=recipe.group,
@@ -140,6 +150,18 @@ def customization(
     )
 
 
+def repository_files(loaded: LoadedRecipe, order: BuildRequest) -> dict[str, bytes]:
+    """Write what the template's own package manager is told of a recipe's repositories."""
+    found: dict[str, bytes] = {}
+    for one in kept(loaded, order.arch):
+        mine = [row for row in order.lock.releases if row.archive == one.repository.name]
+        # Only pins say more than the recipe does, and indexes change often.
+        names = tuple(row.known_as or "" for row in mine) if one.repository.priority else ()
+        manager = distro(order.lock.asked.distro)
+        found.update(manager.template_files(replace_in(one, known_as=names)))
+    return found
+
+
 def describe(order: BuildRequest) -> Manifest:
     """Say what the template is and what it was made from."""
     recipe, base = order.loaded.recipe, base_of(order.loaded)
@@ -155,7 +177,7 @@ def describe(order: BuildRequest) -> Manifest:
         lock=digest_of(order.lock),
         packages=tuple(
             InstalledPackage(name=one.name, version=one.version, arch=one.arch)
-            for one in order.lock.packages
+            for one in installed(order.lock.packages)
         ),
         tarball=order.lock.asked.tarball,
         parameters=recipe.parameters,

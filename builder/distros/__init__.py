@@ -1,14 +1,16 @@
 """Distributions: what Oven must know to turn an asking into a lock, and a lock into a tree."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from builder.host.programs import Runner
-from builder.model.errors import RecipeError
+from builder.model.errors import HostError, OvenError, RecipeError, Span, TrustError
 from builder.model.lock import Asked, Lock, Package
+from builder.model.recipe import Repository
 from builder.model.value import Value
 
 if TYPE_CHECKING:
@@ -26,19 +28,23 @@ class DistroRow:
     """The class in it, which is made without arguments."""
     suites: tuple[str, ...]
     """What `base.suite` may say."""
+    packages: Literal["deb", "rpm"] = "deb"
+    """What its archives hold."""
 
 
 TABLE: Mapping[str, DistroRow] = {
-    "almalinux": DistroRow("builder.distros.rpm.almalinux", "AlmaLinux", ("9", "10")),
-    "centos-stream": DistroRow("builder.distros.rpm.centos_stream", "CentosStream", ("9", "10")),
+    "almalinux": DistroRow("builder.distros.rpm.almalinux", "AlmaLinux", ("9", "10"), "rpm"),
+    "centos-stream": DistroRow(
+        "builder.distros.rpm.centos_stream", "CentosStream", ("9", "10"), "rpm"
+    ),
     "debian": DistroRow(
         "builder.distros.debian.distribution",
         "Debian",
         ("bullseye", "bookworm", "trixie", "forky", "sid"),
     ),
     "devuan": DistroRow("builder.distros.devuan", "Devuan", ("daedalus", "excalibur", "ceres")),
-    "fedora": DistroRow("builder.distros.rpm.fedora", "Fedora", ("41", "42", "43", "44")),
-    "rockylinux": DistroRow("builder.distros.rpm.rockylinux", "RockyLinux", ("9", "10")),
+    "fedora": DistroRow("builder.distros.rpm.fedora", "Fedora", ("41", "42", "43", "44"), "rpm"),
+    "rockylinux": DistroRow("builder.distros.rpm.rockylinux", "RockyLinux", ("9", "10"), "rpm"),
     "ubuntu": DistroRow("builder.distros.ubuntu", "Ubuntu", ("jammy", "noble", "resolute")),
 }
 """The distributions, by the names that `base.distro` takes."""
@@ -54,6 +60,28 @@ class MirrorSettings(Value, frozen=True, kw_only=True):
     """For an archive such as `debian` or `debian-security`, its mirrors in order of preference."""
     keyrings: dict[str, str] = {}
     """For a distribution, the file of keys that its archives must be signed with."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySource:
+    """What else must be known of a repository that an asking names."""
+
+    keys: bytes
+    """Those that may sign it, one after the other, not armored."""
+    url_at: Span | None = None
+    """Where the recipe says its address, for errors."""
+    key_at: Span | None = None
+    """Where it says whose signature it must have."""
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Have an error about the repository say where the recipe asks for it."""
+        try:
+            yield
+        except OvenError as error:
+            if error.at is None and not isinstance(error, HostError):
+                error.at = self.key_at if isinstance(error, TrustError) else self.url_at
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +105,41 @@ class ArchiveSources:
     fresh: set[str] = field(default_factory=set)
     """Which indexes this command has brought up to date; who resolves several recipes shares it, so
     that the mirrors are asked once."""
+    repositories: Mapping[str, RepositorySource] = field(default_factory=dict)
+    """What is known of each repository that the asking names."""
     keys: "Keys | None" = None
     """What the package files themselves are signed with, where they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRepository:
+    """A repository that a template's own package manager shall use."""
+
+    repository: Repository
+    keys: bytes
+    """Not armored."""
+    known_as: tuple[str, ...] = ()
+    """What a lock tells of its suites, for pins."""
+
+
+def with_repositories(
+    sources: ArchiveSources,
+    asked: Asked,
+    settings: MirrorSettings,
+    repositories: Mapping[str, RepositorySource],
+) -> ArchiveSources:
+    """Add the repositories that an asking names, each at its own address or a user's mirrors."""
+    mirrors = dict(sources.mirrors)
+    for one in asked.repositories:
+        if one.name in sources.mirrors or one.name in TABLE:
+            raise RecipeError(
+                f"`{one.name}` is the distribution's own archive",
+                at=repositories[one.name].url_at,
+                hint="give the repository another name",
+            )
+        urls = settings.mirrors.get(one.name) or (one.url,)
+        mirrors[one.name] = tuple(url.rstrip("/") for url in urls)
+    return replace(sources, mirrors=mirrors, repositories=repositories)
 
 
 class UnknownPackageError(RecipeError):
@@ -93,7 +154,10 @@ class Distro(Protocol):
     """A distribution, or a family of them."""
 
     def sources(self, asked: Asked, settings: MirrorSettings, cache: Path) -> ArchiveSources:
-        """Find the mirrors and the keys on this machine."""
+        """Find the mirrors and the keys on this machine; those of repositories are added later."""
+
+    def template_files(self, repository: TemplateRepository) -> Mapping[str, bytes]:
+        """Write what a tree's own package manager has to know of a repository, by path."""
 
     def resolve(
         self, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None = None

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.distros.keys import Keys
@@ -58,6 +58,8 @@ class Kitchen:
     """How many things may be done at once."""
     keys: Keys | None = None
     """What a tree from nothing is to trust; later ones have it in the tree."""
+    added: Mapping[str, bytes] = field(default_factory=dict)
+    """For each repository of a recipe what its package files must be signed with."""
 
     @property
     def tree(self) -> Path:

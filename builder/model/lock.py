@@ -1,5 +1,6 @@
 """Locks: exactly which bytes a recipe means."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -16,6 +17,18 @@ BASE: Final = "base"
 """The layer of the distribution's minimum; no recipe may have this name."""
 
 
+class AskedRepository(Value, frozen=True, kw_only=True):
+    """An archive that is not the distribution's own, as far as it decides what is chosen."""
+
+    name: str
+    url: str
+    suites: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
+    priority: int | None = None
+    keys: tuple[str, ...]
+    """Fingerprints of the keys that may sign it."""
+
+
 class AskedLayer(Value, frozen=True, kw_only=True):
     """What one recipe wants to have installed on what it stands on."""
 
@@ -23,6 +36,14 @@ class AskedLayer(Value, frozen=True, kw_only=True):
     """Its name, which is the layer's."""
     install: tuple[str, ...] = ()
     recommends: bool = False
+    repositories: tuple[AskedRepository, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Where its packages, and those of the layers above, may come from besides; unset if nowhere,
+    so that older locks say the same."""
+
+    @property
+    def archives(self) -> tuple[AskedRepository, ...]:
+        """Give the repositories that this layer adds."""
+        return self.repositories or ()
 
 
 class Asked(Value, frozen=True, kw_only=True):
@@ -37,12 +58,17 @@ class Asked(Value, frozen=True, kw_only=True):
     tarball: Tarball | None = None
     """What the lowest one starts from instead of a distribution's packages."""
 
+    @property
+    def repositories(self) -> tuple[AskedRepository, ...]:
+        """Give the repositories of all layers, the lowest first."""
+        return tuple(one for layer in self.layers for one in layer.archives)
+
 
 class Release(Value, frozen=True, kw_only=True):
     """A signed index that packages were taken from."""
 
     archive: str
-    """Which of the distribution's archives: `debian` or `debian-security`."""
+    """Which of the distribution's archives, such as `debian-security`, or of the repositories."""
     suite: str
     """The suite's folder below `dists/`, such as `bookworm-security`."""
     sha256: Sha256
@@ -51,6 +77,8 @@ class Release(Value, frozen=True, kw_only=True):
     """The index's own `Date:` field (RFC 2822)."""
     signed_by: tuple[str, ...]
     """Fingerprints of the keys whose signatures were found good."""
+    known_as: str | msgspec.UnsetType = msgspec.UNSET
+    """What apt's pins tell a repository's suite by: `o=Vendor,n=bookworm`."""
 
 
 class Package(Value, frozen=True, kw_only=True):
@@ -65,7 +93,7 @@ class Package(Value, frozen=True, kw_only=True):
     """Bytes."""
     sha256: Sha256
     archive: str
-    """Which of the distribution's archives it is in."""
+    """Which of the distribution's archives or of the repositories it is in."""
     path: Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$)).+\Z")]
     """Below the archive's root: `pool/main/b/bash/bash_5.2.15-2_amd64.deb`."""
     layer: str
@@ -87,6 +115,21 @@ class Lock(Value, frozen=True, kw_only=True):
     releases: tuple[Release, ...]
     packages: tuple[Package, ...]
     """Sorted by name."""
+
+
+def installed(packages: Iterable[Package]) -> tuple[Package, ...]:
+    """Leave out what a layer above has replaced, as a newer version from a repository does."""
+    found: dict[str, list[Package]] = {}
+    for package in packages:
+        there = found.setdefault(package.name, [])
+        there[:] = [one for one in there if one.layer == package.layer or not _is_of(one, package)]
+        there.append(package)
+    return tuple(one for many in found.values() for one in many)
+
+
+def _is_of(one: Package, other: Package) -> bool:
+    """Tell whether two packages of a name cannot be there at once."""
+    return one.arch == other.arch or not {"all", "noarch"}.isdisjoint((one.arch, other.arch))
 
 
 def described(package: Package) -> Package:
@@ -124,8 +167,8 @@ def changed_keys(old: Asked, new: Asked) -> tuple[str, ...]:
         changed.append("tarball")
     if [layer.recipe for layer in old.layers] != [layer.recipe for layer in new.layers]:
         return (*changed, "from")
-    for field in ("install", "recommends"):
+    for field in ("install", "recommends", "repositories"):
         pairs = zip(old.layers, new.layers, strict=True)
         if any(getattr(before, field) != getattr(after, field) for before, after in pairs):
-            changed.append(f"packages.{field}")
+            changed.append("repository" if field == "repositories" else f"packages.{field}")
     return tuple(changed)

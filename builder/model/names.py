@@ -156,3 +156,80 @@ Url = Annotated[
     ),
 ]
 """Where a file can be downloaded."""
+
+ArchiveUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^https?://[^\s/]+(/\S*)?\Z",
+        title="an address of an archive",
+        description="`http://…` or `https://…`, of the folder that the archive's paths begin at",
+    ),
+]
+"""Where an archive of packages can be fetched from."""
+
+RepositoryName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z",
+        title="a repository's name",
+        description="lower case letters, digits and dashes, at most 63",
+    ),
+]
+"""It becomes the name of files that apt (sources.list(5)) and dnf read."""
+
+ArchiveSuite = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?!.*\.\./)([A-Za-z0-9.][A-Za-z0-9.+~_/-]*|/)\Z",
+        title="a suite of an archive",
+        description="such as `bookworm`, or with a slash at its end the folder of a flat archive",
+    ),
+]
+"""sources.list(5): a name below `dists/`, or an exact path."""
+
+ComponentName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.+~_/-]*\Z",
+        title="an archive component",
+        description="such as `main`",
+    ),
+]
+"""A component of an archive that is not the distribution's own."""
+
+Fingerprint = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^ *([0-9A-Fa-f] *){40}\Z",
+        title="a key's fingerprint",
+        description="40 hex digits, as `gpg --show-keys` prints them",
+    ),
+]
+"""Of a primary OpenPGP key of version 4."""
+
+ParameterName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_]*\Z",
+        title="a parameter name",
+        description="lower case letters, digits and `_`, a letter first",
+    ),
+]
+
+FileMode = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-7]{4}\Z",
+        title="file permissions",
+        description='four octal digits, such as "0755"',
+    ),
+]
+
+SecretName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_-]{0,62}\Z",
+        title="a secret's name",
+        description="lower case letters, digits, `-` and `_`, a letter first",
+    ),
+]

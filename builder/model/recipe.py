@@ -9,15 +9,23 @@ from builder.model.debconf import Debconf
 from builder.model.names import (
     AbsolutePath,
     AccountName,
+    ArchiveSuite,
+    ArchiveUrl,
+    ComponentName,
+    FileMode,
+    Fingerprint,
     Gecos,
     IncludePath,
     Line,
     Name,
     NameOfMany,
     PackageName,
+    ParameterName,
     PartOfRecipe,
     ProfileName,
     RelativePath,
+    RepositoryName,
+    SecretName,
     Sha256,
     TimeSpan,
     UnitName,
@@ -115,6 +123,32 @@ class Group(Value, frozen=True, kw_only=True):
     """Whether a free id is one of the system's."""
 
 
+class Repository(Value, frozen=True, kw_only=True):
+    """An archive of packages that is not the distribution's own, and who must have signed it.
+
+    At least one of `key` and `fingerprint` must be there.
+    """
+
+    name: RepositoryName
+    """How locks, settings and the template's own sources call it."""
+    url: ArchiveUrl
+    """Where it is; the user's settings may name mirrors in `[archive.NAME]`."""
+    suites: tuple[ArchiveSuite, ...] = ()
+    """What of it is used, such as `bookworm`; `./` for a flat archive. RPM's have none."""
+    components: tuple[ComponentName, ...] = ()
+    """The suites' components, such as `main`; flat archives and RPM's have none."""
+    key: RelativePath | None = None
+    """The file of OpenPGP keys that may sign it, below the recipe's folder; armored or not."""
+    fingerprint: Fingerprint | None = None
+    """The one key that may; without `key` it is looked for among the keys on this machine."""
+    priority: Annotated[int, msgspec.Meta(ge=-10000, le=10000)] | None = None
+    """How much it counts beside other archives: apt's pin priority, or dnf's priority."""
+    architectures: tuple[Arch, ...] = ()
+    """The architectures that it has; builds for others do without it. All by default."""
+    keep: bool = True
+    """Whether the template's own package manager uses it too."""
+
+
 class User(Value, frozen=True, kw_only=True):
     """An account in the template; it has no password until one is set in a container.
 
@@ -203,15 +237,6 @@ class Script(Value, frozen=True, kw_only=True):
     """Whether it runs before `[services]` are enabled, such as one that makes a unit."""
 
 
-FileMode = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[0-7]{4}\Z",
-        title="file permissions",
-        description='four octal digits, such as "0755"',
-    ),
-]
-
 FileOwner = AccountName | Annotated[int, msgspec.Meta(ge=0, le=59999)]
 
 
@@ -271,14 +296,7 @@ class Fetch(Value, frozen=True, kw_only=True):
 class Secret(Value, frozen=True, kw_only=True):
     """Something that only scripts may see, and that stays out of the template."""
 
-    name: Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^[a-z][a-z0-9_-]{0,62}\Z",
-            title="a secret's name",
-            description="lower case letters, digits, `-` and `_`, a letter first",
-        ),
-    ]
+    name: SecretName
     """How `--secret NAME=FILE` and the file `/run/oven/secrets/NAME` call it."""
     summary: Line = ""
     """What it is for."""
@@ -325,16 +343,6 @@ class Probe(Value, frozen=True, kw_only=True):
     """Why it cannot be tried on the machine that builds it; then it is not, and that is said."""
 
 
-ParameterName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z][a-z0-9_]*\Z",
-        title="a parameter name",
-        description="lower case letters, digits and `_`, a letter first",
-    ),
-]
-
-
 class Matrix(Value, frozen=True, kw_only=True):
     """Many recipes in one file: one for each suite and variant, each for its architectures.
 
@@ -372,6 +380,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Answers to what Debian's packages ask."""
     group: tuple[Group, ...] = ()
     """Groups to add, one `[[group]]` each."""
+    repository: tuple[Repository, ...] = ()
+    """Archives that are not the distribution's own, one `[[repository]]` each."""
     user: tuple[User, ...] = ()
     """Accounts to add, one `[[user]]` each."""
     services: Services = Services()

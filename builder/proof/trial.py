@@ -20,7 +20,7 @@ from builder.model.recipe import Recipe
 from builder.model.toml.text import recipe_text
 from builder.model.trial import BuildTrial, Conditions, Failure, MadeStage, TrialOutcome
 from builder.proof.variations import VariationPlan
-from builder.recipes.load import LoadedRecipe
+from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.lock_files import write_lock
 from builder.recipes.request import BuildRequest, layers
 from builder.stages.tools import Tools

@@ -24,6 +24,7 @@ IDENTITY: Mapping[str, tuple[str, ...]] = {
     "fetch": ("path",),
     "file": ("path",),
     "secret": ("name",),
+    "repository": ("name",),
 }
 """For each list of tables the keys that say what a table is about."""
 

@@ -3,7 +3,7 @@
 from builder.distros import TABLE
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE, Lock
-from builder.recipes.load import LoadedRecipe
+from builder.recipes.loaded import LoadedRecipe
 
 
 def selections(loaded: LoadedRecipe, lock: Lock) -> tuple[str, ...]:

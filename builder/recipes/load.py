@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from builder.distros import SUITES
@@ -12,48 +11,13 @@ from builder.model.errors import NotFoundError, RecipeError
 from builder.model.recipe import TARBALL, Recipe
 from builder.model.settings import Settings
 from builder.model.toml.decode import decode_data, decode_source
-from builder.model.toml.source import Source
 from builder.recipes import rules
 from builder.recipes.find import KINDS, Kind, find
 from builder.recipes.includes import cells_of, pieces
+from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.matrix import Chosen
-from builder.recipes.project import Project, project_of
 from builder.recipes.reading import read_source
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedRecipe:
-    """A recipe, and where all that belongs to it lies; none of the paths but `path` must exist."""
-
-    recipe: Recipe
-    source: Source
-    """Its text: `source.value("packages", "install", 0)` is a place for an error."""
-    folder: Path
-    """Holds `overlay/` and the scripts."""
-    lock: Path
-    base: "LoadedRecipe | None" = None
-    """The OS recipe that an appliance stands on."""
-
-    @property
-    def name(self) -> str:
-        """The name of the template that it makes."""
-        return self.recipe.template.name
-
-    @property
-    def path(self) -> Path:
-        """Its TOML file."""
-        return self.source.path
-
-    @property
-    def project(self) -> Project:
-        """All that it may read."""
-        return project_of(self.path)
-
-    @property
-    def overlay(self) -> Path:
-        """The folder whose files are laid over the tree."""
-        return self.folder / "overlay"
-
+from builder.recipes.repositories import check_repositories
 
 MOST_LAYERS = 32
 """So many recipes may stand on one another."""
@@ -79,9 +43,11 @@ def _load_chain(
     loaded = _load_alone(path, chosen)
     if loaded.recipe.from_ in {None, TARBALL}:
         _check_tarball(loaded, above)
-        return loaded
-    base = _load_base(loaded, loaded.recipe.from_, above)
-    return dataclasses.replace(loaded, base=base)
+    else:
+        base = _load_base(loaded, loaded.recipe.from_, above)
+        loaded = dataclasses.replace(loaded, base=base)
+    check_repositories(loaded)
+    return loaded
 
 
 def load_settings(paths: Iterable[Path]) -> Settings:

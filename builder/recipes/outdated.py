@@ -11,7 +11,7 @@ from builder.model.errors import OvenError, RecipeError
 from builder.model.lock import Lock
 from builder.model.recipe import Arch
 from builder.recipes.find import KINDS, files_in
-from builder.recipes.load import LoadedRecipe
+from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.lock_files import LockFiles, lock_path, read_lock
 from builder.recipes.request import base_of
 

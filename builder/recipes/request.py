@@ -1,14 +1,24 @@
 """Orders: a recipe, for one architecture, with its lock: all that a build is told."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from builder.distros import MirrorSettings, UnknownPackageError
+import msgspec
+
+from builder.distros import (
+    ArchiveSources,
+    MirrorSettings,
+    UnknownPackageError,
+    distro,
+    with_repositories,
+)
 from builder.host.sandbox import binfmt
 from builder.model.errors import RecipeError, Span
 from builder.model.lock import Asked, AskedLayer, Lock
 from builder.model.recipe import TARBALL, Arch, Base, Probe
 from builder.model.settings import Settings
-from builder.recipes.load import LoadedRecipe
+from builder.recipes.loaded import LoadedRecipe
+from builder.recipes.repositories import asked_repositories, repository_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +111,21 @@ def asked_for(loaded: LoadedRecipe, arch: Arch) -> Asked:
                 recipe=layer.name,
                 install=layer.recipe.packages.install,
                 recommends=layer.recipe.packages.recommends,
+                repositories=asked_repositories(layer, arch) or msgspec.UNSET,
             )
             for layer in layers(loaded)
         ),
         tarball=layers(loaded)[0].recipe.tarball.get(arch),
     )
+
+
+def sources_of(
+    loaded: LoadedRecipe, asked: Asked, settings: MirrorSettings, cache: Path
+) -> ArchiveSources:
+    """Find the archives of a recipe's distribution, and those that the recipes add."""
+    sources = distro(asked.distro).sources(asked, settings, cache)
+    added = repository_sources(layers(loaded), asked.arch)
+    return with_repositories(sources, asked, settings, added) if added else sources
 
 
 def located(error: UnknownPackageError, loaded: LoadedRecipe) -> RecipeError:

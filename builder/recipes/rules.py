@@ -130,6 +130,13 @@ def _check_base(base: Base, source: Source, suites: Mapping[str, Sequence[str]])
 
 def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     """Give every list in which nothing may stand twice: the place and the word of each item."""
+    for where, words in _written_lists(recipe):
+        yield [(*where, index) for index in range(len(words))], list(words)
+    yield from _named_tables(recipe)
+
+
+def _written_lists(recipe: Recipe) -> list[tuple[Where, Sequence[str]]]:
+    """Give the lists that a recipe writes as such."""
     lists: list[tuple[Where, Sequence[str]]] = [
         (("packages", "install"), recipe.packages.install),
         (("debconf", "selections"), recipe.debconf.selections),
@@ -144,11 +151,20 @@ def _lists(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     for index, user in enumerate(recipe.user):
         lists.append((("user", index, "groups"), user.groups))
         lists.append((("user", index, "ssh-keys"), user.ssh_keys))
-    for where, words in lists:
-        yield [(*where, index) for index in range(len(words))], list(words)
+    for index, one in enumerate(recipe.repository):
+        lists.append((("repository", index, "suites"), one.suites))
+        lists.append((("repository", index, "components"), one.components))
+        lists.append((("repository", index, "architectures"), one.architectures))
+    return lists
+
+
+def _named_tables(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
+    """Give what tells the tables of a list from one another."""
     users, uids, ports = recipe.user, [user.uid for user in recipe.user], recipe.port
     secrets = [secret.name for secret in recipe.secret]
     yield [("secret", i, "name") for i in range(len(secrets))], secrets
+    archives = [one.name for one in recipe.repository]
+    yield [("repository", i, "name") for i in range(len(archives))], archives
     fetched = [(i, one.path) for i, one in enumerate(recipe.fetch) if not one.extract]
     yield [("fetch", i, "path") for i, _ in fetched], [path for _, path in fetched]
     files = [one.path.rstrip("/") for one in recipe.file]

@@ -9,7 +9,7 @@ from builder.host.sandbox.binfmt import host_arch
 from builder.model.errors import StageError
 from builder.model.recipe import Probe
 from builder.model.value import Digest, canonical
-from builder.recipes.load import LoadedRecipe
+from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.request import probe_of
 from builder.stages.pack import Packed
 from builder.stages.stage import make

@@ -25,6 +25,8 @@ class Customization(Value, frozen=True, kw_only=True):
 
     tree: Digest
     """What to add to."""
+    sources: Mapping[str, bytes] = {}
+    """What the tree's package manager is told of further archives, by path."""
     overlay: tuple[OverlayEntry, ...] = ()
     """From `read_overlay`."""
     inherited: tuple[str, ...] = ()
@@ -59,6 +61,7 @@ class Customization(Value, frozen=True, kw_only=True):
     def nothing(self) -> bool:
         """Whether there is nothing to do."""
         asked: tuple[object, ...] = (
+            self.sources,
             self.overlay,
             self.fetched,
             self.groups,
@@ -77,9 +80,9 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     from builder.host.trees.treeio import TreeIO
     from builder.stages.fetch_files import lay_files
     from builder.stages.tree.accounts import add_groups, add_users, homes_in
-    from builder.stages.tree.clean import clean, refuse_leaks
     from builder.stages.tree.overlay import apply_overlay, render_overlay
     from builder.stages.tree.rights import set_rights
+    from builder.stages.tree.sources import lay_sources
     from builder.stages.tree.system import set_services, set_system
 
     store = tools.store
@@ -88,6 +91,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     with disk_errors(store.root), store.draft() as draft:
         kitchen = Kitchen(draft, store, base["arch"], base["suite"], inputs.epoch, lower)
         with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
+            lay_sources(inputs.sources, tree)
             add_groups(inputs.groups, tree, run)
             add_users(inputs.users, tree, run)
             apply_overlay(tree, inputs.overlay, rendered, store, homes=homes_in(tree, inputs.users))
@@ -99,9 +103,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
         with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
             set_services(inputs.services, tree, run)
         scripts.run(before_services=False)
-        with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
-            clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
-            refuse_leaks(tree)
+        _clean(inputs, kitchen, lower)
         fold(lower, kitchen.upper, kitchen.tree)
         return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=inputs.tree))
 
@@ -137,6 +139,17 @@ class _Scripts:
         ):
             run_scripts(some, run, _environment(inputs.variables), secrets)
         hiding.refuse_traces(kitchen.upper, secrets)
+
+
+def _clean(inputs: Customization, kitchen: "Kitchen", lower: Path) -> None:
+    """Take away what no template may carry, but for what the author wants."""
+    from builder.distros.buildroot import opened
+    from builder.host.trees.treeio import TreeIO
+    from builder.stages.tree.clean import clean, refuse_leaks
+
+    with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
+        clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
+        refuse_leaks(tree)
 
 
 def _asked_for(inputs: Customization) -> set[str]:

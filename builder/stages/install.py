@@ -38,6 +38,8 @@ class Installation(Value, frozen=True, kw_only=True):
     """The overlay paths of the layers below, which cleaning must leave alone."""
     epoch: int
     """Seconds since 1970 that no time in the tree exceeds."""
+    keys: dict[str, bytes] = {}
+    """For each repository what its package files must be signed with, where they are."""
 
 
 class Batches(Value, frozen=True):
@@ -85,6 +87,7 @@ def install(inputs: Installation, tools: Tools) -> Tree:
             epoch=inputs.epoch,
             base=lower,
             jobs=tools.jobs,
+            added=inputs.keys,
         )
         if inputs.selections:
             _answer(inputs.selections, lower, kitchen)

@@ -14,7 +14,7 @@ from builder.model.network import DEFAULT
 from builder.model.progress import Silent
 from builder.model.recipe import Probe
 from builder.model.value import Digest, Value, hex_of
-from builder.recipes.load import LoadedRecipe
+from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.request import probe_place
 from builder.runtime.lifecycle import create
 from builder.stages.stage import Stage

@@ -8,7 +8,7 @@ from builder.model.errors import StageError, TrustError
 from builder.model.lock import Asked, Lock
 from builder.model.recipe import Tarball
 from builder.model.value import Value, digest_of
-from builder.recipes.load import LoadedRecipe
+from builder.recipes.loaded import LoadedRecipe
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from builder.recipes.load import LoadedRecipe
+    from builder.recipes.loaded import LoadedRecipe
     from builder.recipes.matrix import Chosen
 
 AXES = ("suite", "variant")

@@ -12,7 +12,7 @@ from builder.cli.terminal.table import table
 if TYPE_CHECKING:
     from builder.model.toml.source import Source
     from builder.model.toml.spans import Where
-    from builder.recipes.load import LoadedRecipe
+    from builder.recipes.loaded import LoadedRecipe
 
 DEFAULT = "default"
 

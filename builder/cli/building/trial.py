@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from builder.build import build
-from builder.distros import MirrorSettings, distro
+from builder.distros import MirrorSettings
 from builder.host.kernel.namespaces import enter_namespace
 from builder.host.network.downloads import Net
 from builder.host.programs import on_host
@@ -17,7 +17,7 @@ from builder.model.trial import BuildTrial, Failure, MadeStage, TrialOutcome
 from builder.model.value import Value
 from builder.recipes.load import load_file
 from builder.recipes.lock_files import read_lock
-from builder.recipes.request import BuildRequest, asked_for
+from builder.recipes.request import BuildRequest, asked_for, sources_of
 from builder.stages.tarball import tarball_sources
 from builder.stages.tools import Tools
 from builder.store import Store
@@ -61,7 +61,7 @@ def _build(trial: BuildTrial, made: list[MadeStage]) -> None:
     else:
         keyrings = {asked.distro: trial.keyring} if trial.keyring else {}
         settings = MirrorSettings(keyrings=keyrings)
-        sources = distro(asked.distro).sources(asked, settings, Path(trial.cache))
+        sources = sources_of(loaded, asked, settings, Path(trial.cache))
     order = BuildRequest(loaded=loaded, arch=asked.arch, lock=lock)
     build(order, sources, tools, driver=trial.driver)
 

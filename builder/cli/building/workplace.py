@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from builder.cli.terminal.lines import reporter
-from builder.distros import ArchiveSources, UnknownPackageError, distro
+from builder.distros import ArchiveSources, UnknownPackageError
 from builder.host.kernel.namespaces import enter_namespace
 from builder.host.network.downloads import Net, use_proxy
 from builder.host.places import Places
 from builder.host.programs import on_host
 from builder.model.lock import Asked, Lock
 from builder.model.settings import Settings
-from builder.recipes.load import LoadedRecipe, load, load_settings
+from builder.recipes.load import load, load_settings
+from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.lock_files import LockFiles, lock_path
 from builder.recipes.request import (
     asked_for,
@@ -22,6 +23,7 @@ from builder.recipes.request import (
     layers,
     located,
     mirror_settings,
+    sources_of,
 )
 from builder.stages.resolve import resolve
 from builder.stages.tarball import lock_tarball, tarball_sources
@@ -112,6 +114,6 @@ def plan_of(loaded: LoadedRecipe, arch: str | None, work: Workplace) -> Planned:
         files=LockFiles(name=loaded.name, committed=committed, cache=cache),
         sources=tarball_sources(cache)
         if asked.tarball
-        else distro(asked.distro).sources(asked, settings, cache),
+        else sources_of(loaded, asked, settings, cache),
         tools=work.tools,
     )

@@ -76,6 +76,7 @@ HEADERS = {
     "Packages": "`[packages]`",
     "Debconf": "`[debconf]`",
     "Group": "`[[group]]`",
+    "Repository": "`[[repository]]`",
     "User": "`[[user]]`",
     "Services": "`[services]`",
     "System": "`[system]`",

@@ -6,15 +6,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from builder.distros import TABLE, ArchiveSources, MirrorSettings, UnknownPackageError, fitting
+from builder.distros import (
+    TABLE,
+    ArchiveSources,
+    MirrorSettings,
+    TemplateRepository,
+    UnknownPackageError,
+    fitting,
+)
 from builder.distros.debian.archive.mirrors import find_mirrors
-from builder.distros.debian.archive.sources import apt_sources
+from builder.distros.debian.archive.sources import added_sources, apt_sources
 from builder.distros.debian.family import DEBIAN, Family
 from builder.host.programs import Runner
 from builder.host.sandbox.binfmt import emulator, is_foreign
-from builder.host.trees.durable import disk_errors, locked
-from builder.host.trees.removal import remove_tree
-from builder.model.errors import RecipeError, TrustError
+from builder.model.errors import RecipeError
 from builder.model.lock import Asked, Lock, Package, Release
 from builder.model.recipe import Arch
 from builder.model.value import digest_of, hex_of
@@ -22,7 +27,7 @@ from builder.store import Store
 
 if TYPE_CHECKING:
     from builder.distros.buildroot import Kitchen
-    from builder.distros.debian.archive.solve import Apt
+    from builder.distros.debian.archive.fetched import Part
 
 # What solves and what installs is imported when it is to do so: most builds change nothing.
 
@@ -54,18 +59,16 @@ class Debian:
         self, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None = None
     ) -> Lock:
         """Decide which packages an asking means now, from signed indexes only."""
-        from builder.distros.debian.archive.solve import Apt
-
         check_suite(self.family, asked.suite)
-        parts = [asked.suite, asked.components, asked.arch, sources.mirrors, str(sources.keyring)]
-        folder = sources.cache / "apt" / hex_of(digest_of(parts))[:16]
-        with disk_errors(folder), locked(folder.with_suffix(".lock")):
-            apt = Apt(folder, self.family, asked, run)
-            try:
-                return _resolve(apt, asked, sources, run, fitting(keep, asked))
-            except TrustError:
-                remove_tree(folder)
-                raise
+        parts = _parts(self.family, asked, sources, run)
+        with contextlib.ExitStack() as stack:
+            for part in parts:
+                stack.enter_context(part.held())
+            return _resolve(parts, asked, sources, run, fitting(keep, asked))
+
+    def template_files(self, repository: TemplateRepository) -> Mapping[str, bytes]:
+        """Write the source, the key and the priority of a repository, by path."""
+        return added_sources(repository)
 
     def batches(
         self, packages: tuple[Package, ...], store: Store
@@ -111,26 +114,50 @@ def check_suite(family: Family, suite: str) -> None:
     )
 
 
+def _parts(family: Family, asked: Asked, sources: ArchiveSources, run: Runner) -> "list[Part]":
+    """Give the distribution and the repositories, each with the folder of its indexes."""
+    from builder.distros.debian.archive.fetched import Part
+    from builder.distros.debian.archive.origin import of_family, of_repository
+    from builder.distros.debian.archive.solve import Apt
+
+    def folder(*parts: object) -> Path:
+        return sources.cache / "apt" / hex_of(digest_of(parts))[:16]
+
+    own = {name: urls for name, urls in sources.mirrors.items() if name not in sources.repositories}
+    place = folder(asked.suite, asked.components, asked.arch, own, str(sources.keyring))
+    origin = of_family(family, asked)
+    found = [Part(Apt(place, origin, run), origin, sources.keyring, own)]
+    # In one order everywhere: each waits for the folders of others.
+    for one in sorted(asked.repositories, key=lambda one: one.name):
+        known, mirrors = sources.repositories[one.name], sources.mirrors[one.name]
+        place = folder(one.name, one.suites, one.components, asked.arch, mirrors, known.keys)
+        origin = of_repository(one, asked.arch)
+        apt = Apt(place, origin, run)
+        keyring = place / "keyring.gpg"
+        found.append(Part(apt, origin, keyring, {one.name: mirrors}, known, one.priority))
+    return found
+
+
 def _resolve(
-    apt: "Apt", asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None
+    parts: "list[Part]", asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None
 ) -> Lock:
     """Keep what a lock has if that can be; ask the mirrors when the indexes here do not do."""
-    from builder.distros.debian.archive.indexes import find_pockets, read_release
-
-    if keep is not None and apt.still_has(keep.releases):
+    if keep is not None and all(part.still_has(keep.releases) for part in parts):
         # What they lack or cannot satisfy may have come since.
         with contextlib.suppress(RecipeError):
-            return _choose(apt, asked, keep.releases, keep)
-    if apt.name not in sources.fresh:
-        _update(apt, sources)
-        sources.fresh.add(apt.name)
-    found = find_pockets(apt.lists, apt.pockets)
-    releases = tuple(read_release(pocket, sources.keyring, run) for pocket in found)
-    _check_offer(asked, found[0].in_release.read_bytes())
+            return _choose(parts, asked, _releases_of(parts, keep), keep)
+    found = (part.refresh(sources.fresh, run) for part in parts)
+    releases = tuple(release for some in found for release in some)
     if keep is not None:
         with _second_chance():
-            return _choose(apt, asked, releases, keep)
-    return _choose(apt, asked, releases, None)
+            return _choose(parts, asked, releases, keep)
+    return _choose(parts, asked, releases, None)
+
+
+def _releases_of(parts: "list[Part]", keep: Lock) -> tuple[Release, ...]:
+    """Leave out the indexes of repositories that are asked for no more."""
+    wanted = {pocket for part in parts for pocket in part.origin.pockets}
+    return tuple(one for one in keep.releases if (one.archive, one.suite) in wanted)
 
 
 @contextlib.contextmanager
@@ -144,47 +171,17 @@ def _second_chance() -> Iterator[None]:
         pass
 
 
-def _choose(apt: "Apt", asked: Asked, releases: tuple[Release, ...], keep: Lock | None) -> Lock:
-    from builder.distros.debian.archive.choose import choose
-    from builder.distros.debian.archive.indexes import Index, find_pockets
+def _choose(
+    parts: "list[Part]", asked: Asked, releases: tuple[Release, ...], keep: Lock | None
+) -> Lock:
+    from builder.distros.debian.archive.choose import Offers, choose
+    from builder.distros.debian.archive.indexes import Index
 
-    index = Index(find_pockets(apt.lists, apt.pockets), notes=apt.notes)
-    return choose(apt, index, asked, releases, keep)
-
-
-def _update(apt: "Apt", sources: ArchiveSources) -> None:
-    """Fetch the indexes from the preferred mirrors that work."""
-    from builder.distros.debian.archive.solve import MirrorError
-
-    left = {archive: list(urls) for archive, urls in sources.mirrors.items()}
-    while True:
-        try:
-            apt.update({archive: urls[0] for archive, urls in left.items()}, sources.keyring)
-        except MirrorError as error:
-            # With one host down, apt finds others unreachable too: change what can be changed.
-            failed = [
-                urls
-                for urls in left.values()
-                if len(urls) > 1 and any(url.startswith(f"{urls[0]}/") for url in error.urls)
-            ]
-            if not failed:
-                raise
-            for urls in failed:
-                del urls[0]
-        else:
-            return
-
-
-def _check_offer(asked: Asked, release: bytes) -> None:
-    """Compare what is asked for with what the suite says it has; apt would only leave it out."""
-    from builder.distros.debian.archive.indexes import release_field
-
-    if asked.arch not in release_field(release, "Architectures").split():
-        raise RecipeError(f"`{asked.suite}` has no packages for `{asked.arch}`")
-    components = release_field(release, "Components").split()
-    for component in asked.components:
-        if component not in components:
-            raise RecipeError(
-                f"`{asked.suite}` has no component `{component}`",
-                hint=f"there are: {', '.join(components)}",
-            )
+    base, *others = parts
+    notes = "-".join(("contents", *(part.apt.folder.name for part in others)))
+    if len(others) > 1:
+        notes = f"contents-{hex_of(digest_of(notes))[:16]}"
+    pockets = [pocket for part in parts for pocket in part.pockets()]
+    index = Index(pockets, notes=base.apt.folder / notes)
+    weights = {part.origin.pockets[0][0]: part.weight() for part in others}
+    return choose(Offers(base.apt, index, base.origin.title, weights), asked, releases, keep)

@@ -16,7 +16,7 @@ from builder.host.sandbox.sandbox import Sandbox, SandboxBind, inside
 from builder.host.trees.durable import replace
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
-from builder.model.lock import Asked
+from builder.model.lock import Asked, AskedRepository
 
 # Dnf chooses for the folder `root`, in which the packages of the layers below are said to be
 # installed, in the same words that their repositories use. It is told to stop before it would
@@ -64,6 +64,15 @@ gpgkey=file://{key}
 repo_gpgcheck={signed}
 """
 
+ADDED = """
+[{name}]
+name={name}
+baseurl={urls}
+gpgkey=file://{key}
+repo_gpgcheck=1
+"""
+"""A recipe's repository: how its packages are signed says nothing of which of them there are."""
+
 MACROS = """\
 %_dbpath {database}
 %_pkgverify_level all
@@ -91,10 +100,29 @@ class ChosenPackage:
     repository: str
 
 
+@dataclass(frozen=True, slots=True)
+class AddedMirrors:
+    """A repository that a recipe has added."""
+
+    asked: AskedRepository
+    urls: tuple[str, ...]
+    keys: bytes
+    """Armored."""
+
+
 class Dnf:
     """A dnf of our own for one release and machine; the host's is neither read nor touched."""
 
-    def __init__(self, folder: Path, declaration: Declaration, asked: Asked) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        declaration: Declaration,
+        asked: Asked,
+        added: Sequence[AddedMirrors] = (),
+    ) -> None:
+        self._added = added
+        self.hidden: frozenset[str] = frozenset()
+        """Repositories that are not to be chosen from."""
         self._folder = folder
         self._declaration = declaration
         self._asked = asked
@@ -118,7 +146,13 @@ class Dnf:
     @property
     def repositories(self) -> tuple[Repository, ...]:
         """The repositories that the asking wants."""
-        return tuple(one for one in self._declaration.repositories if one.component in self._wanted)
+        own = self._declaration.repositories
+        return tuple(one for one in own if one.component in self._wanted)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names of repositories that recipes have added."""
+        return tuple(one.asked.name for one in self._added)
 
     @property
     def _wanted(self) -> tuple[str, ...]:
@@ -151,6 +185,13 @@ class Dnf:
                     signed=int(self._declaration.signed),
                 )
             )
+        for more in self._added:
+            key_file = self._folder / f"{more.asked.name}.asc"
+            replace(key_file, more.keys)
+            urls = " ".join(f"{url}/" for url in more.urls)
+            parts.append(ADDED.format(name=more.asked.name, urls=urls, key=key_file))
+            if more.asked.priority is not None:
+                parts.append(f"priority={more.asked.priority}\n")
         replace(self._folder / "dnf.conf", "".join(parts).encode())
         done = self._dnf("--assumeyes", "--refresh", "makecache")
         if done.code != 0:
@@ -159,12 +200,13 @@ class Dnf:
     def metadata(self) -> dict[str, Metadata]:
         """Read the metadata of each repository, by its name."""
         found = {}
-        for one in self.repositories:
-            folders = sorted(self._root.rglob(f"{one.name}-*/repodata/repomd.xml"))
+        for name in (*(one.name for one in self.repositories), *self.added):
+            pattern = f"{name}-{'[0-9a-f]' * 16}/repodata/repomd.xml"
+            folders = sorted(self._root.rglob(pattern))
             if not folders:
-                raise UpstreamError(f"dnf has not fetched the repository `{one.name}`")
+                raise UpstreamError(f"dnf has not fetched the repository `{name}`")
             newest = max(folders, key=lambda path: path.stat().st_mtime_ns)
-            found[one.name] = Metadata(newest.parent.parent)
+            found[name] = Metadata(newest.parent.parent)
         return found
 
     def install(
@@ -177,6 +219,7 @@ class Dnf:
         self._write_installed(tuple(on))
         weak = f"--setopt=install_weak_deps={int(recommends)}"
         without = [f"--exclude={name}-{version}.{arch}" for name, version, arch in self.without]
+        without += [f"--disablerepo={name}" for name in sorted(self.hidden)]
         done = self._dnf("--cacheonly", weak, *without, "--assumeno", "install", "--", *names)
         text = done.output
         if unknown := re.search(r"^No match for argument: (\S+)", text, re.MULTILINE):

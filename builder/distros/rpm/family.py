@@ -1,28 +1,38 @@
 """How an asking becomes a lock, and a lock a tree, for every distribution of the RPM family."""
 
 import contextlib
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from builder.distros import ArchiveSources, MirrorSettings, UnknownPackageError, fitting
+from msgspec import structs
+
+from builder.distros import (
+    ArchiveSources,
+    MirrorSettings,
+    TemplateRepository,
+    UnknownPackageError,
+    fitting,
+)
 from builder.distros.keys import Keys
 from builder.distros.rpm import keys as key_files
 from builder.distros.rpm.declaration import MACHINES, Declaration
 from builder.distros.rpm.keys import find_key_file, pinned_keys, read_keys, signers
+from builder.distros.rpm.sources import added_sources
 from builder.host.programs import Runner
 from builder.host.sandbox.binfmt import emulator, is_foreign
 from builder.host.trees.durable import disk_errors, locked
 from builder.host.trees.removal import remove_tree
-from builder.model.errors import RecipeError, TrustError, UpstreamError
+from builder.model.errors import OvenError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package, Release, described
 from builder.model.value import digest_of, hex_of
 from builder.store import Store
 
 if TYPE_CHECKING:
     from builder.distros.buildroot import Kitchen
-    from builder.distros.rpm.dnf import Dnf
+    from builder.distros.rpm.dnf import AddedMirrors, Dnf
     from builder.distros.rpm.metadata import Metadata, RpmEntry
 
 PROGRAMS = (("rpm", "--version"),)
@@ -60,6 +70,8 @@ class Rpm:
         assert sources.keys is not None
         parts = [asked.distro, asked.suite, asked.components, asked.arch, sources.keys]
         parts.append(sources.mirrors)
+        if asked.repositories:
+            parts += [asked.repositories, [one.keys for one in sources.repositories.values()]]
         folder = sources.cache / "dnf" / hex_of(digest_of(parts))[:16]
         with disk_errors(folder), locked(folder.with_suffix(".lock")):
             try:
@@ -75,6 +87,10 @@ class Rpm:
     ) -> tuple[tuple[Package, ...], ...]:
         """Install a layer in one go: an RPM's scriptlets may want anything that is there."""
         return (packages,)
+
+    def template_files(self, repository: TemplateRepository) -> Mapping[str, bytes]:
+        """Write the source and the key of a repository, by path."""
+        return added_sources(repository)
 
     def install(self, packages: tuple[Package, ...], kitchen: "Kitchen") -> None:
         """Install packages with the host's dnf and rpm; the tree need not have any."""
@@ -104,6 +120,26 @@ class Rpm:
                     hint=f"there are: {', '.join(known.components)}",
                 )
 
+    def _added(
+        self, asked: Asked, sources: ArchiveSources, folder: Path, run: Runner
+    ) -> "Iterator[AddedMirrors]":
+        """Prepare the repositories of recipes, each with a keyring of its own for gpgv."""
+        from builder.distros.rpm.dnf import AddedMirrors
+
+        own = {one.name for one in self.declaration.repositories}
+        for one in asked.repositories:
+            known = sources.repositories[one.name]
+            if one.name in own:
+                raise RecipeError(
+                    f"`{one.name}` is a repository of {self.declaration.title}'s own",
+                    at=known.url_at,
+                    hint="give yours another name",
+                )
+            place = folder / "keys" / one.name
+            place.mkdir(parents=True, exist_ok=True)
+            text = pinned_keys(Keys(data=known.keys), place, run)
+            yield AddedMirrors(one, sources.mirrors[one.name], text.encode())
+
     def _lock(
         self, folder: Path, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None
     ) -> Lock:
@@ -112,7 +148,7 @@ class Rpm:
 
         assert sources.keys is not None
         key = pinned_keys(sources.keys, folder, run)
-        dnf = Dnf(folder, self.declaration, asked)
+        dnf = Dnf(folder, self.declaration, asked, tuple(self._added(asked, sources, folder, run)))
         if keep is not None and dnf.has_metadata:
             # What it lacks or cannot satisfy may have come since.
             with contextlib.suppress(RecipeError, UpstreamError):
@@ -120,7 +156,8 @@ class Rpm:
                 if self._releases(dnf, metadata, folder, run) == keep.releases:
                     return self._chosen(dnf, metadata, asked, keep, keep.releases)
         if str(folder) not in sources.fresh:
-            dnf.update(sources.mirrors[self.declaration.name], key)
+            with _pointing(sources):
+                dnf.update(sources.mirrors[self.declaration.name], key)
             sources.fresh.add(str(folder))
         metadata = dnf.metadata()
         releases = self._releases(dnf, metadata, folder, run)
@@ -137,16 +174,30 @@ class Rpm:
     def _releases(
         self, dnf: "Dnf", metadata: Mapping[str, "Metadata"], folder: Path, run: Runner
     ) -> tuple[Release, ...]:
-        return tuple(
-            Release(
-                archive=self.declaration.name,
-                suite=dnf.filled(one.path),
-                sha256=metadata[one.name].revision.sha256,
-                date=metadata[one.name].revision.date,
-                signed_by=self._signed_by(metadata[one.name].repomd, folder, run),
+        def release(name: str, archive: str, suite: str, signed_by: tuple[str, ...]) -> Release:
+            revision = metadata[name].revision
+            return Release(
+                archive=archive,
+                suite=suite,
+                sha256=revision.sha256,
+                date=revision.date,
+                signed_by=signed_by,
+            )
+
+        found = [
+            release(
+                one.name,
+                self.declaration.name,
+                dnf.filled(one.path),
+                self._signed_by(metadata[one.name].repomd, folder, run),
             )
             for one in dnf.repositories
-        )
+        ]
+        for name in dnf.added:
+            if not (by := signers(metadata[name].repomd, folder / "keys" / name, run)):
+                raise TrustError(f"the metadata of `{name}` has no good signature")
+            found.append(release(name, name, "", by))
+        return tuple(found)
 
     def _chosen(
         self,
@@ -170,11 +221,14 @@ class Rpm:
         self, dnf: "Dnf", metadata: Mapping[str, "Metadata"], asked: Asked
     ) -> Iterator[Package]:
         """Choose the packages layer by layer; what a layer has got, the next one leaves alone."""
-        paths = {one.name: dnf.filled(one.path) for one in dnf.repositories}
+        paths = {one.name: f"{dnf.filled(one.path)}/" for one in dnf.repositories}
+        hidden = set(dnf.added)
         there: list[RpmEntry] = []
         for layer in (AskedLayer(recipe=BASE, install=self.declaration.minimum), *asked.layers):
+            hidden -= {one.name for one in layer.archives}
             if not layer.install:
                 continue
+            dnf.hidden = frozenset(hidden)
             try:
                 rows = dnf.install(layer.install, on=there, recommends=layer.recommends)
             except UnknownPackageError as error:
@@ -185,8 +239,11 @@ class Rpm:
                 if entry is None:
                     raise UpstreamError(f"the index has no {row.name} {row.version} of dnf's")
                 there.append(entry)
-                place = f"{paths[row.repository]}/{entry.location}"
-                yield self._locked(entry, place, layer)
+                package = self._locked(
+                    entry, f"{paths.get(row.repository, '')}{entry.location}", layer
+                )
+                mine = row.repository in dnf.added
+                yield structs.replace(package, archive=row.repository) if mine else package
 
     def _locked(self, entry: "RpmEntry", place: str, layer: AskedLayer) -> Package:
         return described(
@@ -222,6 +279,19 @@ class Rpm:
             if near
             else f"searched: {', '.join(asked.components)}",
         )
+
+
+@contextlib.contextmanager
+def _pointing(sources: ArchiveSources) -> Iterator[None]:
+    """Have an error about a repository of a recipe say where that asks for it."""
+    try:
+        yield
+    except OvenError as error:
+        for name, known in sources.repositories.items():
+            if re.search(rf"""['" /]{re.escape(name)}['" /:]""", error.problem):
+                with known.told():
+                    raise
+        raise
 
 
 def _other_versions(

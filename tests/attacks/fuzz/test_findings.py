@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.distros.debian.archive.indexes import Index, Pocket, epoch_of, release_field
+from builder.distros.debian.archive.indexes import Index
+from builder.distros.debian.archive.pockets import Pocket, epoch_of, release_field
 from builder.distros.debian.deb822 import fields_of
 from builder.distros.debian.package import deb
 from builder.distros.debian.package.members import Ceiling, MembersError, watched

@@ -2,7 +2,8 @@
 
 import contextlib
 
-from builder.distros.debian.archive.indexes import Index, Pocket, epoch_of, release_field
+from builder.distros.debian.archive.indexes import Index
+from builder.distros.debian.archive.pockets import Pocket, epoch_of, release_field
 from builder.model.errors import OvenError
 from builder.model.lock import Release
 from tests.fuzz.scratch import scratch

@@ -19,7 +19,7 @@ DATES = (
     "Sun, 02 Jun 2024 12:00:00 UTC",
     "Mon, 03 Jun 2024 12:00:00 UTC",
 )
-"""Of the three pockets of a suite."""
+"""Of the pockets of a suite, of which there are three at most."""
 
 EPOCH = 1717416000
 """The newest of the dates."""
@@ -239,7 +239,7 @@ class Archive:
         }
         settings = [f"-oAPT::FTPArchive::Release::{name}={text}" for name, text in options.items()]
         release = _run(("apt-ftparchive", *settings, "release", str(folder))).decode()
-        date = dict(zip(layout.parts, DATES, strict=True))[suite]
+        date = dict(zip(layout.parts, DATES, strict=False))[suite]
         release = re.sub(r"^Date: .*$", f"Date: {date}", release, flags=re.MULTILINE)
         (folder / "Release").write_text(release)
         (folder / "InRelease").write_bytes(self.sign(release.encode()))

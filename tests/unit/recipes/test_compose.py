@@ -8,7 +8,8 @@ from builder.cli.terminal.report import render
 from builder.model.errors import RecipeError
 from builder.model.recipe import Recipe
 from builder.recipes.includes import cells_of
-from builder.recipes.load import LoadedRecipe, load_file
+from builder.recipes.load import load_file
+from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.matrix import Chosen
 
 BASE = """\

@@ -1,40 +1,72 @@
 """Choosing: from verified indexes to a lock, layer by layer."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import takewhile
 
 from builder.distros import UnknownPackageError
-from builder.distros.debian.archive.indexes import Index, epoch_of
+from builder.distros.debian.archive.indexes import Index, View
+from builder.distros.debian.archive.pockets import epoch_of
 from builder.distros.debian.archive.solve import Apt
 from builder.model.errors import UpstreamError
 from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package, Release
 from builder.model.value import digest_of
+
+PACKAGE = re.compile(r"^Package: *(\S+)", re.MULTILINE)
 
 # An older lock is a promise: who adds a package to a recipe did not ask for others to change, and a
 # build then has only the new one to do. So layers that are asked for as before are copied from
 # the lock, and the solver sees its packages in the version that they have there.
 
 
-def choose(
-    apt: Apt, index: Index, asked: Asked, releases: tuple[Release, ...], keep: Lock | None
-) -> Lock:
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What there is to choose from, and who chooses."""
+
+    apt: Apt
+    index: Index
+    title: str
+    """The distribution's name as people write it."""
+    weights: Mapping[str, int] = field(default_factory=dict)
+    """The priority of each repository."""
+
+    def to(self, layer: AskedLayer, asked: Asked) -> Index:
+        """Give what a layer may choose from: no layer sees the repositories of those above it."""
+        if not self.weights:
+            return self.index
+        hidden = set(self.weights)
+        for one in asked.layers if layer.recipe != BASE else ():
+            hidden -= {repository.name for repository in one.archives}
+            if one.recipe == layer.recipe:
+                break
+        return self.index.seen(View(asked.arch, self.weights, frozenset(hidden)))
+
+
+def choose(offers: Offers, asked: Asked, releases: tuple[Release, ...], keep: Lock | None) -> Lock:
     """Choose the packages of all layers; what a layer has got, the next one leaves alone."""
+    apt, index = offers.apt, offers.index
     layers = (AskedLayer(recipe=BASE, install=_minimum(index)), *asked.layers)
     for layer in layers:
         for name in layer.install:
-            _check_name(name, index, asked, apt.title)
+            _check_name(name, index, asked, offers.title)
     packages = _unchanged(layers, index, keep)
     done = _leading(layers, keep) if packages else ()
     left = layers[len(done) :]
+    # A layer may have replaced what one below has; its version is that of the last one.
     versions = {one.name: one.version for one in keep.packages if index.offers(one)} if keep else {}
-    if any(layer.install for layer in left):
-        wanted = [name for layer in left for name in layer.install]
-        wide = any(layer.recommends for layer in left)
-        there = [package.name for package in packages]
-        apt.offer(index.reachable(wanted, recommends=wide, there=there, versions=versions))
-    for layer in left:
-        packages += _chosen(apt, index, layer, packages)
+    wanted = [name for layer in left for name in layer.install]
+    wide = any(layer.recommends for layer in left)
+    told: Index | None = None
+    for layer in (one for one in left if one.install):
+        seen = offers.to(layer, asked)
+        if told is None or seen is not told:
+            there = [package.name for package in packages]
+            text = seen.reachable(wanted, recommends=wide, there=there, versions=versions)
+            apt.offer(text, seen.pins(PACKAGE.findall(text.decode(errors="replace"))))
+            told = seen
+        packages += _chosen(apt, seen, layer, packages)
     return Lock(
         recipe=digest_of(asked),
         asked=asked,
@@ -45,12 +77,15 @@ def choose(
 
 
 def _chosen(apt: Apt, index: Index, layer: AskedLayer, below: list[Package]) -> list[Package]:
-    if not layer.install:
-        return []
-    there = [index.stanza(package.name, package.version)[1] for package in below]
+    there = {package.name: package for package in below}  # what a layer replaces comes later
+    stanzas = [index.stanza(one.name, one.version)[1] for one in there.values()]
+    chosen = apt.install(layer.install, on=stanzas, recommends=layer.recommends)
+    # What replaces something counts as that did; all of the base counts as asked for.
+    counts = {one.name for one in there.values() if one.requested or one.layer == BASE}
+    counts |= set(layer.install)
     return [
-        index.package(name, version, layer.recipe, requested=name in layer.install)
-        for name, version in apt.install(layer.install, on=there, recommends=layer.recommends)
+        index.package(name, version, layer.recipe, requested=name in counts)
+        for name, version in chosen
     ]
 
 

@@ -1,98 +1,36 @@
-"""Signed indexes: what the verified files say about releases and packages, as values."""
+"""Indexes: what the verified files of an archive say about packages, found by name."""
 
 import contextlib
-import hashlib
+import copy
 import mmap
 import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
 import msgspec
 
-from builder.host.programs import Command, Runner
+from builder.distros.debian.archive.pockets import Pocket
 from builder.host.trees.durable import replace
-from builder.model.errors import TrustError, UpstreamError
-from builder.model.lock import Package, Release, described, seconds_of
+from builder.model.errors import UpstreamError
+from builder.model.lock import Package, described
 from builder.model.value import Value
 
 RELATION = re.compile(rb"^(?:Pre-Depends|Depends): *(.*)$", re.MULTILINE)
 WIDE_RELATION = re.compile(rb"^(?:Pre-Depends|Depends|Recommends): *(.*)$", re.MULTILINE)
 STANZA = re.compile(rb"\n\nPackage: *(\S+)")
 """Where a stanza begins: with its name, in every index (DebianRepository/Format)."""
+SEEDS = (b"\nEssential: yes\n", b"\nPriority: required\n")
 PROVIDES = re.compile(rb"\nProvides: *(.*)")
 NAME = re.compile(rb"(?:^|[,|]) *([a-z0-9][a-z0-9+.-]+)")
 """A package's name where it begins an alternative (Debian Policy 7.1)."""
+NORMAL = 500
+"""The priority of an archive of which nothing is said (apt_preferences(5))."""
 _DIGITS = 18
 """Of a size; more of them are no number of bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pocket:
-    """One signed folder of an archive, as apt has fetched and verified it."""
-
-    archive: str
-    suite: str
-    in_release: Path
-    packages: tuple[Path, ...]
-
-
-def find_pockets(lists: Path, pockets: Iterable[tuple[str, str]]) -> tuple[Pocket, ...]:
-    """Find what `apt-get update` left in its folder of lists."""
-    found = []
-    for archive, suite in pockets:
-        signed = sorted(lists.glob(f"*_dists_{suite}_InRelease"))
-        if not signed:
-            raise UpstreamError(f"the mirror of `{archive}` has no InRelease file for `{suite}`")
-        files = tuple(sorted(lists.glob(f"*_dists_{suite}_*_Packages")))
-        found.append(Pocket(archive, suite, signed[0], files))
-    return tuple(found)
-
-
-def read_release(pocket: Pocket, keyring: Path, run: Runner) -> Release:
-    """Note which signed index this is, and who signed it."""
-    data = pocket.in_release.read_bytes()
-    # Debian gives a pocket a code name of its own, Ubuntu a suite of its own.
-    names = (release_field(data, "Codename"), release_field(data, "Suite"))
-    if pocket.suite not in names:
-        # The signature says that the bytes are genuine, not that they are what was asked for.
-        raise TrustError(
-            f"the mirror of `{pocket.archive}` serves `{names[0]}` in place of `{pocket.suite}`"
-        )
-    argv = ("gpgv", "--status-fd", "1", "--keyring", str(keyring), str(pocket.in_release))
-    status = run(Command(argv)).stdout.decode(errors="replace")
-    # The last word is the fingerprint of the primary key (GnuPG's doc/DETAILS).
-    signers = re.findall(r"^\[GNUPG:\] VALIDSIG .*?([0-9A-F]{40})$", status, re.MULTILINE)
-    if not signers:
-        raise TrustError(f"the InRelease file of `{pocket.suite}` has no good signature")
-    return Release(
-        archive=pocket.archive,
-        suite=pocket.suite,
-        sha256=hashlib.sha256(data).hexdigest(),
-        date=release_field(data, "Date"),
-        signed_by=tuple(sorted(set(signers))),
-    )
-
-
-def release_field(data: bytes, name: str) -> str:
-    """Read a one-line field of a Release file; an absent one is empty."""
-    found = re.search(rf"^{name}:(.*)$".encode(), data, re.MULTILINE)
-    return found[1].strip(b" ").decode(errors="replace") if found else ""
-
-
-def epoch_of(releases: Iterable[Release]) -> int:
-    """Give the newest date, in seconds since 1970; UpstreamError for what is no date."""
-    return max(map(_time_of, releases))
-
-
-def _time_of(release: Release) -> int:
-    if (time := seconds_of(release.date)) is None:
-        problem = f"the index of `{release.suite}` has a date that is none: {release.date[:100]!r}"
-        raise UpstreamError(problem)
-    return time
 
 
 class Contents(Value, frozen=True):
@@ -112,23 +50,44 @@ class Contents(Value, frozen=True):
     """The packages of `Index.seeds`."""
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the archives of an index are looked at."""
+
+    arch: str = ""
+    """Which packages of repositories count, beside those for all architectures."""
+    weights: Mapping[str, int] = field(default_factory=dict)
+    """The priorities of repositories."""
+    hidden: frozenset[str] = frozenset()
+    """Repositories of which nothing is seen."""
+
+
 class Index:
     """All packages of some pockets, by name; a package is kept as the text that describes it."""
 
     def __init__(self, pockets: Iterable[Pocket], *, notes: Path | None = None) -> None:
         """Open the files; `notes` is where to note what is in them, for the next time."""
-        files = [(pocket.archive, path) for pocket in pockets for path in pocket.packages]
+        found = tuple(pockets)
+        files = [(pocket.archive, path) for pocket in found for path in pocket.packages]
+        own = sum(len(pocket.packages) for pocket in found if not pocket.added)
         self._archives = [archive for archive, _ in files]
+        self.view = View()
         self._data = [_mapped(path) for _, path in files]
         known = tuple(_identity(path) for _, path in files)
         contents = _read_notes(notes) if notes else None
         if contents is None or contents.files != known:
-            contents = _survey(self._data, known)
+            contents = _survey(self._data, known, own)
             if notes:
                 replace(notes, msgspec.msgpack.encode(contents))
         self._contents = contents
         self._starts = [array("Q", one) for one in contents.starts]
         self._before = list(accumulate((len(one) - 1 for one in self._starts), initial=0))
+
+    def seen(self, view: View) -> "Index":
+        """Give the same index as it is seen with some archives."""
+        other = copy.copy(self)
+        other.view = view
+        return other
 
     def seeds(self) -> tuple[str, ...]:
         """Name the packages that every system of this suite has: essential and required ones.
@@ -186,8 +145,38 @@ class Index:
         order = sorted(found, key=lambda name: self._contents.first.get(name, 0))
         return b"".join(stanza + b"\n\n" for name in order for stanza in found[name])
 
+    def pins(self, names: Iterable[str]) -> str:
+        """Say how much the versions of packages count, where an archive is not like others."""
+        weights = self.view.weights
+        if all(weight == NORMAL for weight in weights.values()):
+            return ""
+        found: dict[tuple[str, bytes], int] = {}
+        for name in names:
+            for archive, stanza in self._of(name):
+                key = (name, _field(stanza, b"Version"))
+                found[key] = max(weights.get(archive, NORMAL), found.get(key, -(1 << 31)))
+        return "".join(
+            f"Package: {name}\nPin: version {version.decode(errors='replace')}\n"
+            f"Pin-Priority: {weight}\n\n"
+            for (name, version), weight in found.items()
+            if weight != NORMAL
+        )
+
     def _of(self, name: str) -> Iterator[tuple[str, bytes]]:
-        """Give the archive and description of every package of a name."""
+        """Give the archive and description of every package of a name, as they count."""
+        weights, arches = self.view.weights, (b"all", self.view.arch.encode())
+        found = [one for one in self._all_of(name) if one[0] not in self.view.hidden]
+        if not weights:
+            return iter(found)
+        # A flat archive has packages of all architectures in one file.
+        fit = [
+            (archive, stanza)
+            for archive, stanza in found
+            if archive not in weights or _field(stanza, b"Architecture") in arches
+        ]
+        return iter(sorted(fit, key=lambda one: -weights.get(one[0], NORMAL)))
+
+    def _all_of(self, name: str) -> Iterator[tuple[str, bytes]]:
         first = self._contents.first.get(name)
         for number in () if first is None else (first, *self._contents.more.get(name, ())):
             file = bisect_right(self._before, number) - 1
@@ -243,15 +232,17 @@ def _read_notes(path: Path) -> Contents | None:
     return None
 
 
-def _survey(files: list[bytes | mmap.mmap], known: tuple[tuple[str, int, int], ...]) -> Contents:
-    """Find out what is where."""
+def _survey(
+    files: list[bytes | mmap.mmap], known: tuple[tuple[str, int, int], ...], own: int
+) -> Contents:
+    """Find out what is where; so many `own` files are the distribution's, and come first."""
     all_starts: list[bytes] = []
     first: dict[str, int] = {}
     more: dict[str, list[int]] = {}
     providers: dict[str, dict[str, None]] = {}
     seeds: set[str] = set()
     before = 0
-    for data in files:
+    for file, data in enumerate(files):
         starts, names = _starts(data)
         all_starts.append(array("Q", (*starts, len(data))).tobytes())
         for number, name in enumerate(names, before):
@@ -261,7 +252,7 @@ def _survey(files: list[bytes | mmap.mmap], known: tuple[tuple[str, int, int], .
             if (number := bisect_right(starts, match.start())) > 0:
                 for other in _names(match[1]):
                     providers.setdefault(other, {})[names[number - 1]] = None
-        for mark in (b"\nEssential: yes\n", b"\nPriority: required\n"):
+        for mark in SEEDS if file < own else ():
             places = [bisect_right(starts, at) - 1 for at in _places(data, mark)]
             owners = (one for one in places if one >= 0)  # what comes before is no package's
             seeds |= {names[one] for one in owners if first[names[one]] == before + one}

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from builder.distros.debian.family import Family
+from builder.distros.debian.archive.origin import Origin
+from builder.distros.debian.archive.pockets import list_name
 from builder.host.network.downloads import proxy_environment
 from builder.host.programs import Command, Done, HungError, Runner
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
-from builder.model.lock import Asked, Release
+from builder.model.lock import Release
 
 CONFIGURATION = """\
 Dir "{folder}/";
@@ -48,8 +49,7 @@ SOURCE = """\
 Types: deb
 URIs: {url}/
 Suites: {suites}
-Components: {components}
-Architectures: {arch}
+{components}Architectures: {arch}
 Signed-By: {keyring}
 Targets: Packages
 """
@@ -76,13 +76,16 @@ NOISE = re.compile(
 
 
 class Apt:
-    """An apt of our own for one suite and architecture; the host's is neither read nor touched."""
+    """An apt of our own for some suites and one architecture; the host's is left alone."""
 
-    def __init__(self, folder: Path, family: Family, asked: Asked, run: Runner) -> None:
+    def __init__(self, folder: Path, origin: Origin, run: Runner) -> None:
         self._folder = folder
-        self._family = family
-        self._asked = asked
+        self._origin = origin
         self._run = run
+
+    def prepare(self) -> None:
+        """Make the folders, and tell apt of them."""
+        folder = self._folder
         for name in (
             "etc/apt/apt.conf.d",
             "etc/apt/preferences.d",
@@ -93,7 +96,7 @@ class Apt:
             "var/log/apt",
         ):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        text = CONFIGURATION.format(folder=folder, arch=asked.arch)
+        text = CONFIGURATION.format(folder=folder, arch=self._origin.arch)
         # Every run writes its files before it reads them, so they may be lost in a crash.
         (folder / "apt.conf").write_text(text)
         self._write_status(())
@@ -109,19 +112,9 @@ class Apt:
         return str(self._folder)
 
     @property
-    def title(self) -> str:
-        """The distribution's name as people write it."""
-        return self._family.title
-
-    @property
-    def pockets(self) -> tuple[tuple[str, str], ...]:
-        """The archive and folder of everything that makes up the suite."""
-        return self._family.pockets(self._asked.suite, self._asked.arch)
-
-    @property
-    def notes(self) -> Path:
-        """Where to note what is in the indexes."""
-        return self._folder / "contents"
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return self._folder
 
     def still_has(self, releases: Iterable[Release]) -> bool:
         """Tell whether the indexes are those that a lock was made from, fetched within a day."""
@@ -129,11 +122,12 @@ class Apt:
             age = time.time() - (self._folder / UPDATED).stat().st_mtime
         except FileNotFoundError:
             return False
-        wanted = {release.suite: release.sha256 for release in releases}
-        return 0 <= age < RECENT and wanted == {
-            suite: hashlib.sha256(path.read_bytes()).hexdigest()
-            for _, suite in self.pockets
-            for path in self.lists.glob(f"*_dists_{suite}_InRelease")
+        mine = self._origin.pockets
+        wanted = {(one.archive, one.suite): one.sha256 for one in releases}
+        return 0 <= age < RECENT and {one: wanted.get(one) for one in mine} == {
+            (archive, suite): hashlib.sha256(path.read_bytes()).hexdigest()
+            for archive, suite in mine
+            for path in self.lists.glob(list_name(suite, "InRelease"))
         }
 
     def update(self, mirrors: Mapping[str, str], keyring: Path) -> None:
@@ -143,19 +137,18 @@ class Apt:
         """
         if not keyring.exists():
             raise HostError(
-                f"the keys of {self._family.title}'s archive are not at `{keyring}`",
-                hint=f"apt-get install {self._family.keyring_package}, or have `keyring` in"
-                f" `[archive.{self._family.name}]` of the settings name them",
+                f"the keys of {self._origin.title}'s archive are not at `{keyring}`",
+                hint=self._origin.no_keys,
             )
         folders: dict[str, list[str]] = {}
-        for archive, suite in self.pockets:
+        for archive, suite in self._origin.pockets:
             folders.setdefault(archive, []).append(suite)
         text = "\n".join(
             SOURCE.format(
                 url=mirrors[archive],
                 suites=" ".join(suites),
-                components=" ".join(self._asked.components),
-                arch=self._asked.arch,
+                components=_components(self._origin),
+                arch=self._origin.arch,
                 keyring=keyring,
             )
             for archive, suites in folders.items()
@@ -174,12 +167,16 @@ class Apt:
                 hint="try again later, or set another mirror",
             ) from None
         if done.code != 0:
-            raise _update_error(done, self._family)
+            raise _update_error(done, self._origin)
         (self._folder / UPDATED).touch()
 
-    def offer(self, packages: bytes) -> None:
-        """Say which packages there are to choose from, in the words of a verified index."""
+    def offer(self, packages: bytes, pins: str = "") -> None:
+        """Say which packages there are to choose from, in the words of a verified index.
+
+        `pins` say which versions count more or less than others (apt_preferences(5)).
+        """
         self._offer.write_bytes(packages)
+        (self._folder / "etc/apt/preferences.d/oven").write_text(pins)
 
     def install(
         self, names: Sequence[str], *, on: Iterable[bytes] = (), recommends: bool = False
@@ -236,7 +233,7 @@ class MirrorError(UpstreamError):
         self.urls = urls
 
 
-def _update_error(done: Done, family: Family) -> OvenError:
+def _update_error(done: Done, origin: Origin) -> OvenError:
     """Sort what apt says by who must act."""
     text = done.stderr.decode(errors="replace")
     lines = [line[3:].strip() for line in text.splitlines() if line[:3] in {"E: ", "W: "}]
@@ -251,8 +248,15 @@ def _update_error(done: Done, family: Family) -> OvenError:
     if problem:
         return TrustError(
             f"the signature is not good: {_plain(problem)}",
-            hint=f"the mirror is broken or forged, or {family.keyring_package} is too old",
+            hint=origin.bad_signature,
         )
+    for line in lines:
+        if found := re.match(r"The repository '(\S+)[^']*' is not signed", line):
+            return MirrorError(
+                f"the archive at `{found[1]}` is not signed",
+                (f"{found[1].rstrip('/')}/",),
+                hint="one without a signature cannot be used; or something else answers for it",
+            )
     for line in lines:
         if found := re.match(r"(Release file for (\S+) is (?:expired|not valid yet)[^.]*)", line):
             return MirrorError(
@@ -270,6 +274,10 @@ def _update_error(done: Done, family: Family) -> OvenError:
         )
     urls = re.findall(r"https?://[^\s']+", text)
     return MirrorError("; ".join(lines) or done.output.strip(), tuple(urls))
+
+
+def _components(origin: Origin) -> str:
+    return f"Components: {' '.join(origin.components)}\n" if origin.components else ""
 
 
 def _plain(problem: str) -> str:

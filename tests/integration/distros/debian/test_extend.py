@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from builder.distros import ArchiveSources, UnknownPackageError
-from builder.distros.debian.archive.indexes import Index, find_pockets
+from builder.distros.debian.archive.indexes import Index
+from builder.distros.debian.archive.pockets import find_pockets
 from builder.distros.debian.family import DEBIAN
 from builder.model.lock import Lock
 from builder.stages.resolve import resolve

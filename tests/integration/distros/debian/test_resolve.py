@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from builder.distros import ArchiveSources, MirrorSettings, UnknownPackageError, distro
-from builder.distros.debian.archive.indexes import Index, Pocket
+from builder.distros.debian.archive.indexes import Index
+from builder.distros.debian.archive.pockets import Pocket
 from builder.model.errors import RecipeError
 from builder.model.lock import Asked
 from builder.model.recipe import Arch

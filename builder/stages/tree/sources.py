@@ -1,0 +1,24 @@
+"""Sources: what a tree's own package manager is told of further archives."""
+
+import os
+from collections.abc import Mapping
+
+from builder.host.trees.treeio import TREES_FAULT, TreeIO
+from builder.model.errors import RecipeError
+
+
+def lay_sources(files: Mapping[str, bytes], tree: TreeIO) -> None:
+    """Write the files, by path, in place of what a package may have put there."""
+    for path, data in files.items():
+        try:
+            tree.mkdir(os.path.dirname(path))  # noqa: PTH120  # a path in the tree
+            tree.write_bytes(path, data)
+        except OSError as error:
+            if error.errno not in TREES_FAULT:
+                raise
+            why = (error.strerror or str(error)).lower()
+            raise RecipeError(
+                f"cannot put `/{path}` into the tree: {why}",
+                hint="a package has something of another kind in its way; `keep = false` leaves"
+                " the repository out of the template",
+            ) from error
