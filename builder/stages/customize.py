@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.host.trees.durable import disk_errors
-from builder.model.recipe import FileRights, Group, Services, System, User
+from builder.model.recipe.content import FileRights, Group, Services, System, User
 from builder.model.value import Digest, Value
 from builder.stages.fetch_files import FetchedFile
 from builder.stages.install import tree_of

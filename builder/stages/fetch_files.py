@@ -9,7 +9,7 @@ from builder.host.network.downloads import Item, WrongBytesError
 from builder.host.trees.durable import disk_errors, locked
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import RecipeError, StageError, TrustError
-from builder.model.recipe import Fetch
+from builder.model.recipe.content import Fetch
 from builder.model.toml.source import Source
 from builder.model.value import Value
 from builder.stages.tools import Tools

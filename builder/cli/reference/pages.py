@@ -200,6 +200,8 @@ def _plain_words(kind: Type) -> str:
             return f"table {HEADERS[cls.__name__]}"
         case EnumType(cls=choices):
             return "one of " + ", ".join(f"`{member.value}`" for member in choices)
+        case LiteralType(values=choices):
+            return "one of " + ", ".join(f"`{choice}`" for choice in choices)
         case IntType(ge=int(least), le=int(most)):
             return f"integer, {least} to {most}"
         case IntType():

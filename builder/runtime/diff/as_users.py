@@ -8,7 +8,7 @@ import msgspec
 
 from builder.host.overlayfs.layered import LayeredEntry, Layers
 from builder.model.numbers import number
-from builder.model.recipe import User
+from builder.model.recipe.content import User
 from builder.model.toml.text import table_lines
 from builder.runtime.record.container import IDS
 

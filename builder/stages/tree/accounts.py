@@ -10,7 +10,7 @@ from builder.host.programs import Command
 from builder.host.sandbox.sandbox import Inside
 from builder.host.trees.treeio import TreeIO
 from builder.model.numbers import number
-from builder.model.recipe import Group, User
+from builder.model.recipe.content import Group, User
 from builder.stages.tree.asked import AskedError
 from builder.stages.tree.homes import Homes, Owner
 

@@ -16,7 +16,7 @@ from builder.host import notices
 from builder.host.trees.durable import disk_errors
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError
-from builder.model.recipe import Overlay
+from builder.model.recipe.content import Overlay
 from builder.recipes.project import Project, unreadable
 from builder.stages.tree.overlay import FOLDER, SUFFIX, Kind, OverlayEntry, errors_below
 from builder.store import Store
@@ -127,13 +127,13 @@ class _Reader:
 
     def entry(self, path: str, status: os.stat_result) -> OverlayEntry:
         """Give the entry of one file, link or folder; a file is kept in the store."""
-        source = Path(self.folder, path)
+        source, tree = Path(self.folder, path), self.tree
         _refuse_name(path, source)
         mode = self._mode(path, status)
         if stat.S_ISDIR(status.st_mode):
             return OverlayEntry(path=path, kind="dir", mode=mode, content="", folder=self.folder)
         if stat.S_ISLNK(status.st_mode):
-            target = self.tree.readlink(path)
+            target = tree.readlink(path)
             _refuse_escape(path, target, source)
             return OverlayEntry(
                 path=path, kind="symlink", mode=0o777, content=target, folder=self.folder

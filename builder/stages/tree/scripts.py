@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from builder.host.programs import Command, tell_output
 from builder.model.errors import RecipeError, Span
-from builder.model.recipe import Script
+from builder.model.recipe.content import Script
 from builder.model.value import Value
 from builder.recipes.project import Project
 from builder.stages.tree.overlay_files import keep_file, listed

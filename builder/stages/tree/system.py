@@ -7,7 +7,7 @@ from builder.host.programs import Command
 from builder.host.sandbox.sandbox import Inside
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError
-from builder.model.recipe import Services, System
+from builder.model.recipe.content import Services, System
 from builder.stages.tree.accounts import nearest
 
 UNIT_FOLDERS = ("usr/lib/systemd/system", "lib/systemd/system", "etc/systemd/system")

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from builder.model.errors import RecipeError, StageError
-from builder.model.recipe import Script, Services, System, User
+from builder.model.recipe.content import Script, Services, System, User
 from builder.model.value import Digest
 from builder.recipes.project import Project
 from builder.stages.customize import customize

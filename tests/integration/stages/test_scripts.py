@@ -8,7 +8,7 @@ import pytest
 from builder.host import programs
 from builder.host.programs import Command
 from builder.model.errors import RecipeError
-from builder.model.recipe import Script, Services
+from builder.model.recipe.content import Script, Services
 from tests.support.builds.kitchen import Kitchen
 from tests.support.needs import needs
 

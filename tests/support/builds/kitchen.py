@@ -10,7 +10,8 @@ from builder.host.programs import on_host
 from builder.model.errors import OvenError
 from builder.model.lock import Package
 from builder.model.progress import Silent
-from builder.model.recipe import Arch, Script
+from builder.model.recipe import Arch
+from builder.model.recipe.content import Script
 from builder.model.value import Digest
 from builder.recipes.project import Project
 from builder.stages.customize import Customization, customize

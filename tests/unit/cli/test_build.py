@@ -28,7 +28,7 @@ from tests.support.builds.projects import TINY, project
 
 @pytest.mark.parametrize(
     ("script", "overlay", "at"),
-    [("#!\n", "", "recipes/tiny/x"), ("#!/bin/sh\n", "/etc", "recipes/tiny/overlay/link")],
+    [("#!\n", "", "recipes/tiny/x"), ("#!/bin/sh\n", "../x", "recipes/tiny/overlay/link")],
 )
 def test_a_mistake_beside_a_recipe_is_named_by_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, overlay: str, at: str

@@ -157,7 +157,11 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         "open os.open",
         LISTED,
     ),
-    "stages/tree/overlay.py": (".open .read_bytes open shutil.copyfileobj", STORE),
+    "stages/tree/overlay.py": (".read_bytes", STORE),
+    "stages/tree/overlay_files.py": (
+        ".open open os.listxattr shutil.copyfileobj",
+        f"{STORE}; {HELD}",
+    ),
     "formats/container.py": (
         ".open .stat os.getxattr os.listxattr os.open os.readlink",
         STILL,

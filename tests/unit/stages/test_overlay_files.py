@@ -6,7 +6,7 @@ import pytest
 
 from builder.host import notices
 from builder.model.errors import RecipeError
-from builder.model.recipe import Overlay
+from builder.model.recipe.content import Overlay
 from builder.recipes.project import Project
 from builder.stages.tree.overlay import OverlayEntry
 from builder.stages.tree.overlay_files import read_overlays

@@ -11,7 +11,8 @@ import pytest
 from builder.cli.reference.__main__ import files
 from builder.cli.reference.schema import attribute_docs, schema_of, structs_of
 from builder.host.places import shipped
-from builder.model.recipe import Recipe, User
+from builder.model.recipe import Recipe
+from builder.model.recipe.content import User
 from builder.model.settings import Settings
 from tests.support.oven import CHECKOUT
 
