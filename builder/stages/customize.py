@@ -145,9 +145,12 @@ def _clean(inputs: Customization, kitchen: "Kitchen", lower: Path) -> None:
     """Take away what no template may carry, but for what the author wants."""
     from builder.distros.buildroot import opened
     from builder.host.trees.treeio import TreeIO
+    from builder.stages.tree.changed import tell_changed
     from builder.stages.tree.clean import clean, refuse_leaks
 
     with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
+        mine, who = set(inputs.laid), f"`{inputs.variables.template['name']}`"
+        tell_changed(set(inputs.inherited) - mine, lower, tree, who)
         clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
         refuse_leaks(tree)
 

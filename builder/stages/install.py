@@ -73,6 +73,7 @@ def install(inputs: Installation, tools: Tools) -> Tree:
     from builder.distros.buildroot import Kitchen, opened  # a build that changes nothing has no use
     from builder.host.overlayfs.fold import fold
     from builder.host.trees.treeio import TreeIO
+    from builder.stages.tree.changed import tell_changed
     from builder.stages.tree.clean import clean, refuse_leaks
 
     store = tools.store
@@ -93,6 +94,8 @@ def install(inputs: Installation, tools: Tools) -> Tree:
             _answer(inputs.selections, lower, kitchen)
         distro(inputs.distro).install(left, kitchen)
         with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
+            who = f"the packages of `{inputs.packages[0].layer}`"
+            tell_changed(inputs.inherited, lower, tree, who)
             clean(tree, epoch=inputs.epoch, keep=inputs.inherited)
             refuse_leaks(tree)
         fold(lower, kitchen.upper, kitchen.tree)
