@@ -143,6 +143,7 @@ def _written_lists(recipe: Recipe) -> list[tuple[Where, Sequence[str]]]:
         (("services", "enable"), recipe.services.enable),
         (("services", "disable"), recipe.services.disable),
         (("services", "mask"), recipe.services.mask),
+        (("services", "enable-for-users"), recipe.services.enable_for_users),
         (("probe", "may-fail"), recipe.probe.may_fail),
     ]
     if recipe.base:

@@ -93,20 +93,41 @@ class Services(Value, frozen=True, kw_only=True):
     """Units to disable."""
     mask: tuple[UnitName, ...] = ()
     """Units to mask, so that nothing can start them; they need not exist."""
+    enable_for_users: tuple[UnitName, ...] = ()
+    """User units to enable for every account, as `systemctl --global enable` does."""
+
+
+LocaleName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9_.@-]+\Z",
+        title="a locale name",
+        description="such as `C.UTF-8` or `nl_NL.UTF-8`",
+    ),
+]
 
 
 class System(Value, frozen=True, kw_only=True):
     """Settings of the system as a whole."""
 
-    locale: Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^[A-Za-z0-9_.@-]+\Z",
-            title="a locale name",
-            description="such as `C.UTF-8` or `nl_NL.UTF-8`",
-        ),
-    ] = "C.UTF-8"
+    locale: LocaleName = "C.UTF-8"
     """The default of LANG; locales other than `C.UTF-8` are generated (needs `locales`)."""
+    locales: tuple[LocaleName, ...] = ()
+    """Further locales to generate."""
+    keyboard: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                pattern=r"^[a-z]{2,10}\Z",
+                title="a keyboard layout",
+                description="by its XKB name, such as `de`",
+            ),
+        ]
+        | None
+    ) = None
+    """The keyboard's layout by its XKB name; only consoles of machines have one."""
+    target: UnitName | None = None
+    """The target that systemd boots to, such as `multi-user.target`."""
     timezone: Annotated[
         str,
         msgspec.Meta(
