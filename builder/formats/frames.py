@@ -8,11 +8,12 @@ that a frame that was made before can be copied instead of made again.
 import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from builder.host.process.threads import Threads
 from builder.store.frames import Frame, FrameGroup
 
 
@@ -41,7 +42,7 @@ class FrameWriter:
 
     def __init__(self, file: BinaryIO, *, jobs: int) -> None:
         self._file = file
-        self._pool = ThreadPoolExecutor(max_workers=jobs)
+        self._pool = Threads(max_workers=jobs)
         self._running: deque[tuple[str, Future[MadeFrame]]] = deque()
         self._most_running = 2 * jobs
         self._hash = hashlib.sha256()

@@ -304,9 +304,18 @@ def failed(command: Command, done: Done, problem: str | None = None) -> StageErr
     how = f"signal {-done.code}" if done.code < 0 else f"status {done.code}"
     return StageError(
         problem or f"`{command.argv[0]}` ended with {how}",
-        hint=NO_SPACE if "No space left on device" in done.output else None,
+        hint=NO_SPACE if is_full(done.output) else None,
         command=str(command),
         output=done.output,
+    )
+
+
+def is_full(output: str) -> bool:
+    """Tell whether a program says that a disk is full; GNU tar counts bytes instead."""
+    import re  # few programs fail
+
+    return "No space left on device" in output or bool(
+        re.search(r"Wrote only \d+ of \d+ bytes", output)
     )
 
 

@@ -97,7 +97,7 @@ def _download(
 @contextmanager
 def _beside(then: Then | None, tools: Tools) -> Iterator[Callable[[Package], None]]:
     """Lend a function that has a package worked on by another thread; wait for them all."""
-    from concurrent.futures import ThreadPoolExecutor
+    from builder.host.process.threads import Threads
 
     if then is None:
         yield lambda _: None
@@ -110,7 +110,7 @@ def _beside(then: Then | None, tools: Tools) -> Iterator[Callable[[Package], Non
                 one.result()  # its error ends the downloads
         begun.append(pool.submit(then, package, tools.store))
 
-    with ThreadPoolExecutor(tools.jobs) as pool:
+    with Threads(tools.jobs) as pool:
         try:
             yield add
             _finish(begun, tools)

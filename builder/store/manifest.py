@@ -124,12 +124,12 @@ def describe(
     root: Path, seen: Sequence[FoundPath], *, epoch: int, known: Known | None = None
 ) -> TreeManifest:
     """Give the manifest of what was seen; what is known is not read again."""
-    from concurrent.futures import ThreadPoolExecutor  # slow to import, and needed only here
+    from builder.host.process.threads import Threads  # slow to import, and needed only here
 
     top, known = os.fsencode(root), known or {}
     # Hashing lets go of the interpreter's lock only for what is large; for small files a thread
     # costs more than it brings.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with Threads(max_workers=os.cpu_count()) as pool:
         large = {
             one.path: pool.submit(_hash, top, one)
             for one in seen

@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import click
@@ -13,6 +12,7 @@ import click
 from builder.cli.terminal.sizes import shown
 from builder.cli.terminal.table import columns
 from builder.host.process.pool import Crew
+from builder.host.process.threads import Threads
 from builder.host.programs import Command, Done
 
 # Processes and not threads: much of a build is Python's own work, one build's failure is no
@@ -45,7 +45,7 @@ def build_all(jobs: Sequence[BuildJob], *, cores: int) -> list[BuildEnd]:
     at_once = min(cores, len(jobs))
     share = max(1, cores // at_once)
     crew = Crew()
-    with ThreadPoolExecutor(at_once) as pool:
+    with Threads(at_once) as pool:
         try:
             return list(pool.map(lambda job: _build(job, crew, width, share), jobs))
         except BaseException:

@@ -11,7 +11,7 @@ from builder.distros import UnknownPackageError
 from builder.distros.rpm.declaration import MACHINES, Declaration, Repository
 from builder.distros.rpm.metadata import Metadata, RpmEntry
 from builder.host.network.downloads import proxy_environment
-from builder.host.programs import Command, Done, check, find_program, missing_program
+from builder.host.programs import Command, Done, check, find_program, is_full, missing_program
 from builder.host.sandbox.sandbox import Sandbox, SandboxBind, inside
 from builder.host.trees.durable import replace
 from builder.host.trees.treeio import TreeIO
@@ -296,7 +296,7 @@ def _update_error(done: Done, declaration: Declaration) -> OvenError:
     lines = [line.strip() for line in done.output.splitlines()]
     problem = next((line for line in lines if line.startswith("Error: ")), "")
     problem = problem.removeprefix("Error: ") or (lines[-1] if lines else "dnf failed")
-    if "No space left on device" in done.output:
+    if is_full(done.output):
         return HostError(
             "no space left on the disk that holds the cache of indexes",
             hint="free some, or `oven cache prune`, then run the same command again",

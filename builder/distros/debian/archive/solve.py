@@ -9,7 +9,7 @@ from pathlib import Path
 from builder.distros.debian.archive.origin import Origin
 from builder.distros.debian.archive.pockets import list_name
 from builder.host.network.downloads import proxy_environment
-from builder.host.programs import Command, Done, HungError, Runner
+from builder.host.programs import Command, Done, HungError, Runner, is_full
 from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
 from builder.model.lock import Release
 
@@ -237,7 +237,7 @@ def _update_error(done: Done, origin: Origin) -> OvenError:
     """Sort what apt says by who must act."""
     text = done.stderr.decode(errors="replace")
     lines = [line[3:].strip() for line in text.splitlines() if line[:3] in {"E: ", "W: "}]
-    if "No space left on device" in done.output:
+    if is_full(done.output):
         # apt tells this like a fault of the mirror, and version 3 only on the way, before it has
         # tried what is not there; a partial index then also fails its signature.
         return HostError(

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from builder.distros.debian.package.control import Control, read_control
 from builder.distros.debian.package.unpack import blob_of
+from builder.host.process.threads import Threads
 from builder.model.lock import Package
 from builder.store import Store
 
@@ -60,7 +60,7 @@ def all_plain(packages: tuple[Package, ...], store: Store) -> bool:
 
 def read_controls(packages: tuple[Package, ...], store: Store) -> dict[str, Control]:
     """Read the control files of packages, by name."""
-    with ThreadPoolExecutor() as pool:
+    with Threads() as pool:
         controls = pool.map(lambda one: read_control(blob_of(one, store), one), packages)
         return {one.name: control for one, control in zip(packages, controls, strict=True)}
 

@@ -4,11 +4,11 @@ import contextlib
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.host.programs import Command, feed
+from builder.host.process.threads import Threads
+from builder.host.programs import NO_SPACE, Command, feed, is_full
 from builder.model.errors import StageError
 from builder.model.lock import Package
 from builder.store import Store
@@ -50,7 +50,7 @@ def expand(packages: Sequence[Package], store: Store, *, jobs: int) -> list[Expa
     """Take packages apart that the store holds as blobs, unless that was done before."""
     # The largest first: no core is left alone with it at the end.
     order = sorted(packages, key=lambda package: -package.size)
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with Threads(max_workers=jobs) as pool:
         done = pool.map(lambda package: expand_one(package, store), order)
         by_hash = {one.package.sha256: one for one in done}
     return [by_hash[package.sha256] for package in packages]
@@ -98,6 +98,7 @@ def _take_apart(package: Package, blob: Path, made: Path) -> None:
     if done.code != 0:
         raise StageError(
             _problem(package),
+            hint=NO_SPACE if is_full(done.output) else None,
             command=f"dpkg-deb --fsys-tarfile {shlex.quote(str(blob))} | {command}",
             output=done.stderr.decode(errors="replace"),
         )
@@ -128,7 +129,7 @@ def files_read(packages: Sequence[Package], store: Store) -> Iterator[Callable[[
     """
     # Beside dpkg, which takes one core; and the smallest first, since no bomb is large.
     order = sorted(packages, key=lambda package: package.size)
-    pool = ThreadPoolExecutor(max_workers=1)
+    pool = Threads(max_workers=1)
     try:
         reads = [pool.submit(_read_files, package, store) for package in order]
 

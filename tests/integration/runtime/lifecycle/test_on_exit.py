@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from builder.host import pids
-from builder.model.errors import ConflictError, NotFoundError, StageError
+from builder.model.errors import ConflictError, NotFoundError
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
 from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
 from builder.runtime.lifecycle.on_exit import pause_before
+from builder.runtime.lifecycle.readiness import NotReadyError
 from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, Limits, Restart
 from builder.runtime.record.layout import folder_of
@@ -280,7 +281,7 @@ def test_stop_does_not_wait_for_a_start_that_waits(rig: Rig) -> None:
         time.sleep(0.01)
     control.stop(rig.places, "test", timeout=0.1)
     _, said = process.communicate(timeout=PATIENCE)
-    assert StageError.__name__.encode() in said
+    assert NotReadyError.__name__.encode() in said
     assert b"ended before it was ready" in said
 
 

@@ -118,5 +118,5 @@ def test_a_cache() -> None:
         epoch=1700000000,
     )
     assert INSTALL.key(inputs) == (
-        "sha256:8240963ee5d7199b89cc6433ed9a3dee8105121bc574581befe795ff47704c7b"
+        "sha256:284dbe69cf6b4477c42ae39d3011f537a0088653c4b8b5eb2c2c72360c6759ea"
     )
