@@ -86,7 +86,7 @@ def lay_files(files: tuple[FetchedFile, ...], tree: TreeIO, store: Store, draft:
                 _lay_folder(folder, file.path, tree)
             else:
                 tree.mkdir(os.path.dirname(file.path), 0o755)  # noqa: PTH120  # a path in the tree
-                tree.write_bytes(file.path, blob.read_bytes(), file.mode)
+                tree.write_from(file.path, blob, file.mode)
         except OSError as error:
             if error.errno not in TREES_FAULT:
                 raise
@@ -107,7 +107,7 @@ def _lay_folder(folder: Path, path: str, tree: TreeIO) -> None:
             tree.symlink(there, str(here.readlink()))
         elif stat.S_ISREG(status.st_mode):
             # A release's owners are whoever packed it; set-id bits for them mean nothing here.
-            tree.write_bytes(there, here.read_bytes(), stat.S_IMODE(status.st_mode) & 0o777)
+            tree.write_from(there, here, stat.S_IMODE(status.st_mode) & 0o777)
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from builder.host.overlayfs import notes
-from builder.host.trees.copying import pour
+from builder.host.trees.pouring import pour
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 
 _PIECE = 1 << 20

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from builder.host.kernel.openat2 import NO_CROSSING, openat2
+from builder.host.trees.pouring import pour
 from builder.host.trees.treeio import names, open_file
 from builder.model.errors import HostError, RecipeError
 
@@ -19,9 +20,6 @@ _DEPTH = 200
 """Folders within folders; each takes three descriptors."""
 _LINKED = 256
 """Files with several names of which the others are made as links; more are copied."""
-_PIECE = 1 << 20
-_UNSIZED = 64 << 20
-"""Bytes of a file that says it is empty and is not, as those in /proc, at most."""
 
 Owner = Callable[[int, int], tuple[int, int]]
 Step = Callable[[int, str], int]
@@ -158,40 +156,6 @@ def opened(place: Place, step: Step) -> Iterator[tuple[int, os.stat_result]]:
         yield handle, os.fstat(handle)
     finally:
         os.close(handle)
-
-
-def pour(source: int, target: int, advance: Callable[[int], None]) -> None:
-    """Copy the bytes of a file, as many as it has now; holes stay holes (lseek(2))."""
-    size = os.fstat(source).st_size
-    if size == 0:
-        _pour_unsized(source, target, advance)
-        return
-    offset = 0
-    while offset < size:
-        try:
-            start = os.lseek(source, offset, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            break  # the rest is a hole
-        offset = min(os.lseek(source, start, os.SEEK_HOLE), size)
-        os.lseek(target, start, os.SEEK_SET)
-        while start < offset:
-            count = os.sendfile(target, source, start, min(_PIECE, offset - start))
-            if count == 0:
-                break  # it has become shorter
-            start += count
-            advance(count)
-    os.ftruncate(target, size)
-
-
-def _pour_unsized(source: int, target: int, advance: Callable[[int], None]) -> None:
-    left = _UNSIZED
-    while left > 0 and (data := os.read(source, min(_PIECE, left))):
-        left -= len(data)
-        advance(len(data))
-        while data:
-            data = data[os.write(target, data) :]
 
 
 def _copy_folder(source: int, target: Place, manner: CopyManner, depth: int) -> None:

@@ -8,10 +8,11 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from builder.host.kernel.crossings import Crossings
 from builder.host.kernel.openat2 import BENEATH, IN_ROOT, NO_CROSSING, NO_MAGICLINKS, openat2
+from builder.host.trees.pouring import pour
 from builder.host.trees.removal import remove_below
 
 # Every path is resolved by openat2(2) as chroot(2) would do it: absolute links and `..` end at the
@@ -157,6 +158,18 @@ class TreeIO:
         Anything else of that name (a folder, a device) is refused. The old file's inode is left
         alone, since other trees may share it.
         """
+        with self._written(path, mode, owner) as file:
+            file.write(data)
+
+    def write_from(
+        self, path: str, source: Path, mode: int = 0o644, owner: tuple[int, int] = (0, 0)
+    ) -> None:
+        """Put a copy of a file of ours there in the same way, however large; holes stay holes."""
+        with source.open("rb") as data, self._written(path, mode, owner) as file:
+            pour(data.fileno(), file.fileno())
+
+    @contextlib.contextmanager
+    def _written(self, path: str, mode: int, owner: tuple[int, int]) -> Iterator[BinaryIO]:
         with self._parent(path) as (folder, name):
             _must_be_replaceable(path, _lstat_in(folder, name))
             draft = _draft_name(name)
@@ -164,7 +177,8 @@ class TreeIO:
             fd = os.open(draft, flags, 0o600, dir_fd=folder)
             try:
                 with open(fd, "wb") as file:  # noqa: PTH123  # opened by descriptor
-                    file.write(data)
+                    yield file
+                    file.flush()
                     os.fchown(fd, *owner)
                     os.fchmod(fd, mode)  # after the owner: chown clears set-id bits
                 os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)

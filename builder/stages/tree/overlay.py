@@ -100,10 +100,10 @@ def apply_overlay(
             elif entry.kind == "symlink":
                 tree.symlink(entry.path, entry.content)
                 tree.chown(entry.path, owner)
-            else:
-                data = rendered.get(entry.path)
-                data = _blob(store, entry).read_bytes() if data is None else data
+            elif (data := rendered.get(entry.path)) is not None:
                 tree.write_bytes(entry.path, data, *_rights(entry, tree, owner))
+            else:
+                tree.write_from(entry.path, _blob(store, entry), *_rights(entry, tree, owner))
         except OSError as error:
             if error.errno not in TREES_FAULT:
                 raise

@@ -6,7 +6,6 @@ import itertools
 import os
 import posixpath
 import re
-import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from builder.host import notices
 from builder.host.trees.durable import disk_errors
+from builder.host.trees.pouring import pour
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError
 from builder.model.recipe.content import Overlay
@@ -77,14 +77,10 @@ def read_overlay(
 
 
 def keep_file(fd: int, store: Store, draft: Path) -> str:
-    """Copy an open file of the author's into the store and give its sha256."""
+    """Copy an open file of the author's into the store and give its sha256; holes stay holes."""
     copy = draft / "copy"
-    with (
-        open(fd, "rb", closefd=False) as source,  # opened by descriptor
-        disk_errors(draft),
-        copy.open("wb") as to,
-    ):
-        shutil.copyfileobj(source, to)
+    with disk_errors(draft), copy.open("wb") as to:
+        pour(fd, to.fileno())
     with copy.open("rb") as data:
         sha256 = hashlib.file_digest(data, "sha256").hexdigest()
     if store.blob(sha256) is None:

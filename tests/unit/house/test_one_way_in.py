@@ -127,7 +127,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "stages/customize.py": (".mkdir", MADE),
     "proof/differing.py": (".open", "two tarballs that Oven has just packed"),
     "stages/fetch_files.py": (
-        ".is_dir .read_bytes .readlink .stat os.scandir",
+        ".is_dir .readlink .stat os.scandir",
         UNPACKED,
     ),
     "recipes/find.py": (".exists .glob .is_dir .is_file .iterdir", NAMED),
@@ -159,7 +159,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     ),
     "stages/tree/overlay.py": (".read_bytes", STORE),
     "stages/tree/overlay_files.py": (
-        ".open open os.listxattr shutil.copyfileobj",
+        ".open os.listxattr",
         f"{STORE}; {HELD}",
     ),
     "formats/container.py": (

@@ -1,14 +1,16 @@
 """Overlays as recipes want them: further folders, patterns, modes."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from builder.host import notices
+from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError
 from builder.model.recipe.content import Overlay
 from builder.recipes.project import Project
-from builder.stages.tree.overlay import OverlayEntry
+from builder.stages.tree.overlay import OverlayEntry, apply_overlay
 from builder.stages.tree.overlay_files import read_overlays
 from builder.store import Store
 
@@ -96,3 +98,26 @@ def test_modes_of_every_checkout_are_not(folder: Path, told: list[str], mode: in
     write(folder, "overlay/etc/plain", mode=mode)
     read(folder, Overlay())
     assert told == []
+
+
+def test_holes_stay_holes_and_nothing_is_read_whole(folder: Path) -> None:
+    """From the author's disk into the store and from there into a tree."""
+    (folder / "overlay").mkdir()
+    with (folder / "overlay/disk.img").open("wb") as file:
+        file.truncate(512 << 20)
+        file.seek(300 << 20)
+        file.write(b"data")
+    entries = tuple(read(folder, Overlay()).values())
+    tree = folder.parent / "tree"
+    tree.mkdir()
+    tracemalloc.start()
+    with TreeIO(tree) as there:
+        apply_overlay(there, entries, {}, Store(folder.parent / "store"), homes={})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    status = (tree / "disk.img").stat()
+    assert (status.st_size, status.st_blocks * 512 < 1 << 20) == (512 << 20, True)
+    assert peak < 16 << 20
+    with (tree / "disk.img").open("rb") as file:
+        file.seek(300 << 20)
+        assert file.read(4) == b"data"
