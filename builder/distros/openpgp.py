@@ -10,11 +10,7 @@ from typing import NamedTuple
 # RFC 9580, sections 4 (packets) and 6 (armor). Nothing is verified here: whoever trusts a key says
 # its fingerprint or has its file, and gpgv checks what it has signed.
 
-_ARMORED = re.compile(
-    rb"^-----BEGIN PGP ([A-Z ]+)-----[ \t]*\r?\n(?:[A-Za-z]+: [^\n]*\n)*[ \t]*\r?\n(.*?)"
-    rb"^-----END PGP \1-----",
-    re.MULTILINE | re.DOTALL,
-)
+_BEGIN = re.compile(rb"-----BEGIN PGP ([A-Z ]+)-----")
 _PUBLIC = b"PUBLIC KEY BLOCK"
 _PRIMARY, _SECRET, _OF_KEYS = 6, (5, 7), frozenset({2, 6, 10, 12, 13, 14, 17, 21})
 
@@ -63,21 +59,35 @@ def armored(data: bytes) -> bytes:
 
 
 def _without_armor(data: bytes) -> bytes:
-    blocks = _ARMORED.findall(data)
-    if not blocks:
+    if not _BEGIN.search(data):
         return data
-    parts = []
-    for kind, text in blocks:
-        if kind != _PUBLIC:
-            words = kind.decode().lower()
-            raise NoKeyError(f"has a {words.removesuffix(' block')}, and no public key")
-        lines = [line.strip() for line in text.split(b"\n")]
-        body = b"".join(line for line in lines if not line.startswith(b"="))  # a checksum
-        try:
-            parts.append(base64.b64decode(body, validate=True))
-        except binascii.Error as error:
-            raise NoKeyError("is a damaged file of OpenPGP keys") from error
-    return b"".join(parts)
+    lines = iter(line.rstrip() for line in data.split(b"\n"))
+    # Line by line, for a file that begins a thousand blocks and ends none.
+    return b"".join(
+        _block(begins[1], lines) for line in lines if (begins := _BEGIN.fullmatch(line))
+    )
+
+
+def _block(kind: bytes, lines: Iterator[bytes]) -> bytes:
+    """Decode a block whose first line was just read."""
+    if kind != _PUBLIC:
+        words = kind.decode().lower()
+        raise NoKeyError(f"has a {words.removesuffix(' block')}, and no public key")
+    body, in_headers = list[bytes](), True
+    for line in lines:
+        if line == b"-----END PGP %s-----" % kind:
+            break
+        if not line and in_headers:
+            body.clear()
+            in_headers = False
+        elif not line.startswith(b"="):  # a checksum
+            body.append(line)
+    else:
+        raise NoKeyError("is a damaged file of OpenPGP keys")
+    try:
+        return base64.b64decode(b"".join(body), validate=True)
+    except binascii.Error as error:
+        raise NoKeyError("is a damaged file of OpenPGP keys") from error
 
 
 def _packets(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
