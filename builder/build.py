@@ -22,6 +22,7 @@ from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.repositories import kept
 from builder.recipes.request import BuildRequest, base_of, layers
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
+from builder.stages.check import CHECK, Check, LeaksError, Step
 from builder.stages.customize import CUSTOMIZE, Customization
 from builder.stages.fetch import fetch, stale_index_named
 from builder.stages.fetch_files import fetch_files
@@ -55,6 +56,7 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
     with stale_index_named(lock.releases):
         fetch(lock.packages, sources.mirrors, tools, recipe=order.name, then=sources.arrived)
     tree = make_lowest(order, sources, tools, driver)
+    steps = [Step(tree, layers(order.loaded)[0])]
     inherited: tuple[str, ...] = ()
     for loaded in layers(order.loaded):
         slot = f"{order.slot}/{loaded.name}"
@@ -65,12 +67,16 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
                 if part == 0:  # plain packages ask nothing
                     added = replace(added, selections=selections(loaded, lock))
                 tree = make(INSTALL, added, tools, slot=f"{slot}/{loaded.name} {part + 1}").tree
+                steps.append(Step(tree, loaded))
         changes = customization(tree, loaded, order, tools)
         changes = replace(changes, inherited=inherited)
         if not changes.nothing:
             with asked_in(loaded), errors_below(loaded.folder):
                 tree = make(CUSTOMIZE, changes, tools, slot=slot).tree
+            steps.append(Step(tree, loaded, changes))
         inherited += changes.laid
+    with blamed(steps, tools):
+        make(CHECK, checking(tree, order), tools, slot=f"{order.slot}/{order.name}")
     manifest = describe(order)
     packed = make(PACK, pack_inputs(tree, manifest), tools, slot=f"{order.slot}/{order.name}")
     return Built(manifest=manifest, packed=packed)
@@ -99,6 +105,24 @@ def asked_in(loaded: LoadedRecipe) -> Iterator[None]:
     except AskedError as error:
         error.at = loaded.source.value(*error.where)
         raise
+
+
+@contextmanager
+def blamed(steps: list[Step], tools: Tools) -> Iterator[None]:
+    """Have an error about what must not be in a template say who made it."""
+    try:
+        yield
+    except LeaksError as error:
+        from builder.stages.blame import explain
+
+        explain(error, steps, tools.store)
+        raise
+
+
+def checking(tree: Digest, order: BuildRequest) -> Check:
+    """Gather what the recipes let be in the final tree."""
+    allowed = {one.path.strip("/") for each in layers(order.loaded) for one in each.recipe.allow}
+    return Check(tree=tree, allowed=tuple(sorted(allowed)))
 
 
 def installation(

@@ -21,9 +21,14 @@ class CleanRule(Value, frozen=True):
     reason: str
 
 
-IDENTITY: tuple[CleanRule, ...] = (
+BUILDS_OWN: tuple[CleanRule, ...] = (
     CleanRule("etc/hostname", "remove", "the build's; a container gets its own from the runtime"),
     CleanRule("etc/resolv.conf", "remove", "the build host's name servers; the runtime writes it"),
+)
+"""What an overlay may bring all the same: it tells containers apart from no others."""
+
+IDENTITY: tuple[CleanRule, ...] = (
+    *BUILDS_OWN,
     CleanRule(
         "var/lib/dbus/machine-id", "remove", "tmpfiles.d/dbus.conf links it to /etc/machine-id"
     ),

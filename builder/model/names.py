@@ -116,6 +116,16 @@ Line = Annotated[
 ]
 """Text without control characters."""
 
+Reason = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*\Z",
+        title="a reason",
+        description="one line of text, for whoever reads the recipe",
+    ),
+]
+"""Text that says something."""
+
 TimeSpan = Annotated[
     str,
     msgspec.Meta(

@@ -58,6 +58,7 @@ def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]]
         _check_once(where, words, source)
     _check_services(recipe, source)
     _check_existing(recipe, source)
+    _check_allowed(recipe, source)
 
 
 def _check_tarball(recipe: Recipe, source: Source) -> None:
@@ -170,6 +171,8 @@ def _named_tables(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     yield [("fetch", i, "path") for i, _ in fetched], [path for _, path in fetched]
     files = [one.path.rstrip("/") for one in recipe.file]
     yield [("file", i, "path") for i in range(len(files))], files
+    allowed = [one.path.rstrip("/") for one in recipe.allow]
+    yield [("allow", i, "path") for i in range(len(allowed))], allowed
     groups = recipe.group
     yield [("group", i, "name") for i in range(len(groups))], [group.name for group in groups]
     gids = [(i, group.gid) for i, group in enumerate(groups) if group.gid is not None]
@@ -222,3 +225,13 @@ def _check_existing(recipe: Recipe, source: Source) -> None:
                     at=source.key("user", index, key),
                     hint="take it out, or leave out `existing`",
                 )
+
+
+def _check_allowed(recipe: Recipe, source: Source) -> None:
+    for index, one in enumerate(recipe.allow):
+        if not one.path.strip("/"):
+            raise RecipeError(
+                "`/` would let every secret into the template",
+                at=source.value("allow", index, "path"),
+                hint="name the file that the build refuses, or its folder",
+            )

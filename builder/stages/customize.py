@@ -146,13 +146,12 @@ def _clean(inputs: Customization, kitchen: "Kitchen", lower: Path) -> None:
     from builder.distros.buildroot import opened
     from builder.host.trees.treeio import TreeIO
     from builder.stages.tree.changed import tell_changed
-    from builder.stages.tree.clean import clean, refuse_leaks
+    from builder.stages.tree.clean import clean
 
     with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
         mine, who = set(inputs.laid), f"`{inputs.variables.template['name']}`"
         tell_changed(set(inputs.inherited) - mine, lower, tree, who)
         clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
-        refuse_leaks(tree)
 
 
 def _asked_for(inputs: Customization) -> set[str]:
@@ -170,4 +169,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 8, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 9, customize, Tree, tree_held)

@@ -85,6 +85,7 @@ HEADERS = {
     "FileRights": "`[[file]]`",
     "Secret": "`[[secret]]`",
     "Script": "`[[script]]`",
+    "Allow": "`[[allow]]`",
     "Parameter": "`[parameters.NAME]`",
     "Port": "`[[port]]`",
     "Probe": "`[probe]`",

@@ -10,6 +10,7 @@ from builder.model.names import (
     FileMode,
     Gecos,
     Line,
+    Reason,
     RelativePath,
     SecretName,
     Sha256,
@@ -227,3 +228,12 @@ class Secret(Value, frozen=True, kw_only=True):
     """How `--secret NAME=FILE` and the file `/run/oven/secrets/NAME` call it."""
     summary: Line = ""
     """What it is for."""
+
+
+class Allow(Value, frozen=True, kw_only=True):
+    """Something that looks like a secret or an identity, and may be in the template."""
+
+    path: AbsolutePath
+    """The file, or a folder of such files."""
+    reason: Reason
+    """Why all containers may have the same: `a key of its tests`."""

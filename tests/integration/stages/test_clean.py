@@ -14,7 +14,7 @@ from builder.distros.traces import FIRST_BOOT, CleanRule, FirstBootUnit
 from builder.formats.tar import acl
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
-from builder.stages.tree.clean import clean, leaks, refuse_leaks
+from builder.stages.tree.clean import clean
 from tests.support.needs import needs
 from tests.support.trees.odd_trees import ACL
 
@@ -22,7 +22,6 @@ pytestmark = needs("root")
 
 ALL = (*RULES, *RPM_RULES)
 EPOCH = 100 * 86400
-KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
 
 
 ABOUT_FILES = [rule for rule in ALL if rule.action != "unlist"]
@@ -166,44 +165,6 @@ def test_cleaning_twice_changes_nothing_more(root: Path, tree: TreeIO) -> None:
     before = [path for path, _ in tree.walk()]
     clean(tree, epoch=EPOCH)
     assert [path for path, _ in tree.walk()] == before
-
-
-@pytest.mark.parametrize(
-    ("path", "text", "leak"),
-    [
-        ("etc/app/tls.key", KEY, "/etc/app/tls.key holds a private key"),
-        ("home/me/.ssh/id", KEY, "/home/me/.ssh/id holds a private key"),
-        ("usr/local/x.pem", f"junk\n{KEY}", "/usr/local/x.pem holds a private key"),
-        ("etc/machine-id", "c0ffee\n", "/etc/machine-id is not empty"),
-        ("etc/shadow", "root:$y$j9T$x:1::::::\n", "/etc/shadow has a password for `root`"),
-        ("etc/shadow", "root:!$6$x:1::::::\n", "/etc/shadow has a password for `root`"),
-        ("etc/shadow", "me::1::::::\n", "/etc/shadow lets `me` log in without a password"),
-        ("etc/gshadow", "wheel:$6$x::\n", "/etc/gshadow has a password for `wheel`"),
-    ],
-)
-def test_leaks_are_named(root: Path, tree: TreeIO, path: str, text: str, leak: str) -> None:
-    put(root, path, text)
-    assert leaks(tree) == [leak]
-    with pytest.raises(StageError) as caught:
-        refuse_leaks(tree)
-    assert leak in caught.value.output
-
-
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        ("usr/share/doc/app/example.key", KEY),  # as published
-        ("etc/ssl/cert.pem", "-----BEGIN CERTIFICATE-----\n"),
-        ("etc/machine-id", ""),
-        ("etc/machine-id", "uninitialized\n"),
-        ("etc/shadow", "a:*:1::::::\nb:!:1::::::\nc:!*:1::::::\nd:!!:1::::::\n"),
-        ("etc/shadow", "root:!unprovisioned:1::::::\n"),
-        ("etc/gshadow", "a:*::\nb:!::\nc:::\n"),
-    ],
-)
-def test_what_is_no_secret_is_no_leak(root: Path, tree: TreeIO, path: str, text: str) -> None:
-    put(root, path, text)
-    assert leaks(tree) == []
 
 
 def test_patterns_name_nothing_where_there_is_nothing(tree: TreeIO) -> None:
