@@ -41,9 +41,8 @@ def leaks(tree: TreeIO) -> list[Leak]:
     """Find every secret and identity in a tree: private keys, passwords, what names a machine."""
     known = list(dict.fromkeys(_identities(tree)))
     found = [leak for path in (*known, _MACHINE_ID, *_ACCOUNTS) for leak in leaks_at(tree, path)]
-    for path in _private_files(tree):
-        if path not in known and _holds_key(tree, path):
-            found.append(_key(path))
+    others = (path for path in _private_files(tree) if path not in known)
+    found += [_key(path) for path in others if _holds_key(tree, path)]
     return sorted(found, key=lambda leak: leak.path)
 
 
@@ -76,7 +75,9 @@ def _identities(tree: TreeIO) -> Iterator[str]:
     """Give what cleaning would have taken, had no overlay brought it."""
     for rule in IDENTITY:
         if rule not in BUILDS_OWN:
-            yield from identity.matches(tree, rule.path)
+            for path in identity.matches(tree, rule.path):
+                if identity.is_about(tree, rule, path):
+                    yield path
 
 
 def _private_files(tree: TreeIO) -> Iterator[str]:
