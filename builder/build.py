@@ -32,6 +32,7 @@ from builder.stages.stage import make
 from builder.stages.tarball import IMPORT, Import, bring
 from builder.stages.tools import Tools
 from builder.stages.tree.asked import AskedError
+from builder.stages.tree.first_boot import read_first_boot
 from builder.stages.tree.overlay import errors_below, renderer_version
 from builder.stages.tree.overlay_files import read_overlays
 from builder.stages.tree.scripts import read_given, read_scripts
@@ -68,7 +69,8 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
                     added = replace(added, selections=selections(loaded, lock))
                 tree = make(INSTALL, added, tools, slot=f"{slot}/{loaded.name} {part + 1}").tree
                 steps.append(Step(tree, loaded))
-        changes = customization(tree, loaded, order, tools)
+        with asked_in(loaded):
+            changes = customization(tree, loaded, order, tools)
         changes = replace(changes, inherited=inherited)
         if not changes.nothing:
             with asked_in(loaded), errors_below(loaded.folder):
@@ -165,6 +167,7 @@ def customization(
         secrets=tuple(secret.name for secret in recipe.secret),
         scripts=read_scripts(recipe.script, loaded.folder, tools.store, loaded.project),
         given=read_given(recipe.script, loaded.folder, tools.store, loaded.project),
+        first_boot=read_first_boot(recipe.first_boot, loaded.folder, tools.store, loaded.project),
         variables=Variables(
             parameters={name: one.default for name, one in recipe.parameters.items()},
             template={"name": recipe.template.name, "summary": recipe.template.summary},

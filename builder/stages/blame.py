@@ -43,7 +43,10 @@ def _hint(leak: Leak) -> str:
             "passwords are for containers: `--root-password-file` and `--first-boot` of"
             f" `oven create` give them one; `passwd -l` in a script takes it away; {stay}"
         )
-    return f"have a script remove it, and each container make its own; {stay}"
+    return (
+        f'have each container make its own: `[[first-boot]]` with `makes = ["/{leak.path}"]`'
+        f" removes it here, and so may a script; {stay}"
+    )
 
 
 def maker_of(leak: Leak, steps: Sequence[Step], store: Store) -> Maker:

@@ -1,4 +1,4 @@
-"""Check: the final tree of a build has no secrets and identities that its containers would share."""
+"""Check: the final tree of a build has no secrets and identities for its containers to share."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

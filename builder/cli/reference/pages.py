@@ -85,6 +85,7 @@ HEADERS = {
     "FileRights": "`[[file]]`",
     "Secret": "`[[secret]]`",
     "Script": "`[[script]]`",
+    "FirstBootCommand": "`[[first-boot]]`",
     "Allow": "`[[allow]]`",
     "Parameter": "`[parameters.NAME]`",
     "Port": "`[[port]]`",

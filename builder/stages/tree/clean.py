@@ -37,6 +37,9 @@ def _clean(tree: TreeIO, epoch: int, keep: Collection[str]) -> None:
         for path in list(identity.matches(tree, rule.path)):
             if path not in keep and not _holds(path, keep):
                 identity.apply(tree, rule, path)
+    for path in identity.made_by_recipes(tree):
+        if path not in keep and not _holds(path, keep):
+            tree.remove(path)
     # An empty machine-id (machine-id(5)): systemd makes one at the first boot, and there is a file
     # to mount over when the root is read-only.
     tree.write_bytes("etc/machine-id", b"", 0o444)

@@ -1,4 +1,4 @@
-"""Secrets in templates: found once, in the final tree, with who made them, and cured by a recipe."""
+"""Secrets in templates: found in the final tree, with who made them, and cured by a recipe."""
 
 import subprocess
 from collections.abc import Iterator
@@ -13,24 +13,25 @@ from tests.support.packages.archive import Archive, Deb, serve
 pytestmark = needs("root", "program:bwrap", "program:apt-ftparchive")
 
 KEY = "-----BEGIN PRIVATE KEY-----\\nAAAA\\n-----END PRIVATE KEY-----\\n"
-MAKES = f"#!/bin/sh\nset -e\nmkdir -p /var/lib/keys\nprintf '{KEY}' >/var/lib/keys/own.key\n"
+MAKES = f"#!/bin/sh\nset -e\nmkdir -p /var/lib/keys\nprintf '%b' '{KEY}' >/var/lib/keys/own.key\n"
 CURES = "#!/bin/sh\nrm /var/lib/keys/own.key\n"
-WRITES = f"#!/bin/sh\nprintf '{KEY}' >/etc/left.key\n"
+WRITES = f"#!/bin/sh\nprintf '%b' '{KEY}' >/etc/left.key\n"
+
+
+@pytest.fixture(scope="module")
+def archive(disk: Path) -> Archive:
+    carried = disk / "carried"
+    (carried / "opt/app/tests").mkdir(parents=True)
+    (carried / "opt/app/tests/a.key").write_text(KEY.replace("\\n", "\n"))
+    keys = Deb("keys", scripts={"postinst": MAKES})
+    carries = Deb("carries", tree=carried)
+    return Archive.make(disk / "archive", (*packages(disk / "packages"), keys, carries))
 
 
 @pytest.fixture
-def world(disk: Path, tmp_path: Path) -> Iterator[World]:
-    carried = tmp_path / "carried"
-    (carried / "opt/app/tests").mkdir(parents=True)
-    (carried / "opt/app/tests/a.key").write_text(KEY.replace("\\n", "\n"))
-    debs = (
-        *packages(disk / "packages"),
-        Deb("keys", scripts={"postinst": MAKES}),
-        Deb("carries", tree=carried),
-    )
-    archive = Archive.make(disk / "archive", debs)
+def world(disk: Path, archive: Archive, tmp_path: Path) -> Iterator[World]:
     with serve(archive.root) as mirror:
-        yield small_world(disk / "world", archive, mirror, "keys")
+        yield small_world(disk / tmp_path.name, archive, mirror)
 
 
 def write(world: World, *wanted: str, more: str = "", **scripts: str) -> None:
@@ -49,7 +50,10 @@ def refused(world: World) -> str:
 def test_a_package_that_makes_a_secret(world: World) -> None:
     write(world, "plain", "keys")
     said = refused(world)
-    assert "/var/lib/keys/own.key holds a private key: a maintainer script of the package `keys`" in said
+    assert (
+        "/var/lib/keys/own.key holds a private key: a maintainer script of the package `keys`"
+        in said
+    )
     assert "small.toml:10" in said
     assert '"keys"' in said
     assert '`[[allow]]` with `path = "/var/lib/keys/own.key"`' in said
