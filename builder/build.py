@@ -22,6 +22,7 @@ from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.repositories import kept
 from builder.recipes.request import BuildRequest, base_of, layers
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
+from builder.stages.check import CHECK, Check, LeaksError, Step
 from builder.stages.customize import CUSTOMIZE, Customization
 from builder.stages.fetch import fetch, stale_index_named
 from builder.stages.fetch_files import fetch_files
@@ -31,6 +32,7 @@ from builder.stages.stage import make
 from builder.stages.tarball import IMPORT, Import, bring
 from builder.stages.tools import Tools
 from builder.stages.tree.asked import AskedError
+from builder.stages.tree.first_boot import read_first_boot
 from builder.stages.tree.overlay import errors_below, renderer_version
 from builder.stages.tree.overlay_files import read_overlays
 from builder.stages.tree.scripts import read_given, read_scripts
@@ -55,6 +57,7 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
     with stale_index_named(lock.releases):
         fetch(lock.packages, sources.mirrors, tools, recipe=order.name, then=sources.arrived)
     tree = make_lowest(order, sources, tools, driver)
+    steps = [Step(tree, layers(order.loaded)[0])]
     inherited: tuple[str, ...] = ()
     for loaded in layers(order.loaded):
         slot = f"{order.slot}/{loaded.name}"
@@ -65,12 +68,17 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
                 if part == 0:  # plain packages ask nothing
                     added = replace(added, selections=selections(loaded, lock))
                 tree = make(INSTALL, added, tools, slot=f"{slot}/{loaded.name} {part + 1}").tree
-        changes = customization(tree, loaded, order, tools)
+                steps.append(Step(tree, loaded))
+        with asked_in(loaded):
+            changes = customization(tree, loaded, order, tools)
         changes = replace(changes, inherited=inherited)
         if not changes.nothing:
             with asked_in(loaded), errors_below(loaded.folder):
                 tree = make(CUSTOMIZE, changes, tools, slot=slot).tree
+            steps.append(Step(tree, loaded, changes))
         inherited += changes.laid
+    with blamed(steps, tools):
+        make(CHECK, checking(tree, order), tools, slot=f"{order.slot}/{order.name}")
     manifest = describe(order)
     packed = make(PACK, pack_inputs(tree, manifest), tools, slot=f"{order.slot}/{order.name}")
     return Built(manifest=manifest, packed=packed)
@@ -99,6 +107,24 @@ def asked_in(loaded: LoadedRecipe) -> Iterator[None]:
     except AskedError as error:
         error.at = loaded.source.value(*error.where)
         raise
+
+
+@contextmanager
+def blamed(steps: list[Step], tools: Tools) -> Iterator[None]:
+    """Have an error about what must not be in a template say who made it."""
+    try:
+        yield
+    except LeaksError as error:
+        from builder.stages.blame import explain
+
+        explain(error, steps, tools.store)
+        raise
+
+
+def checking(tree: Digest, order: BuildRequest) -> Check:
+    """Gather what the recipes let be in the final tree."""
+    allowed = {one.path.strip("/") for each in layers(order.loaded) for one in each.recipe.allow}
+    return Check(tree=tree, allowed=tuple(sorted(allowed)))
 
 
 def installation(
@@ -141,6 +167,7 @@ def customization(
         secrets=tuple(secret.name for secret in recipe.secret),
         scripts=read_scripts(recipe.script, loaded.folder, tools.store, loaded.project),
         given=read_given(recipe.script, loaded.folder, tools.store, loaded.project),
+        first_boot=read_first_boot(recipe.first_boot, loaded.folder, tools.store, loaded.project),
         variables=Variables(
             parameters={name: one.default for name, one in recipe.parameters.items()},
             template={"name": recipe.template.name, "summary": recipe.template.summary},

@@ -1,21 +1,23 @@
 """What makes a system itself: taken from a tree by rules, and made anew at its first boot."""
 
 import fnmatch
+import re
 import stat
 from collections.abc import Iterator
 
-from builder.distros.traces import (
+from builder.distros.first_boot import (
     FIRST_BOOT,
     FIRST_BOOT_WANTS,
-    IDENTITY,
-    CleanRule,
     FirstBootUnit,
     first_boot_unit,
 )
+from builder.distros.traces import IDENTITY, CleanRule
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 
 UNITS = "usr/lib/systemd/system"
+MADE = "usr/lib/oven/first-boot.makes"
+"""In a tree: what commands of recipes make at the first boot, a path a line."""
 
 
 def forget_identity(tree: TreeIO) -> None:
@@ -26,6 +28,8 @@ def forget_identity(tree: TreeIO) -> None:
             if rule.path != "etc/resolv.conf":  # of the same host, and perhaps written by hand
                 for path in list(matches(tree, rule.path)):
                     apply(tree, rule, path)
+        for path in made_by_recipes(tree):
+            tree.remove(path)
         tree.write_bytes("etc/machine-id", b"", 0o444)
     except OSError as error:
         if error.errno not in TREES_FAULT:
@@ -47,9 +51,24 @@ def apply(tree: TreeIO, rule: CleanRule, path: str) -> None:
         if stat.S_ISDIR(status.st_mode):
             tree.unlist(path)
         return
-    if stat.S_ISREG(status.st_mode) and status.st_size:
+    if rule.action == "find" or not stat.S_ISREG(status.st_mode) or not status.st_size:
+        return
+    left = _without_lines(tree, rule, path) if rule.action == "cut" else b""
+    if left is not None:
         mode = stat.S_IMODE(status.st_mode)
-        tree.write_bytes(path, b"", mode, (status.st_uid, status.st_gid))
+        tree.write_bytes(path, left, mode, (status.st_uid, status.st_gid))
+
+
+def is_about(tree: TreeIO, rule: CleanRule, path: str) -> bool:
+    """Tell whether a file has what a rule that names it is about."""
+    return not rule.lines or _without_lines(tree, rule, path) is not None
+
+
+def _without_lines(tree: TreeIO, rule: CleanRule, path: str) -> bytes | None:
+    """Give a file without the lines that a rule means; None where it has none of them."""
+    lines = tree.read_bytes(path).splitlines(keepends=True)
+    left = [line for line in lines if not re.match(rule.lines.encode(), line)]
+    return b"".join(left) if len(left) < len(lines) else None
 
 
 def matches(tree: TreeIO, pattern: str) -> Iterator[str]:
@@ -79,6 +98,14 @@ def write_first_boot_units(tree: TreeIO) -> None:
             tree.mkdir(f"{UNITS}/{FIRST_BOOT_WANTS}")
             tree.write_bytes(f"{UNITS}/{unit}", first_boot_unit(row).text().encode())
             tree.symlink(f"{UNITS}/{FIRST_BOOT_WANTS}/{unit}", f"../{unit}")
+
+
+def made_by_recipes(tree: TreeIO) -> list[str]:
+    """Name what commands of recipes make, and no template and no copy may have."""
+    if not tree.is_file(MADE):
+        return []
+    lines = tree.read_bytes(MADE).decode(errors="surrogateescape").splitlines()
+    return [line for line in lines if line.strip("/.")]
 
 
 def _wanted(tree: TreeIO, row: FirstBootUnit) -> bool:

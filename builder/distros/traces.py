@@ -1,13 +1,13 @@
-"""What building leaves in any tree, and containers must not share: rules and first-boot units."""
+"""What building leaves in any tree, and containers must not share."""
 
 from typing import Literal
 
-from builder.model.unit_file import Call, Section, UnitFile, Words
 from builder.model.value import Value
 
-Action = Literal["remove", "empty", "unlist"]
+Action = Literal["remove", "empty", "unlist", "cut", "find"]
 """`empty` keeps a file with its mode and owner, for programs that want it to be there; `unlist`
-takes away a folder's access control lists (acl(5))."""
+takes away a folder's access control lists (acl(5)); `cut` takes lines out of a file; `find` changes
+nothing: only the author can say how containers get their own."""
 
 
 class CleanRule(Value, frozen=True):
@@ -19,11 +19,18 @@ class CleanRule(Value, frozen=True):
     path: str
     action: Action
     reason: str
+    lines: str = ""
+    """A pattern: which lines of a file it is about; those of a secret that stands among others."""
 
 
-IDENTITY: tuple[CleanRule, ...] = (
+BUILDS_OWN: tuple[CleanRule, ...] = (
     CleanRule("etc/hostname", "remove", "the build's; a container gets its own from the runtime"),
     CleanRule("etc/resolv.conf", "remove", "the build host's name servers; the runtime writes it"),
+)
+"""What an overlay may bring all the same: it tells containers apart from no others."""
+
+IDENTITY: tuple[CleanRule, ...] = (
+    *BUILDS_OWN,
     CleanRule(
         "var/lib/dbus/machine-id", "remove", "tmpfiles.d/dbus.conf links it to /etc/machine-id"
     ),
@@ -45,79 +52,49 @@ IDENTITY: tuple[CleanRule, ...] = (
     CleanRule(
         "var/cache/debconf/passwords.dat", "empty", "answers that maintainer scripts hold secret"
     ),
+    # What Debian's maintainer scripts make; `distros/first_boot.py` has it made again.
+    CleanRule("etc/hostid", "remove", "of gethostid(3); ZFS tells machines apart by it"),
+    CleanRule("etc/nvme/hostid", "remove", "nvme-cli's: it tells hosts apart to storage"),
+    CleanRule("etc/nvme/hostnqn", "remove", "the same, as a name"),
+    CleanRule(
+        "etc/iscsi/initiatorname.iscsi", "remove", "open-iscsi's: two with one name share sessions"
+    ),
+    CleanRule(
+        "etc/popularity-contest.conf", "cut", "who sends it, and on which day", r"MY_HOSTID=|DAY="
+    ),
+    CleanRule("etc/cron.d/popularity-contest", "remove", "runs at a minute that was drawn by lot"),
+    CleanRule("etc/munge/munge.key", "remove", "whoever knows it is anybody in the cluster"),
+    CleanRule("etc/xrdp/rsakeys.ini", "remove", "made by xrdp's postinst"),
+    CleanRule("etc/dropbear/dropbear_*_host_key", "remove", "as those of OpenSSH"),
+    CleanRule("etc/dropbear/initramfs/dropbear_*_host_key", "remove", "the same, for an initrd"),
+    CleanRule("etc/lsh_host_key", "remove", "as those of OpenSSH"),
+    CleanRule("etc/lsh_host_key.pub", "remove", "its public half"),
+    CleanRule("var/spool/lsh/yarrow-seed-file", "remove", "lsh's random seed"),
+    CleanRule("var/lib/dkms/mok.key", "remove", "signs kernel modules"),
+    CleanRule("var/lib/dkms/mok.pub", "remove", "belongs to the key above"),
+    CleanRule("var/lib/quassel/quasselCert.pem", "remove", "made by quassel-core's postinst"),
+    CleanRule("etc/ejabberd/ejabberd.pem", "remove", "made by ejabberd's preinst"),
+    CleanRule("var/lib/ejabberd/.erlang.cookie", "remove", "as that of RabbitMQ"),
+    CleanRule("etc/ircd-hybrid/key/ircd.key", "remove", "made by ircd-hybrid's postinst"),
+    CleanRule("etc/ircd-hybrid/key/ircd.pem", "remove", "belongs to the key above"),
+    CleanRule(
+        "var/lib/phpmyadmin/blowfish_secret.inc.php", "remove", "who knows it reads all cookies"
+    ),
+    # What services make themselves when they start and it is missing.
+    CleanRule("etc/dnssec-trigger/dnssec_trigger_*.key", "remove", "its keygen service makes them"),
+    CleanRule("etc/dnssec-trigger/dnssec_trigger_*.pem", "remove", "belong to the keys above"),
+    CleanRule("var/lib/NetworkManager/secret_key", "remove", "stable addresses are made of it"),
+    CleanRule("var/lib/mysql/auto.cnf", "remove", "the UUID by which MySQL servers replicate"),
+    CleanRule("var/lib/fwupd/pki/secret.key", "remove", "fwupd's own"),
+    CleanRule("etc/docker/key.json", "remove", "Docker's identity"),
+    # What stands among other settings, or what else depends on: no rule can make it again.
+    CleanRule(
+        "etc/roundcube/config.inc.php", "find", "encrypts passwords", r"\$config\['des_key'\]"
+    ),
+    CleanRule("etc/mailman3/mailman-web.py", "find", "signs sessions", r"SECRET_KEY *= *'[^']"),
+    CleanRule(
+        "etc/mailman3/mailman.cfg", "find", "a password", r"\s*admin_pass:\s*(?!restpass$)\S"
+    ),
+    CleanRule("var/lib/heimdal-kdc/m-key", "find", "all keys of the realm are encrypted with it"),
 )
 """What two containers of one template must never share."""
-
-
-class FirstBootUnit(Value, frozen=True):
-    """A secret that a maintainer script made once, and that each container must make for itself."""
-
-    name: str
-    """Of the unit, `oven-NAME.service`."""
-    needs: str
-    """The program that makes it; without it in the tree there is no unit."""
-    missing: tuple[str, ...]
-    """The unit runs when one of these is not there."""
-    command: str
-
-
-FIRST_BOOT: tuple[FirstBootUnit, ...] = (
-    FirstBootUnit(
-        "ssh-host-keys",
-        "usr/bin/ssh-keygen",
-        ("/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_rsa_key"),
-        "/usr/bin/ssh-keygen -A",
-    ),
-    FirstBootUnit(
-        "snakeoil-certificate",
-        "usr/sbin/make-ssl-cert",
-        ("/etc/ssl/private/ssl-cert-snakeoil.key",),
-        "/usr/sbin/make-ssl-cert generate-default-snakeoil",
-    ),
-    FirstBootUnit(
-        "rndc-key",
-        "usr/sbin/rndc-confgen",
-        ("/etc/bind/rndc.key",),
-        "/usr/sbin/rndc-confgen -a -u bind",
-    ),
-    FirstBootUnit(
-        "mail-aliases",
-        "usr/bin/newaliases",
-        ("/etc/aliases.db",),
-        "/usr/bin/newaliases",
-    ),
-)
-
-
-FIRST_BOOT_WANTS = "sysinit.target.wants"
-"""What has a unit of the first boot be started."""
-
-_BEFORE_ALL: Section = (
-    ("DefaultDependencies", "no"),
-    # Where it writes is there and is not cleaned any more, and system accounts are made.
-    (
-        "After",
-        Words(("local-fs.target", "systemd-sysusers.service", "systemd-tmpfiles-setup.service")),
-    ),
-    # All sockets, timers and services but those of the early boot come after this one by
-    # themselves (bootup(7)); so nothing is named here that wants the secret.
-    ("Before", Words(("sysinit.target", "shutdown.target"))),
-    ("Conflicts", "shutdown.target"),
-)
-
-
-def first_boot_unit(row: FirstBootUnit) -> UnitFile:
-    """Describe the systemd unit that makes a secret at the first boot."""
-    return UnitFile(
-        unit=(
-            ("Description", f"Make this machine's own {row.name.replace('-', ' ')}"),
-            ("Documentation", "man:systemd.unit(5)"),
-            *(("ConditionPathExists", f"|!{path}") for path in row.missing),
-            *_BEFORE_ALL,
-        ),
-        service=(
-            ("Type", "oneshot"),
-            ("ExecStart", Call(tuple(row.command.split()))),
-            ("TimeoutStartSec", "5min"),  # else it would be waited for without end
-        ),
-    )

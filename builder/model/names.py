@@ -59,6 +59,16 @@ UnitName = Annotated[
 ]
 """systemd.unit(5), with its suffix."""
 
+UnitPart = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z",
+        title="a part of a unit's name",
+        description="lower case letters, digits and dashes, at most 63",
+    ),
+]
+"""What can stand in the name of a unit and of a file."""
+
 RelativePath = Annotated[
     str,
     msgspec.Meta(
@@ -115,6 +125,16 @@ Line = Annotated[
     ),
 ]
 """Text without control characters."""
+
+Reason = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*\Z",
+        title="a reason",
+        description="one line of text, for whoever reads the recipe",
+    ),
+]
+"""Text that says something."""
 
 TimeSpan = Annotated[
     str,

@@ -25,6 +25,8 @@ IDENTITY: Mapping[str, tuple[str, ...]] = {
     "file": ("path",),
     "secret": ("name",),
     "repository": ("name",),
+    "first-boot": ("name",),
+    "allow": ("path",),
 }
 """For each list of tables the keys that say what a table is about."""
 

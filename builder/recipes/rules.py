@@ -58,6 +58,8 @@ def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]]
         _check_once(where, words, source)
     _check_services(recipe, source)
     _check_existing(recipe, source)
+    _check_allowed(recipe, source)
+    _check_first_boot(recipe, source)
 
 
 def _check_tarball(recipe: Recipe, source: Source) -> None:
@@ -152,6 +154,10 @@ def _written_lists(recipe: Recipe) -> list[tuple[Where, Sequence[str]]]:
     for index, user in enumerate(recipe.user):
         lists.append((("user", index, "groups"), user.groups))
         lists.append((("user", index, "ssh-keys"), user.ssh_keys))
+    for index, command in enumerate(recipe.first_boot):
+        lists.append((("first-boot", index, "makes"), command.makes))
+        lists.append((("first-boot", index, "after"), command.after))
+        lists.append((("first-boot", index, "before"), command.before))
     for index, one in enumerate(recipe.repository):
         lists.append((("repository", index, "suites"), one.suites))
         lists.append((("repository", index, "components"), one.components))
@@ -170,6 +176,10 @@ def _named_tables(recipe: Recipe) -> Iterator[tuple[list[Where], list[str]]]:
     yield [("fetch", i, "path") for i, _ in fetched], [path for _, path in fetched]
     files = [one.path.rstrip("/") for one in recipe.file]
     yield [("file", i, "path") for i in range(len(files))], files
+    first = [one.name for one in recipe.first_boot]
+    yield [("first-boot", i, "name") for i in range(len(first))], first
+    allowed = [one.path.rstrip("/") for one in recipe.allow]
+    yield [("allow", i, "path") for i in range(len(allowed))], allowed
     groups = recipe.group
     yield [("group", i, "name") for i in range(len(groups))], [group.name for group in groups]
     gids = [(i, group.gid) for i, group in enumerate(groups) if group.gid is not None]
@@ -221,4 +231,38 @@ def _check_existing(recipe: Recipe, source: Source) -> None:
                     f"`{key}` cannot be said of an account that is there already",
                     at=source.key("user", index, key),
                     hint="take it out, or leave out `existing`",
+                )
+
+
+def _check_allowed(recipe: Recipe, source: Source) -> None:
+    for index, one in enumerate(recipe.allow):
+        if not one.path.strip("/"):
+            raise RecipeError(
+                "`/` would let every secret into the template",
+                at=source.value("allow", index, "path"),
+                hint="name the file that the build refuses, or its folder",
+            )
+
+
+def _check_first_boot(recipe: Recipe, source: Source) -> None:
+    for index, one in enumerate(recipe.first_boot):
+        if not one.run or not one.run[0]:
+            raise RecipeError(
+                "there is nothing to run",
+                at=source.value("first-boot", index, "run"),
+                hint='`run = "setup"` is a program of the recipe, `run = ["dkms", "autoinstall"]` a'
+                " command",
+            )
+        if one.before and not one.after:
+            raise RecipeError(
+                "it comes before all services without that",
+                at=source.key("first-boot", index, "before"),
+                hint="take it out, or say in `after` what it needs",
+            )
+        for place, path in enumerate(one.makes):
+            if not path.strip("/"):
+                raise RecipeError(
+                    "`/` would be removed from the template",
+                    at=source.value("first-boot", index, "makes", place),
+                    hint="name the files that it makes",
                 )

@@ -12,6 +12,7 @@ from builder.stages.fetch_files import FetchedFile
 from builder.stages.install import tree_of
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
+from builder.stages.tree.first_boot import FirstBootProgram
 from builder.stages.tree.overlay import OverlayEntry
 from builder.stages.tree.scripts import GivenFile, ScriptFile
 from builder.stages.tree.variables import Variables
@@ -44,6 +45,8 @@ class Customization(Value, frozen=True, kw_only=True):
     """From `read_scripts`."""
     given: tuple[GivenFile, ...] = ()
     """From `read_given`."""
+    first_boot: tuple[FirstBootProgram, ...] = ()
+    """From `read_first_boot`."""
     renderer: str = ""
     """The version of what renders templates, if there are any."""
     variables: Variables
@@ -69,6 +72,7 @@ class Customization(Value, frozen=True, kw_only=True):
             self.files,
             self.system,
             self.scripts,
+            self.first_boot,
         )
         return not any(asked) and self.services == Services()
 
@@ -80,6 +84,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     from builder.host.trees.treeio import TreeIO
     from builder.stages.fetch_files import lay_files
     from builder.stages.tree.accounts import add_groups, add_users, homes_in
+    from builder.stages.tree.first_boot import lay_first_boot
     from builder.stages.tree.overlay import apply_overlay, render_overlay
     from builder.stages.tree.rights import set_rights
     from builder.stages.tree.sources import lay_sources
@@ -103,6 +108,8 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
         with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
             set_services(inputs.services, tree, run)
         scripts.run(before_services=False)
+        with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
+            lay_first_boot(inputs.first_boot, tree, store, _asked_for(inputs))
         _clean(inputs, kitchen, lower)
         fold(lower, kitchen.upper, kitchen.tree)
         return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=inputs.tree))
@@ -146,13 +153,12 @@ def _clean(inputs: Customization, kitchen: "Kitchen", lower: Path) -> None:
     from builder.distros.buildroot import opened
     from builder.host.trees.treeio import TreeIO
     from builder.stages.tree.changed import tell_changed
-    from builder.stages.tree.clean import clean, refuse_leaks
+    from builder.stages.tree.clean import clean
 
     with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
         mine, who = set(inputs.laid), f"`{inputs.variables.template['name']}`"
         tell_changed(set(inputs.inherited) - mine, lower, tree, who)
         clean(tree, epoch=inputs.epoch, keep=_asked_for(inputs))
-        refuse_leaks(tree)
 
 
 def _asked_for(inputs: Customization) -> set[str]:
@@ -170,4 +176,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 8, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 9, customize, Tree, tree_held)

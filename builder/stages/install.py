@@ -74,7 +74,7 @@ def install(inputs: Installation, tools: Tools) -> Tree:
     from builder.host.overlayfs.fold import fold
     from builder.host.trees.treeio import TreeIO
     from builder.stages.tree.changed import tell_changed
-    from builder.stages.tree.clean import clean, refuse_leaks
+    from builder.stages.tree.clean import clean
 
     store = tools.store
     start, left = _nearest(inputs, store) if inputs.plain else (inputs.tree, inputs.packages)
@@ -97,7 +97,6 @@ def install(inputs: Installation, tools: Tools) -> Tree:
             who = f"the packages of `{inputs.packages[0].layer}`"
             tell_changed(inputs.inherited, lower, tree, who)
             clean(tree, epoch=inputs.epoch, keep=inputs.inherited)
-            refuse_leaks(tree)
         fold(lower, kitchen.upper, kitchen.tree)
         made = Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=start))
     if inputs.plain:
@@ -169,4 +168,4 @@ def tree_of(digest: Digest, store: Store) -> Path:
     return tree
 
 
-INSTALL = Stage("install", 5, install, Tree, tree_held)
+INSTALL = Stage("install", 6, install, Tree, tree_held)

@@ -85,6 +85,8 @@ HEADERS = {
     "FileRights": "`[[file]]`",
     "Secret": "`[[secret]]`",
     "Script": "`[[script]]`",
+    "FirstBootCommand": "`[[first-boot]]`",
+    "Allow": "`[[allow]]`",
     "Parameter": "`[parameters.NAME]`",
     "Port": "`[[port]]`",
     "Probe": "`[probe]`",

@@ -26,9 +26,11 @@ from builder.model.names import (
     Url,
 )
 from builder.model.recipe.content import (
+    Allow,
     Debconf,
     Fetch,
     FileRights,
+    FirstBootCommand,
     Group,
     Overlay,
     Script,
@@ -237,6 +239,10 @@ class Recipe(Value, frozen=True, kw_only=True):
     """What scripts need and templates must not have, one `[[secret]]` each."""
     script: tuple[Script, ...] = ()
     """Programs to run inside the tree, one `[[script]]` each, in this order."""
+    first_boot: tuple[FirstBootCommand, ...] = ()
+    """What containers do when they first start, one `[[first-boot]]` each, in this order."""
+    allow: tuple[Allow, ...] = ()
+    """What looks like a secret and may be in the template, one `[[allow]]` each."""
     parameters: dict[ParameterName, Parameter] = {}
     """Values for the overlay's `.j2` files, one `[parameters.NAME]` each."""
     port: tuple[Port, ...] = ()

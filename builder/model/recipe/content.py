@@ -10,10 +10,13 @@ from builder.model.names import (
     FileMode,
     Gecos,
     Line,
+    Reason,
     RelativePath,
     SecretName,
     Sha256,
+    TimeSpan,
     UnitName,
+    UnitPart,
     Url,
 )
 from builder.model.value import Value
@@ -227,3 +230,34 @@ class Secret(Value, frozen=True, kw_only=True):
     """How `--secret NAME=FILE` and the file `/run/oven/secrets/NAME` call it."""
     summary: Line = ""
     """What it is for."""
+
+
+class FirstBootCommand(Value, frozen=True, kw_only=True):
+    """Something that each container does when it first starts, before its services do.
+
+    It is a unit of systemd, `oven-first-boot-NAME.service`. When it fails, it runs again at the
+    next start.
+    """
+
+    name: UnitPart
+    """How its unit is called."""
+    run: RelativePath | tuple[Line, ...]
+    """A program below the recipe's folder, with a `#!` line; or an array, a command's words."""
+    makes: tuple[AbsolutePath, ...] = ()
+    """Secrets that it makes: no template has them, and it runs whenever one of them is missing."""
+    timeout: TimeSpan = "5m"
+    """How long it may take before it counts as failed."""
+    after: tuple[UnitName, ...] = ()
+    """Units that it needs, such as `network-online.target`; then it starts once these have, and
+    not before all services."""
+    before: tuple[UnitName, ...] = ()
+    """With `after`: units that wait for it."""
+
+
+class Allow(Value, frozen=True, kw_only=True):
+    """Something that looks like a secret or an identity, and may be in the template."""
+
+    path: AbsolutePath
+    """The file, or a folder of such files."""
+    reason: Reason
+    """Why all containers may have the same: `a key of its tests`."""

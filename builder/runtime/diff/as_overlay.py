@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.distros.package_manager import PackageContents, changes, package_manager
+from builder.distros.traces import BUILDS_OWN, IDENTITY
 from builder.host.overlayfs.layered import Layers
 from builder.host.trees.durable import disk_errors
 from builder.model.errors import ConflictError
@@ -23,6 +24,7 @@ SECRETS = (
     "home/*/.ssh/id_*", "root/.gnupg/**", "home/*/.gnupg/**", "etc/bind/rndc.key",
     "etc/letsencrypt/**", "var/lib/rabbitmq/.erlang.cookie", "root/.netrc", "root/.pgpass",
     "root/.aws/**", "root/.docker/config.json", "etc/machine-id",
+    *(rule.path for rule in IDENTITY if rule not in BUILDS_OWN),
 )  # fmt: skip
 """Never put into a recipe, whatever is in them; and any file with a private key in it."""
 

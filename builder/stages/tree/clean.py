@@ -1,7 +1,7 @@
 """Clean: leave nothing in a tree that is the build's own, or that two containers must not share."""
 
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from builder.distros import identity
 from builder.distros.debian.clean import RULES
@@ -12,13 +12,10 @@ from builder.model.numbers import number
 
 # It is the last thing done to a tree, so that what packages, users and scripts leave behind is
 # cleaned as well. What the recipe's overlay puts there stays: the author has asked for it. The
-# secrets that are removed are made again at the first boot by a small unit each, and `leaks` then
-# looks for any that no rule knew of.
+# secrets that are removed are made again at the first boot by a small unit each; `leaks` looks in
+# the final tree for any that no rule knew of.
 
 DAY = 86400
-FILE_LIMIT = 1 << 22
-PRIVATE = ("etc", "home", "opt", "root", "srv", "usr/local", "var")
-"""Where a secret made at build time can lie; the rest of /usr came, public, out of packages."""
 
 
 def clean(tree: TreeIO, *, epoch: int, keep: Collection[str] = ()) -> None:
@@ -40,6 +37,9 @@ def _clean(tree: TreeIO, epoch: int, keep: Collection[str]) -> None:
         for path in list(identity.matches(tree, rule.path)):
             if path not in keep and not _holds(path, keep):
                 identity.apply(tree, rule, path)
+    for path in identity.made_by_recipes(tree):
+        if path not in keep and not _holds(path, keep):
+            tree.remove(path)
     # An empty machine-id (machine-id(5)): systemd makes one at the first boot, and there is a file
     # to mount over when the root is read-only.
     tree.write_bytes("etc/machine-id", b"", 0o444)
@@ -66,64 +66,3 @@ def clamp_password_dates(tree: TreeIO, *, epoch: int) -> None:
         status = tree.lstat("etc/shadow")
         mode = stat.S_IMODE(status.st_mode)
         tree.write_bytes("etc/shadow", data, mode, (status.st_uid, status.st_gid))
-
-
-# Leaks
-
-
-def refuse_leaks(tree: TreeIO) -> None:
-    """Raise StageError when a tree still carries a secret."""
-    try:
-        found = leaks(tree)
-    except OSError as error:
-        if error.errno not in TREES_FAULT:
-            raise
-        raise StageError(
-            f"the tree cannot be searched for secrets: `{error.filename}`: "
-            f"{(error.strerror or '').lower()}",
-            hint="a package, an overlay or a script has put something unexpected there",
-        ) from error
-    if found:
-        raise StageError(
-            "the template would carry secrets that all its containers share",
-            output="\n".join(found),
-            hint="make them at the first start instead, inside the container",
-        )
-
-
-def leaks(tree: TreeIO) -> list[str]:
-    """Name every secret in a tree: private keys, passwords, a machine-id."""
-    found = [f"/{path} holds a private key" for path in _private_keys(tree)]
-    if tree.is_file("etc/machine-id") and tree.read_bytes("etc/machine-id").strip() not in {
-        b"",
-        b"uninitialized",
-    }:
-        found.append("/etc/machine-id is not empty")
-    for name in ("shadow", "gshadow"):
-        found += _passwords(tree, name)
-    return found
-
-
-def _private_keys(tree: TreeIO) -> Iterator[str]:
-    for top in PRIVATE:
-        if not tree.is_dir(top):
-            continue
-        for path, status in tree.walk(top):
-            small = 0 < status.st_size <= FILE_LIMIT
-            if stat.S_ISREG(status.st_mode) and small and not path.startswith("var/lib/dpkg/"):
-                data = tree.read_bytes(path, FILE_LIMIT)
-                if b"PRIVATE KEY-----" in data and b"-----BEGIN " in data:
-                    yield path
-
-
-def _passwords(tree: TreeIO, name: str) -> Iterator[str]:
-    if not tree.is_file(f"etc/{name}"):
-        return
-    for line in tree.read_bytes(f"etc/{name}").decode(errors="replace").splitlines():
-        account, _, rest = line.partition(":")
-        password = rest.split(":")[0]
-        # What comes after the `!` would be the password again; systemd has a word for none so far.
-        if password.lstrip("!") not in {"", "*", "unprovisioned"}:
-            yield f"/etc/{name} has a password for `{account}`"
-        elif password == "" and name == "shadow":
-            yield f"/etc/shadow lets `{account}` log in without a password"

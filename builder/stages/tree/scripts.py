@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from builder.host.programs import Command, tell_output
 from builder.model.errors import RecipeError, Span
 from builder.model.recipe.content import Script
+from builder.model.toml.spans import Where
 from builder.model.value import Value
 from builder.recipes.project import Project
+from builder.stages.tree.asked import AskedError
 from builder.stages.tree.overlay_files import keep_file, listed
 from builder.stages.tree.secrets import mask
 from builder.store import Store
@@ -50,19 +52,23 @@ def read_scripts(
 ) -> tuple[ScriptFile, ...]:
     """Look the scripts up below the recipe's folder, keeping their bytes in the store."""
     found = []
-    with store.draft() as draft:
-        for script in scripts:
-            file = folder / script.path
-            if not project.is_file(file):
-                raise RecipeError(
-                    f"there is no script `{script.path}`", hint=f"its file would be `{file}`"
-                )
-            with project.opened(file) as fd:
-                _interpreter(os.pread(fd, _FIRST_LINE, 0), file)
-                content = keep_file(fd, store, draft)
-            early = script.before_services
-            found.append(ScriptFile(script.path, content, script.args, script.env, early))
+    for index, script in enumerate(scripts):
+        where = ("script", index, "path")
+        content = keep_program(where, script.path, folder, store, project)
+        early = script.before_services
+        found.append(ScriptFile(script.path, content, script.args, script.env, early))
     return tuple(found)
+
+
+def keep_program(where: Where, path: str, folder: Path, store: Store, project: Project) -> str:
+    """Keep a program of the recipe's, with its `#!` line, in the store; give its sha256."""
+    file = folder / path
+    if not project.is_file(file):
+        problem = f"there is no script `{path}`"
+        raise AskedError(problem, where, hint=f"its file would be `{file}`")
+    with store.draft() as draft, project.opened(file) as fd:
+        _interpreter(os.pread(fd, _FIRST_LINE, 0), file)
+        return keep_file(fd, store, draft)
 
 
 def read_given(

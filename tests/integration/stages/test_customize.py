@@ -202,14 +202,6 @@ def test_a_script_that_fails(kitchen: Kitchen) -> None:
     assert error.command.endswith("/run/oven/scripts/bad.sh")
 
 
-def test_a_secret_in_the_overlay(kitchen: Kitchen) -> None:
-    key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
-    kitchen.write("overlay/etc/ssl/private/mine.key", key)
-    error = kitchen.refused()
-    assert isinstance(error, StageError)
-    assert error.output == "/etc/ssl/private/mine.key holds a private key"
-
-
 @pytest.mark.parametrize(
     ("more", "problem", "hint"),
     [

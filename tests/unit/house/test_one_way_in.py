@@ -137,6 +137,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "recipes/includes.py": (".resolve", NAMED),
     "recipes/reading.py": (".exists .is_dir .is_file .open open", NAMED),
     "stages/resolve.py": (".resolve", NAMED),
+    "stages/tree/first_boot.py": (".read_bytes", STORE),
     "stages/tree/scripts.py": (".chmod .mkdir shutil.copyfile", MADE),
     "templates/exchange.py": (
         (
