@@ -1,5 +1,7 @@
 """Units of the first boot: each container makes what it must not share with others."""
 
+import shlex
+
 from builder.model.unit_file import Call, Section, UnitFile, Words
 from builder.model.value import Value
 
@@ -196,6 +198,12 @@ def first_boot_unit(row: FirstBootUnit) -> UnitFile:
             ("TimeoutStartSec", "5min"),  # else it would be waited for without end
         ),
     )
+
+
+def first_boot_line(row: FirstBootUnit) -> str:
+    """Give what does the same in a script of sh(1)."""
+    there = " && ".join(f"test -e {path}" for path in row.missing)
+    return f"{there} || {shlex.join(row.command)}\n"
 
 
 # What recipes say

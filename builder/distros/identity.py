@@ -9,6 +9,7 @@ from builder.distros.first_boot import (
     FIRST_BOOT,
     FIRST_BOOT_WANTS,
     FirstBootUnit,
+    first_boot_line,
     first_boot_unit,
 )
 from builder.distros.traces import IDENTITY, CleanRule
@@ -16,6 +17,13 @@ from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 
 UNITS = "usr/lib/systemd/system"
+_SYSVINIT = "usr/share/sysvinit/inittab"
+"""In a tree: comes with the package of that init."""
+_SCRIPT = "usr/lib/oven/first-boot"
+_HEAD = (
+    b"#!/bin/sh\n# Written by Oven: makes what containers must not share, where it is missing.\n"
+)
+_ENTRY = f"ov::bootwait:/{_SCRIPT}\n".encode()
 MADE = "usr/lib/oven/first-boot.makes"
 """In a tree: what commands of recipes make at the first boot, a path a line."""
 
@@ -98,6 +106,20 @@ def write_first_boot_units(tree: TreeIO) -> None:
             tree.mkdir(f"{UNITS}/{FIRST_BOOT_WANTS}")
             tree.write_bytes(f"{UNITS}/{unit}", first_boot_unit(row).text().encode())
             tree.symlink(f"{UNITS}/{FIRST_BOOT_WANTS}/{unit}", f"../{unit}")
+            if tree.is_file(_SYSVINIT) and tree.is_file("etc/inittab"):
+                _add_to_script(tree, first_boot_line(row).encode())
+
+
+def _add_to_script(tree: TreeIO, line: bytes) -> None:
+    """Have sysvinit do the same: `bootwait` comes between rcS and all services (inittab(5))."""
+    script = tree.read_bytes(_SCRIPT) if tree.is_file(_SCRIPT) else _HEAD
+    if line not in script:
+        tree.mkdir("usr/lib/oven")
+        tree.write_bytes(_SCRIPT, script + line, 0o755)
+    entries, status = tree.read_bytes("etc/inittab"), tree.lstat("etc/inittab")
+    if _ENTRY not in entries:
+        mode = stat.S_IMODE(status.st_mode)
+        tree.write_bytes("etc/inittab", entries + _ENTRY, mode, (status.st_uid, status.st_gid))
 
 
 def made_by_recipes(tree: TreeIO) -> list[str]:

@@ -21,7 +21,8 @@ def resume(places: Places, name: str, end: End) -> None:
     A trial that was cut off is gone on with. Where the container is about to be stopped, nothing is
     started for it any more: what does not run then goes back.
     """
-    task = _taken_over(places, name)
+    # Asked first without the lock, which a command may hold that tells an init inside to halt.
+    task = _taken_over(places, name) if tasks.is_left(places, name) else None
     if task is None:
         return
     notices.tell(f"a command was cut off at work on container `{name}`: ending what it began")

@@ -26,7 +26,7 @@ CHECKS = {
     "lamp": "systemctl is-active apache2 mariadb && php -m | grep -q mysqli && mysql -e 'select 1'",
     "ldap": "ldapsearch -xLLL -H ldap://127.0.0.1 -b dc=example,dc=org -s base | grep dc=example",
     "ospack": "su - user -c locale | grep de_DE && locale -a | grep en_US && date +%Z | grep CE",
-    "sysvinit": "service cron status && service rsyslog status",
+    "sysvinit": "service cron status && service ssh status",
     "host": "podman --version && ctr --version && crun --version",
     "java": "systemctl is-active tomcat10 && java -version",
     "tex": "kpsewhich article.cls",

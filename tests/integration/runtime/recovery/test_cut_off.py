@@ -233,6 +233,16 @@ def happened(oven: Oven) -> list[dict[str, str]]:
     return [json.loads(line) for line in oven("events", "--json").stdout.splitlines()]
 
 
+def test_a_command_at_work_may_run_something_inside(rig: Rig) -> None:
+    """As a restart does with an init that takes orders only from a program."""
+    code = """
+    from builder.runtime.recovery import repair, tasks
+    with tasks.begun(places, "test", runs=False), repair.holding(places, "test"):
+        repair.resume(places, "test")
+    """
+    assert ended(rig, textwrap.dedent(code)) == 0
+
+
 def test_a_start_that_is_cut_off_just_as_its_init_began_is_undone(rig: Rig) -> None:
     code = """
     from builder.runtime.lifecycle import control
