@@ -167,6 +167,9 @@ FIRST_BOOT: tuple[FirstBootUnit, ...] = (
 FIRST_BOOT_WANTS = "sysinit.target.wants"
 """What has a unit of the first boot be started."""
 
+HOME = "HOME=/root"
+"""What systemd tells no service of the system's, and programs such as openssl ask for."""
+
 _WRITABLE = ("local-fs.target", "systemd-sysusers.service", "systemd-tmpfiles-setup.service")
 """Where it writes is there and is not cleaned any more, and system accounts are made."""
 
@@ -194,6 +197,7 @@ def first_boot_unit(row: FirstBootUnit) -> UnitFile:
         ),
         service=(
             ("Type", "oneshot"),
+            ("Environment", HOME),
             ("ExecStart", Call(row.command)),
             ("TimeoutStartSec", "5min"),  # else it would be waited for without end
         ),
@@ -260,6 +264,7 @@ def recipe_unit(row: FirstBoot, earlier: tuple[str, ...]) -> UnitFile:
         service=(
             ("Type", "oneshot"),
             ("StateDirectory", STATE),
+            ("Environment", HOME),
             ("ExecStart", Call(row.command)),
             *(("ExecStartPost", Call(end)) for end in ends),
             ("TimeoutStartSec", row.timeout),
