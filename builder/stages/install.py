@@ -173,4 +173,4 @@ def tree_of(digest: Digest, store: Store) -> Path:
     return tree
 
 
-INSTALL = Stage("install", 6, install, Tree, tree_held)
+INSTALL = Stage("install", 7, install, Tree, tree_held)
