@@ -13,11 +13,12 @@ from msgspec.structs import replace
 
 from builder import __version__
 from builder.distros import ArchiveSources, distro
-from builder.model.lock import Lock, Package, installed
+from builder.model.lock import Lock, Package, Removal
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.recipe import Probe
 from builder.model.value import Digest, digest_of
 from builder.recipes.debconf import selections
+from builder.recipes.holds import holds
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.repositories import kept
 from builder.recipes.request import BuildRequest, base_of, layers
@@ -27,6 +28,7 @@ from builder.stages.customize import CUSTOMIZE, Customization
 from builder.stages.fetch import fetch, stale_index_named
 from builder.stages.fetch_files import fetch_files
 from builder.stages.install import INSTALL, Installation, batches
+from builder.stages.inventory import take_inventory
 from builder.stages.pack import PACK, Packed, pack_inputs
 from builder.stages.stage import make
 from builder.stages.tarball import IMPORT, Import, bring
@@ -62,9 +64,11 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
     for loaded in layers(order.loaded):
         slot = f"{order.slot}/{loaded.name}"
         for part, batch in enumerate(batches(lock, loaded.name, tools.store)):
-            if batch:
+            removed = lock.removed_by(loaded.name) if part == 0 else ()
+            if batch or removed:
                 added = installation(tree, batch, lock, sources)
-                added = replace(added, plain=part == 1, inherited=inherited)
+                names = tuple(_named(one, lock) for one in removed)
+                added = replace(added, plain=part == 1, inherited=inherited, removed=names)
                 if part == 0:  # plain packages ask nothing
                     added = replace(added, selections=selections(loaded, lock))
                 tree = make(INSTALL, added, tools, slot=f"{slot}/{loaded.name} {part + 1}").tree
@@ -79,7 +83,8 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
         inherited += changes.laid
     with blamed(steps, tools):
         make(CHECK, checking(tree, order), tools, slot=f"{order.slot}/{order.name}")
-    manifest = describe(order)
+    packages = take_inventory(tree, tools, known=lock.asked.tarball is None)
+    manifest = describe(order, packages)
     packed = make(PACK, pack_inputs(tree, manifest), tools, slot=f"{order.slot}/{order.name}")
     return Built(manifest=manifest, packed=packed)
 
@@ -156,6 +161,7 @@ def customization(
     return Customization(
         tree=tree,
         sources=repository_files(loaded, order),
+        hold=holds(loaded, order.lock),
         overlay=overlay,
         renderer=renderer_version(overlay),
         groups=recipe.group,
@@ -179,17 +185,27 @@ def customization(
 
 def repository_files(loaded: LoadedRecipe, order: BuildRequest) -> dict[str, bytes]:
     """Write what the template's own package manager is told of a recipe's repositories."""
+    asked = order.lock.asked
     found: dict[str, bytes] = {}
+    for layer in asked.layers if asked.tarball is None else ():
+        if layer.recipe == loaded.name:
+            found.update(distro(asked.distro).pocket_files(asked, layer))
     for one in kept(loaded, order.arch):
         mine = [row for row in order.lock.releases if row.archive == one.repository.name]
         # Only pins say more than the recipe does, and indexes change often.
         names = tuple(row.known_as or "" for row in mine) if one.repository.priority else ()
-        manager = distro(order.lock.asked.distro)
+        manager = distro(asked.distro)
         found.update(manager.template_files(replace_in(one, known_as=names)))
     return found
 
 
-def describe(order: BuildRequest) -> Manifest:
+def _named(removed: Removal, lock: Lock) -> str:
+    """Name a package as its package manager tells it from those of other architectures."""
+    foreign = removed.arch in lock.asked.foreign
+    return f"{removed.name}:{removed.arch}" if foreign else removed.name
+
+
+def describe(order: BuildRequest, packages: tuple[InstalledPackage, ...]) -> Manifest:
     """Say what the template is and what it was made from."""
     recipe, base = order.loaded.recipe, base_of(order.loaded)
     return Manifest(
@@ -202,10 +218,7 @@ def describe(order: BuildRequest) -> Manifest:
         # How a template is tried is no part of it.
         recipe=digest_of([replace(one.recipe, probe=Probe()) for one in layers(order.loaded)]),
         lock=digest_of(order.lock),
-        packages=tuple(
-            InstalledPackage(name=one.name, version=one.version, arch=one.arch)
-            for one in installed(order.lock.packages)
-        ),
+        packages=packages,
         tarball=order.lock.asked.tarball,
         parameters=recipe.parameters,
         ports=recipe.port,

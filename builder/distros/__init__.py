@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from builder.host.programs import Runner
 from builder.model.errors import HostError, OvenError, RecipeError, Span, TrustError
-from builder.model.lock import Asked, Lock, Package
+from builder.model.lock import Asked, AskedLayer, Lock, Package
 from builder.model.recipe import Repository
 from builder.model.value import Value
 
@@ -142,11 +142,19 @@ def with_repositories(
     return replace(sources, mirrors=mirrors, repositories=repositories)
 
 
-class UnknownPackageError(RecipeError):
+class AskedPackageError(RecipeError):
+    """What a recipe asks of packages cannot be had; `words` are those of it that say so."""
+
+    def __init__(self, problem: str, words: tuple[str, ...], *, hint: str | None = None) -> None:
+        super().__init__(problem, hint=hint)
+        self.words = words
+
+
+class UnknownPackageError(AskedPackageError):
     """A recipe asks for a package that no index has; `name` is what it says."""
 
     def __init__(self, name: str, problem: str, *, hint: str | None = None) -> None:
-        super().__init__(problem, hint=hint)
+        super().__init__(problem, (name,), hint=hint)
         self.name = name
 
 
@@ -158,6 +166,9 @@ class Distro(Protocol):
 
     def template_files(self, repository: TemplateRepository) -> Mapping[str, bytes]:
         """Write what a tree's own package manager has to know of a repository, by path."""
+
+    def pocket_files(self, asked: Asked, layer: AskedLayer) -> Mapping[str, bytes]:
+        """Write what a tree's own package manager has to know of a layer's pockets, by path."""
 
     def resolve(
         self, asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None = None

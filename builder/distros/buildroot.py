@@ -60,6 +60,8 @@ class Kitchen:
     """What a tree from nothing is to trust; later ones have it in the tree."""
     added: Mapping[str, bytes] = field(default_factory=dict)
     """For each repository of a recipe what its package files must be signed with."""
+    removed: tuple[str, ...] = ()
+    """Packages of the base that go."""
 
     @property
     def tree(self) -> Path:

@@ -20,6 +20,7 @@ class Devuan(Debian):
                 ("{}", "{}-updates", "{}-security"),
                 ("merged",),
                 home="http://deb.devuan.org/merged",
+                further=("{}-backports", "{}-proposed-updates"),
             ),
         ),
         keyring=Path("/usr/share/keyrings/devuan-archive-keyring.gpg"),

@@ -6,6 +6,7 @@ from builder.distros.debian.distribution import Debian
 from builder.distros.debian.family import ArchiveRow, Family
 
 _POCKETS = ("{}", "{}-updates", "{}-security")
+_FURTHER = ("{}-backports", "{}-proposed")
 _OWN = ("amd64", "i386")
 
 
@@ -22,6 +23,7 @@ class Ubuntu(Debian):
                 ("ubuntu",),
                 script="gutsy",
                 arches=_OWN,
+                further=_FURTHER,
             ),
             ArchiveRow(
                 "ubuntu-ports",
@@ -29,6 +31,7 @@ class Ubuntu(Debian):
                 ("ubuntu-ports",),
                 script="gutsy",
                 arches=("arm64", "armhf", "ppc64el", "riscv64", "s390x"),
+                further=_FURTHER,
             ),
         ),
         keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),

@@ -1,12 +1,12 @@
 """Locks: exactly which bytes a recipe means."""
 
-from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from builder.model.errors import UpstreamError
 from builder.model.names import PackageName, Sha256
+from builder.model.package_words import PackageWord, read_word
 from builder.model.recipe import Arch, Tarball
 from builder.model.value import Digest, Value
 
@@ -36,6 +36,8 @@ class AskedLayer(Value, frozen=True, kw_only=True):
     """Its name, which is the layer's."""
     install: tuple[str, ...] = ()
     recommends: bool = False
+    remove: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What is to go of the layers below, and not to come; unset if nothing."""
     repositories: tuple[AskedRepository, ...] | msgspec.UnsetType = msgspec.UNSET
     """Where its packages, and those of the layers above, may come from besides; unset if nowhere,
     so that older locks say the same."""
@@ -44,6 +46,15 @@ class AskedLayer(Value, frozen=True, kw_only=True):
     def archives(self) -> tuple[AskedRepository, ...]:
         """Give the repositories that this layer adds."""
         return self.repositories or ()
+
+    @property
+    def removals(self) -> tuple[str, ...]:
+        """Name what this layer does not want."""
+        return self.remove or ()
+
+    def words(self) -> tuple[PackageWord, ...]:
+        """Give what is to be installed, taken apart."""
+        return tuple(map(read_word, self.install))
 
 
 class Asked(Value, frozen=True, kw_only=True):
@@ -62,6 +73,12 @@ class Asked(Value, frozen=True, kw_only=True):
     def repositories(self) -> tuple[AskedRepository, ...]:
         """Give the repositories of all layers, the lowest first."""
         return tuple(one for layer in self.layers for one in layer.archives)
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Name the architectures that packages are asked of besides the template's own."""
+        found = {word.arch for layer in self.layers for word in layer.words()}
+        return tuple(sorted(found - {"", self.arch, "all", "any"}))
 
 
 class Release(Value, frozen=True, kw_only=True):
@@ -102,6 +119,15 @@ class Package(Value, frozen=True, kw_only=True):
     """Whether somebody asked for it by name; the others are dependencies."""
 
 
+class Removal(Value, frozen=True, kw_only=True):
+    """A package of a lower layer that a layer takes away."""
+
+    name: PackageName
+    arch: str
+    layer: str
+    """The name of the recipe that does not want it."""
+
+
 class Lock(Value, frozen=True, kw_only=True):
     """Everything that a build may use."""
 
@@ -115,21 +141,12 @@ class Lock(Value, frozen=True, kw_only=True):
     releases: tuple[Release, ...]
     packages: tuple[Package, ...]
     """Sorted by name."""
+    removed: tuple[Removal, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What a layer takes away of those below, sorted by name; unset if nothing."""
 
-
-def installed(packages: Iterable[Package]) -> tuple[Package, ...]:
-    """Leave out what a layer above has replaced, as a newer version from a repository does."""
-    found: dict[str, list[Package]] = {}
-    for package in packages:
-        there = found.setdefault(package.name, [])
-        there[:] = [one for one in there if one.layer == package.layer or not _is_of(one, package)]
-        there.append(package)
-    return tuple(one for many in found.values() for one in many)
-
-
-def _is_of(one: Package, other: Package) -> bool:
-    """Tell whether two packages of a name cannot be there at once."""
-    return one.arch == other.arch or not {"all", "noarch"}.isdisjoint((one.arch, other.arch))
+    def removed_by(self, layer: str) -> tuple[Removal, ...]:
+        """Give what one layer takes away."""
+        return tuple(one for one in self.removed or () if one.layer == layer)
 
 
 def described(package: Package) -> Package:
@@ -167,7 +184,7 @@ def changed_keys(old: Asked, new: Asked) -> tuple[str, ...]:
         changed.append("tarball")
     if [layer.recipe for layer in old.layers] != [layer.recipe for layer in new.layers]:
         return (*changed, "from")
-    for field in ("install", "recommends", "repositories"):
+    for field in ("install", "recommends", "remove", "repositories"):
         pairs = zip(old.layers, new.layers, strict=True)
         if any(getattr(before, field) != getattr(after, field) for before, after in pairs):
             changed.append("repository" if field == "repositories" else f"packages.{field}")

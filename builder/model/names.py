@@ -36,6 +36,22 @@ PackageName = Annotated[
 ]
 """Debian Policy 5.6.1, and what Fedora's packaging guidelines allow beyond it."""
 
+AskedPackage = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=(
+            r"^[A-Za-z0-9][A-Za-z0-9+._-]*(-[0-9][A-Za-z0-9+._~-]*\*|(:[a-z0-9]+)?"
+            r"(=[A-Za-z0-9.+~:*_-]+|/[A-Za-z0-9][A-Za-z0-9.+~_-]*|\^)?)\Z"
+        ),
+        title="a package to install",
+        description=(
+            "letters, digits and `+-._`, or for apt `nginx=1.2*`, `nginx/SUITE`, `libc6:i386`,"
+            " `shop^`"
+        ),
+    ),
+]
+"""A package's name, and which one of that name; apt-get(8) and dnf(8) have more of that."""
+
 AccountName = Annotated[
     str,
     msgspec.Meta(

@@ -108,13 +108,15 @@ def _check_tarball(lowest: LoadedRecipe, above: tuple[LoadedRecipe, ...]) -> Non
     if lowest.recipe.from_ != TARBALL:
         return
     for layer in (lowest, *above):
-        if layer.recipe.packages.install:
-            raise RecipeError(
-                "packages cannot be installed on a tarball",
-                at=layer.source.key("packages", "install"),
-                hint="a script can run the package manager that is in it, without network;"
-                " `[[fetch]]` brings the package files",
-            )
+        asked = layer.recipe.packages
+        for key, done in (("install", "installed"), ("remove", "removed"), ("hold", "held")):
+            if getattr(asked, key):
+                raise RecipeError(
+                    f"packages cannot be {done} on a tarball",
+                    at=layer.source.key("packages", key),
+                    hint="a script can run the package manager that is in it, without network;"
+                    " `[[fetch]]` brings the package files",
+                )
     for arch, tarball in lowest.recipe.tarball.items():
         if tarball.path and not lowest.project.is_file(lowest.folder / tarball.path):
             raise RecipeError(

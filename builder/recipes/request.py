@@ -7,8 +7,8 @@ import msgspec
 
 from builder.distros import (
     ArchiveSources,
+    AskedPackageError,
     MirrorSettings,
-    UnknownPackageError,
     distro,
     with_repositories,
 )
@@ -111,6 +111,7 @@ def asked_for(loaded: LoadedRecipe, arch: Arch) -> Asked:
                 recipe=layer.name,
                 install=layer.recipe.packages.install,
                 recommends=layer.recipe.packages.recommends,
+                remove=layer.recipe.packages.remove or msgspec.UNSET,
                 repositories=asked_repositories(layer, arch) or msgspec.UNSET,
             )
             for layer in layers(loaded)
@@ -128,13 +129,15 @@ def sources_of(
     return with_repositories(sources, asked, settings, added) if added else sources
 
 
-def located(error: UnknownPackageError, loaded: LoadedRecipe) -> RecipeError:
-    """Say where the package that no index has is asked for."""
+def located(error: AskedPackageError, loaded: LoadedRecipe) -> RecipeError:
+    """Say where the packages that cannot be had are asked for."""
     for layer in reversed(layers(loaded)):
-        install = layer.recipe.packages.install
-        if error.name in install:
-            at = layer.source.value("packages", "install", install.index(error.name))
-            return RecipeError(error.problem, at=at, hint=error.hint)
+        packages = layer.recipe.packages
+        for key, asked in (("install", packages.install), ("remove", packages.remove)):
+            for word in error.words:
+                if word in asked:
+                    at = layer.source.value("packages", key, asked.index(word))
+                    return RecipeError(error.problem, at=at, hint=error.hint)
     return error
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE
+from builder.model.package_words import read_word
 from builder.model.recipe import TARBALL, Base, Recipe
 from builder.model.toml.source import Source
 from builder.model.toml.spans import Where
@@ -60,6 +61,7 @@ def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]]
     _check_existing(recipe, source)
     _check_allowed(recipe, source)
     _check_first_boot(recipe, source)
+    _check_packages(recipe, source)
 
 
 def _check_tarball(recipe: Recipe, source: Source) -> None:
@@ -141,6 +143,8 @@ def _written_lists(recipe: Recipe) -> list[tuple[Where, Sequence[str]]]:
     """Give the lists that a recipe writes as such."""
     lists: list[tuple[Where, Sequence[str]]] = [
         (("packages", "install"), recipe.packages.install),
+        (("packages", "remove"), recipe.packages.remove),
+        (("packages", "hold"), recipe.packages.hold),
         (("debconf", "selections"), recipe.debconf.selections),
         (("services", "enable"), recipe.services.enable),
         (("services", "disable"), recipe.services.disable),
@@ -266,3 +270,25 @@ def _check_first_boot(recipe: Recipe, source: Source) -> None:
                     at=source.value("first-boot", index, "makes", place),
                     hint="name the files that it makes",
                 )
+
+
+def _check_packages(recipe: Recipe, source: Source) -> None:
+    """See that one package is not asked for in two ways, nor asked for and not wanted."""
+    asked: dict[str, str] = {}
+    for index, text in enumerate(recipe.packages.install):
+        name = read_word(text).known_as
+        if name in asked:
+            raise RecipeError(
+                f"`{name}` is asked for in two ways",
+                at=source.value("packages", "install", index),
+                hint=f"keep `{asked[name]}` or `{text}`",
+            )
+        asked[name] = text
+    for index, name in enumerate(recipe.packages.remove):
+        if name in asked or name in recipe.packages.hold:
+            other = "install" if name in asked else "hold"
+            raise RecipeError(
+                f"`{name}` is in both `remove` and `{other}`",
+                at=source.value("packages", "remove", index),
+                hint="keep it in one of the two",
+            )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from builder.host.trees.treeio import NOTHING, TreeIO
 from builder.model.errors import Span
+from builder.model.package_words import read_word
 from builder.stages.check import LeaksError, Step
 from builder.stages.customize import Customization
 from builder.stages.tree.leaks import Leak, leaks_at
@@ -110,7 +111,7 @@ def _of_packages(step: Step, path: str, tree: TreeIO) -> Maker:
 
 
 def _asked(step: Step, packages: Sequence[str]) -> Span | None:
-    install = step.loaded.recipe.packages.install
+    install = [read_word(text).name for text in step.loaded.recipe.packages.install]
     for package in packages:
         if package in install:
             return step.loaded.source.value("packages", "install", install.index(package))

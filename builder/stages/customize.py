@@ -28,6 +28,8 @@ class Customization(Value, frozen=True, kw_only=True):
     """What to add to."""
     sources: Mapping[str, bytes] = {}
     """What the tree's package manager is told of further archives, by path."""
+    hold: tuple[str, ...] = ()
+    """Packages that the tree's package manager leaves as they are from now on."""
     overlay: tuple[OverlayEntry, ...] = ()
     """From `read_overlay`."""
     inherited: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class Customization(Value, frozen=True, kw_only=True):
         """Whether there is nothing to do."""
         asked: tuple[object, ...] = (
             self.sources,
+            self.hold,
             self.overlay,
             self.fetched,
             self.groups,
@@ -87,7 +90,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     from builder.stages.tree.first_boot import lay_first_boot
     from builder.stages.tree.overlay import apply_overlay, render_overlay
     from builder.stages.tree.rights import set_rights
-    from builder.stages.tree.sources import lay_sources
+    from builder.stages.tree.sources import hold_packages, lay_sources
     from builder.stages.tree.system import set_services, set_system
 
     store = tools.store
@@ -97,6 +100,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
         kitchen = Kitchen(draft, store, base["arch"], base["suite"], inputs.epoch, lower)
         with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
             lay_sources(inputs.sources, tree)
+            hold_packages(inputs.hold, run)
             add_groups(inputs.groups, tree, run)
             add_users(inputs.users, tree, run)
             apply_overlay(tree, inputs.overlay, rendered, store, homes=homes_in(tree, inputs.users))
@@ -176,4 +180,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 9, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 10, customize, Tree, tree_held)

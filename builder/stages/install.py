@@ -30,6 +30,8 @@ class Installation(Value, frozen=True, kw_only=True):
     arch: Arch
     packages: tuple[Package, ...]
     """A batch of one layer of the lock."""
+    removed: tuple[str, ...] = ()
+    """Packages of the tree that go, together with their configuration."""
     plain: bool = False
     """Whether the tree is the same when some of the packages are added after others."""
     selections: tuple[str, ...] = ()
@@ -55,6 +57,8 @@ BATCHES_VERSION = 1
 def batches(lock: Lock, layer: str, store: Store) -> tuple[tuple[Package, ...], ...]:
     """Cut what a layer installs into batches; what was cut before is remembered."""
     packages = tuple(package for package in lock.packages if package.layer == layer)
+    if lock.removed_by(layer):
+        return (packages,)  # what comes may have to be there before something goes
     if not packages:
         return ()
     key = digest_of(["batches", BATCHES_VERSION, lock.asked.distro, packages])
@@ -89,6 +93,7 @@ def install(inputs: Installation, tools: Tools) -> Tree:
             base=lower,
             jobs=tools.jobs,
             added=inputs.keys,
+            removed=inputs.removed,
         )
         if inputs.selections:
             _answer(inputs.selections, lower, kitchen)
@@ -168,4 +173,4 @@ def tree_of(digest: Digest, store: Store) -> Path:
     return tree
 
 
-INSTALL = Stage("install", 6, install, Tree, tree_held)
+INSTALL = Stage("install", 7, install, Tree, tree_held)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from builder.cli.terminal.lines import reporter
-from builder.distros import ArchiveSources, UnknownPackageError
+from builder.distros import ArchiveSources, AskedPackageError
 from builder.host.kernel.namespaces import enter_namespace
 from builder.host.network.downloads import Net, use_proxy
 from builder.host.places import Places
@@ -87,7 +87,7 @@ class Planned:
             return lock_tarball(self.asked, self.asked.tarball, lowest, self.tools)
         try:
             return resolve(self.asked, self.sources, self.tools, keep)
-        except UnknownPackageError as error:
+        except AskedPackageError as error:
             raise located(error, self.loaded) from error
 
     def next_mirror(self, archive: str) -> "Planned":

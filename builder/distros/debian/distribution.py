@@ -1,26 +1,31 @@
 """Debian and its kin: their suites, mirrors and keys, and how an asking becomes a lock."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
+
 from builder.distros import (
     TABLE,
     ArchiveSources,
+    AskedPackageError,
     MirrorSettings,
     TemplateRepository,
     UnknownPackageError,
     fitting,
 )
 from builder.distros.debian.archive.mirrors import find_mirrors
-from builder.distros.debian.archive.sources import added_sources, apt_sources
+from builder.distros.debian.archive.sources import added_sources, apt_sources, pocket_sources
 from builder.distros.debian.family import DEBIAN, Family
-from builder.host.programs import Runner
+from builder.host.programs import Runner, on_host
 from builder.host.sandbox.binfmt import emulator, is_foreign
-from builder.model.errors import RecipeError
-from builder.model.lock import Asked, Lock, Package, Release
+from builder.model.errors import OvenError, RecipeError
+from builder.model.lock import Asked, AskedLayer, Lock, Package, Release
+from builder.model.package_words import read_word
 from builder.model.recipe import Arch
 from builder.model.value import digest_of, hex_of
 from builder.store import Store
@@ -60,15 +65,26 @@ class Debian:
     ) -> Lock:
         """Decide which packages an asking means now, from signed indexes only."""
         check_suite(self.family, asked.suite)
+        _check_foreign(self.family, asked)
         parts = _parts(self.family, asked, sources, run)
         with contextlib.ExitStack() as stack:
             for part in parts:
                 stack.enter_context(part.held())
-            return _resolve(parts, asked, sources, run, fitting(keep, asked))
+            try:
+                return _resolve(parts, asked, sources, run, fitting(keep, asked))
+            except UnknownPackageError as error:
+                unknown = error
+        with contextlib.suppress(OvenError):  # a better hint is all that is missed
+            _hint_component(unknown, self.family, parts[0], asked, sources)
+        raise unknown
 
     def template_files(self, repository: TemplateRepository) -> Mapping[str, bytes]:
         """Write the source, the key and the priority of a repository, by path."""
         return added_sources(repository)
+
+    def pocket_files(self, asked: Asked, layer: AskedLayer) -> Mapping[str, bytes]:
+        """Write the sources of pockets that a layer takes packages from."""
+        return pocket_sources(self.family, asked, _targets(self.family, asked, [layer]))
 
     def batches(
         self, packages: tuple[Package, ...], store: Store
@@ -114,6 +130,46 @@ def check_suite(family: Family, suite: str) -> None:
     )
 
 
+def _check_foreign(family: Family, asked: Asked) -> None:
+    """Raise AskedPackageError for an architecture that cannot be there beside the template's."""
+    mine = family.archives_for(asked.arch)
+    for layer in asked.layers:
+        for text, word in zip(layer.install, layer.words(), strict=True):
+            if word.arch not in asked.foreign:
+                continue
+            if word.arch not in tuple(Arch) or family.archives_for(word.arch) != mine:
+                same = (one for one in Arch if family.archives_for(one) == mine)
+                raise AskedPackageError(
+                    f"{family.title}'s archives of `{asked.arch}` have nothing for `{word.arch}`",
+                    (text,),
+                    hint=f"they have: {', '.join(same)}",
+                )
+
+
+def _hint_component(
+    error: UnknownPackageError, family: Family, base: "Part", asked: Asked, sources: ArchiveSources
+) -> None:
+    """Have an error about a package that is in another component say so."""
+    from builder.distros.debian.archive.elsewhere import component_of
+
+    def part(components: tuple[str, ...]) -> "Part":
+        plain = msgspec.structs.replace(asked, components=components, layers=())
+        own = {name: sources.mirrors[name] for name in base.mirrors}
+        return _parts(family, plain, replace(sources, mirrors=own, repositories={}), on_host)[0]
+
+    name = read_word(error.name).name
+    if found := component_of(name, base, part, sources.fresh):
+        listed = ", ".join(f'"{one}"' for one in (*asked.components, found))
+        error.hint = f"it is in `{found}`: write `components = [{listed}]` in `[base]`"
+
+
+def _targets(family: Family, asked: Asked, layers: Iterable[AskedLayer]) -> dict[str, str]:
+    """Name the pockets that some package is asked of, each with its archive."""
+    wanted = {word.target for layer in layers for word in layer.words()}
+    further = family.further(asked.suite, asked.arch)
+    return {pocket: archive for pocket, archive in further.items() if pocket in wanted}
+
+
 def _parts(family: Family, asked: Asked, sources: ArchiveSources, run: Runner) -> "list[Part]":
     """Give the distribution and the repositories, each with the folder of its indexes."""
     from builder.distros.debian.archive.fetched import Part
@@ -121,17 +177,22 @@ def _parts(family: Family, asked: Asked, sources: ArchiveSources, run: Runner) -
     from builder.distros.debian.archive.solve import Apt
 
     def folder(*parts: object) -> Path:
-        return sources.cache / "apt" / hex_of(digest_of(parts))[:16]
+        more = (asked.foreign,) if asked.foreign else ()
+        return sources.cache / "apt" / hex_of(digest_of((*parts, *more)))[:16]
 
     own = {name: urls for name, urls in sources.mirrors.items() if name not in sources.repositories}
     place = folder(asked.suite, asked.components, asked.arch, own, str(sources.keyring))
     origin = of_family(family, asked)
     found = [Part(Apt(place, origin, run), origin, sources.keyring, own)]
+    for pocket, archive in _targets(family, asked, asked.layers).items():
+        place = folder(pocket, asked.components, asked.arch, own, str(sources.keyring))
+        some = replace(origin, pockets=((archive, pocket),))
+        found.append(Part(Apt(place, some, run), some, sources.keyring, own, label=pocket))
     # In one order everywhere: each waits for the folders of others.
     for one in sorted(asked.repositories, key=lambda one: one.name):
         known, mirrors = sources.repositories[one.name], sources.mirrors[one.name]
         place = folder(one.name, one.suites, one.components, asked.arch, mirrors, known.keys)
-        origin = of_repository(one, asked.arch)
+        origin = of_repository(one, (asked.arch, *asked.foreign))
         apt = Apt(place, origin, run)
         keyring = place / "keyring.gpg"
         found.append(Part(apt, origin, keyring, {one.name: mirrors}, known, one.priority))
@@ -183,5 +244,5 @@ def _choose(
         notes = f"contents-{hex_of(digest_of(notes))[:16]}"
     pockets = [pocket for part in parts for pocket in part.pockets()]
     index = Index(pockets, notes=base.apt.folder / notes)
-    weights = {part.origin.pockets[0][0]: part.weight() for part in others}
+    weights = {part.called: part.weight() for part in others}
     return choose(Offers(base.apt, index, base.origin.title, weights), asked, releases, keep)

@@ -28,6 +28,8 @@ class ArchiveRow:
     """The archive in whose parent folder mirrors have this one, unless told otherwise."""
     arches: tuple[str, ...] = (ALL,)
     """The architectures that it has."""
+    further: tuple[str, ...] = ()
+    """Folders of a suite that nothing is taken from unless a recipe names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,16 @@ class Family:
             for pocket in archive.pockets
         )
 
+    def further(self, suite: str, arch: str) -> dict[str, str]:
+        """Name the pockets of a suite that must be asked for, each with its archive."""
+        if suite in self.moving:
+            return {}
+        return {
+            pocket.format(suite): archive.name
+            for archive in self.archives_for(arch)
+            for pocket in archive.further
+        }
+
 
 DEBIAN = Family(
     name="debian",
@@ -76,7 +88,12 @@ DEBIAN = Family(
     aliases=("oldoldstable", "oldstable", "stable", "testing", "unstable", "duke"),
     moving=frozenset({"forky", "sid"}),
     archives=(
-        ArchiveRow("debian", ("{}", "{}-updates"), ("debian",)),
+        ArchiveRow(
+            "debian",
+            ("{}", "{}-updates"),
+            ("debian",),
+            further=("{}-backports", "{}-backports-sloppy", "{}-proposed-updates"),
+        ),
         ArchiveRow("debian-security", ("{}-security",), (), beside="debian"),
     ),
     keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),

@@ -23,6 +23,8 @@ _OPTIONS = "--force-confdef --force-confold --force-unsafe-io"
 
 CONFIGURATION = f"""\
 APT::Get::Assume-Yes "true";
+// Nothing of what a recipe removes stays.
+APT::Get::Purge "true";
 APT::Install-Recommends "false";
 // _apt may not be able to read the files.
 APT::Sandbox::User "root";
@@ -40,13 +42,17 @@ def install(packages: tuple[Package, ...], base: Path, kitchen: Kitchen) -> None
     """Install packages on a tree; only those asked for count as such."""
     bind = lay_out(packages, kitchen)
     (bind.source / "apt.conf").write_text(CONFIGURATION)
+    foreign = sorted({one.arch for one in packages} - {"all", kitchen.arch})
     # A pattern, so that it can be pasted.
-    if all_plain(packages, kitchen.store):
+    files = [f"{PACKAGES}/*.deb"] if packages else []
+    if not foreign and not kitchen.removed and all_plain(packages, kitchen.store):
         # Nothing to order, and dpkg alone takes a fifth of the time for a small package.
         line = f"exec dpkg {_OPTIONS} --log=/dev/null --install {PACKAGES}/*.deb"
     else:
         # `--no-download` breaks local files in apt 2.6.
-        line = f"exec apt-get -c {PACKAGES}/apt.conf install {PACKAGES}/*.deb"
+        words = " ".join((*files, *(f"{name}-" for name in kitchen.removed)))
+        line = f"exec apt-get -c {PACKAGES}/apt.conf install {words}"
+        line = "".join(f"dpkg --add-architecture {arch} && " for arch in foreign) + line
     with opened(base, kitchen, bind) as (view, run):
         with files_read(packages, kitchen.store) as watch:
             command = Command(("sh", "-c", line), watch=watch)

@@ -123,6 +123,8 @@ class Dnf:
         self._added = added
         self.hidden: frozenset[str] = frozenset()
         """Repositories that are not to be chosen from."""
+        self.unwanted: frozenset[str] = frozenset()
+        """Names of packages that are not to come."""
         self._folder = folder
         self._declaration = declaration
         self._asked = asked
@@ -218,9 +220,8 @@ class Dnf:
         """
         self._write_installed(tuple(on))
         weak = f"--setopt=install_weak_deps={int(recommends)}"
-        without = [f"--exclude={name}-{version}.{arch}" for name, version, arch in self.without]
-        without += [f"--disablerepo={name}" for name in sorted(self.hidden)]
-        done = self._dnf("--cacheonly", weak, *without, "--assumeno", "install", "--", *names)
+        asking = ("--cacheonly", weak, *self._left_out(), "--assumeno", "install", "--", *names)
+        done = self._dnf(*asking)
         text = done.output
         if unknown := re.search(r"^No match for argument: (\S+)", text, re.MULTILINE):
             raise UnknownPackageError(unknown[1], f"there is no package `{unknown[1]}`")
@@ -252,6 +253,11 @@ class Dnf:
                 f"dnf chose {count[1]} packages, and {len(chosen)} of them were understood"
             )
         return chosen
+
+    def _left_out(self) -> list[str]:
+        found = [f"--exclude={name}-{version}.{arch}" for name, version, arch in self.without]
+        found += [f"--exclude={name}" for name in sorted(self.unwanted)]
+        return found + [f"--disablerepo={name}" for name in sorted(self.hidden)]
 
     def _write_installed(self, entries: tuple[RpmEntry, ...]) -> None:
         """Tell dnf which packages are installed, through rpm's own database."""

@@ -21,6 +21,7 @@ from builder.distros.rpm import keys as key_files
 from builder.distros.rpm.declaration import MACHINES, Declaration
 from builder.distros.rpm.keys import find_key_file, pinned_keys, read_keys, signers
 from builder.distros.rpm.sources import added_sources
+from builder.distros.rpm.words import check_words, is_meant
 from builder.host.programs import Runner
 from builder.host.sandbox.binfmt import emulator, is_foreign
 from builder.host.trees.durable import disk_errors, locked
@@ -91,6 +92,10 @@ class Rpm:
     def template_files(self, repository: TemplateRepository) -> Mapping[str, bytes]:
         """Write the source and the key of a repository, by path."""
         return added_sources(repository)
+
+    def pocket_files(self, asked: Asked, layer: AskedLayer) -> Mapping[str, bytes]:  # noqa: ARG002
+        """Write nothing: there are no pockets."""
+        return {}
 
     def install(self, packages: tuple[Package, ...], kitchen: "Kitchen") -> None:
         """Install packages with the host's dnf and rpm; the tree need not have any."""
@@ -223,12 +228,16 @@ class Rpm:
         """Choose the packages layer by layer; what a layer has got, the next one leaves alone."""
         paths = {one.name: f"{dnf.filled(one.path)}/" for one in dnf.repositories}
         hidden = set(dnf.added)
+        unwanted: set[str] = set()
         there: list[RpmEntry] = []
         for layer in (AskedLayer(recipe=BASE, install=self.declaration.minimum), *asked.layers):
             hidden -= {one.name for one in layer.archives}
+            check_words(layer, {one.name for one in there})
+            unwanted |= {*layer.removals}
             if not layer.install:
                 continue
             dnf.hidden = frozenset(hidden)
+            dnf.unwanted = frozenset(unwanted)
             try:
                 rows = dnf.install(layer.install, on=there, recommends=layer.recommends)
             except UnknownPackageError as error:
@@ -256,7 +265,7 @@ class Rpm:
                 archive=self.declaration.name,
                 path=place,
                 layer=layer.recipe,
-                requested=entry.name in layer.install,
+                requested=any(is_meant(entry, word) for word in layer.install),
             )
         )
 

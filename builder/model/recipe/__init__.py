@@ -8,6 +8,7 @@ import msgspec
 from builder.model.names import (
     ArchiveSuite,
     ArchiveUrl,
+    AskedPackage,
     ComponentName,
     Fingerprint,
     IncludePath,
@@ -111,8 +112,13 @@ class Tarball(Value, frozen=True, kw_only=True):
 class Packages(Value, frozen=True, kw_only=True):
     """What to install, by the distribution's package names."""
 
-    install: tuple[PackageName, ...] = ()
-    """Packages to install with all that they depend on."""
+    install: tuple[AskedPackage, ...] = ()
+    """Packages to install with all that they depend on: `nginx`, `nginx=1.22*`,
+    `cockpit/bookworm-backports`, `libc6:i386`, `ssh-server^` for a task; for RPM, as dnf has it."""
+    remove: tuple[PackageName, ...] = ()
+    """Packages that go, with their configuration, or that are not to come."""
+    hold: tuple[PackageName, ...] = ()
+    """Packages that apt leaves as they are in the template, until `apt-mark unhold`."""
     recommends: bool = False
     """Whether packages that are only recommended are installed too."""
 

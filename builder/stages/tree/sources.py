@@ -1,8 +1,10 @@
-"""Sources: what a tree's own package manager is told of further archives."""
+"""Sources: what a tree's own package manager is told of further archives, and of what to hold."""
 
 import os
 from collections.abc import Mapping
 
+from builder.host.programs import Command
+from builder.host.sandbox.sandbox import Inside
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import RecipeError
 
@@ -22,3 +24,11 @@ def lay_sources(files: Mapping[str, bytes], tree: TreeIO) -> None:
                 hint="a package has something of another kind in its way; `keep = false` leaves"
                 " the repository out of the template",
             ) from error
+
+
+def hold_packages(names: tuple[str, ...], run: Inside) -> None:
+    """Have dpkg know which packages stay as they are, as `apt-mark hold` does (apt-mark(8))."""
+    if names:
+        lines = "".join(f"{name} hold\n" for name in names)
+        command = Command(("dpkg", "--set-selections"), stdin=lines.encode())
+        run.require(command, "dpkg holds no packages")

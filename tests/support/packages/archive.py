@@ -18,8 +18,9 @@ DATES = (
     "Sat, 01 Jun 2024 12:00:00 UTC",
     "Sun, 02 Jun 2024 12:00:00 UTC",
     "Mon, 03 Jun 2024 12:00:00 UTC",
+    "Mon, 03 Jun 2024 12:00:00 UTC",
 )
-"""Of the pockets of a suite, of which there are three at most."""
+"""Of the pockets of a suite, of which there are four at most."""
 
 EPOCH = 1717416000
 """The newest of the dates."""
@@ -41,6 +42,15 @@ class Layout:
     components: tuple[str, ...] = ("main",)
     own_codenames: bool = True
     """Whether a pocket has a code name of its own; Ubuntu's have a suite of their own."""
+    arches: tuple[str, ...] = ("amd64",)
+    unasked: str = ""
+    """The pocket that nothing is taken from by itself, such as backports."""
+
+    @classmethod
+    def with_backports(cls) -> "Layout":
+        """Debian's, and what was ported back, for two architectures."""
+        parts = {**cls().parts, "bookworm-backports": "debian"}
+        return cls(parts=parts, arches=("amd64", "i386"), unasked="bookworm-backports")
 
     @classmethod
     def merged(
@@ -191,7 +201,7 @@ class Archive:
         )
 
     def _build(self, deb: Deb) -> None:
-        tree = self.root / "work" / f"{deb.name}_{deb.version}"
+        tree = self.root / "work" / f"{deb.name}_{deb.version}_{deb.arch}"
         (tree / "DEBIAN").mkdir(parents=True)
         priority = "" if "Priority:" in deb.fields else "Priority: optional\n"
         control = (
@@ -225,18 +235,22 @@ class Archive:
         folder = part / "dists" / suite
         for component in layout.components:
             self._pool(suite, component)
-            binary = folder / component / "binary-amd64"
-            binary.mkdir(parents=True, exist_ok=True)
             pool = f"pool/{component}/{suite}"
-            found = _run(("apt-ftparchive", "packages", pool), cwd=part)
-            (binary / "Packages").write_bytes(told(found))
+            for arch in layout.arches:
+                binary = folder / component / f"binary-{arch}"
+                binary.mkdir(parents=True, exist_ok=True)
+                of_one = (f"--arch={arch}",) if len(layout.arches) > 1 else ()
+                found = _run(("apt-ftparchive", *of_one, "packages", pool), cwd=part)
+                (binary / "Packages").write_bytes(told(found))
         options = {
             "Origin": layout.origin,
             "Suite": suite,
             "Codename": suite if layout.own_codenames else suite.partition("-")[0],
-            "Architectures": "amd64",
+            "Architectures": " ".join(layout.arches),
             "Components": " ".join(layout.components),
         }
+        if suite == layout.unasked:
+            options |= {"NotAutomatic": "yes", "ButAutomaticUpgrades": "yes"}
         settings = [f"-oAPT::FTPArchive::Release::{name}={text}" for name, text in options.items()]
         release = _run(("apt-ftparchive", *settings, "release", str(folder))).decode()
         date = dict(zip(layout.parts, DATES, strict=False))[suite]

@@ -184,6 +184,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     ),
     "distros/debian/package/deb.py": (".open .stat", STORE),
     "distros/debian/debootstrap.py": (".mkdir .write_bytes .write_text os.link", MADE),
+    "distros/debian/archive/elsewhere.py": (".read_bytes", LISTS),
     "distros/debian/archive/fetched.py": (".read_bytes .write_bytes", LISTS),
     "distros/debian/archive/indexes.py": (".open .read_bytes .stat", LISTS),
     "distros/debian/archive/pockets.py": (".glob .read_bytes", LISTS),

@@ -7,7 +7,7 @@ import pytest
 
 from builder.distros.openpgp import NoKeyError, armored, public_keys
 from builder.model.errors import RecipeError
-from builder.model.lock import Asked, AskedLayer, Package, changed_keys, installed
+from builder.model.lock import Asked, AskedLayer, changed_keys
 from builder.model.recipe import Arch
 from builder.model.value import canonical
 from builder.recipes import repositories
@@ -126,20 +126,6 @@ def test_locks_without_repositories_say_what_they_always_did() -> None:
     layer = AskedLayer(recipe="r", install=("x",))
     asked = Asked(distro="d", suite="s", arch=Arch.AMD64, components=("main",), layers=(layer,))
     assert b"repositor" not in canonical(asked)
-
-
-def test_what_an_upper_layer_replaces_is_not_installed() -> None:
-    def package(version: str, arch: str, layer: str) -> Package:
-        return Package(
-            name="x", version=version, arch=arch, size=1, sha256="0" * 64, archive="a", path="p",
-            layer=layer,
-        )  # fmt: skip
-
-    lower, upper = package("1", "amd64", "base"), package("2", "amd64", "r")
-    assert installed((lower, upper)) == (upper,)
-    assert installed((lower, package("2", "all", "r"))) == (package("2", "all", "r"),)
-    foreign = package("1", "i386", "r")
-    assert installed((lower, foreign)) == (lower, foreign)
 
 
 @needs("program:gpg")

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import takewhile
 
-from builder.distros import UnknownPackageError
+import msgspec
+
 from builder.distros.debian.archive.indexes import Index, View
 from builder.distros.debian.archive.pockets import epoch_of
 from builder.distros.debian.archive.solve import Apt
+from builder.distros.debian.archive.wishes import Reader, Wishes, kept_versions
 from builder.model.errors import UpstreamError
-from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package, Release
+from builder.model.lock import BASE, Asked, AskedLayer, Lock, Package, Release, Removal
+from builder.model.package_words import read_word
 from builder.model.value import digest_of
 
 PACKAGE = re.compile(r"^Package: *(\S+)", re.MULTILINE)
@@ -30,63 +32,130 @@ class Offers:
     title: str
     """The distribution's name as people write it."""
     weights: Mapping[str, int] = field(default_factory=dict)
-    """The priority of each repository."""
+    """The priority of each repository, and of each pocket that must be asked for."""
+    _seen: dict[str, Index] = field(default_factory=dict)
 
     def to(self, layer: AskedLayer, asked: Asked) -> Index:
         """Give what a layer may choose from: no layer sees the repositories of those above it."""
-        if not self.weights:
+        if not self.weights and not asked.foreign:
             return self.index
-        hidden = set(self.weights)
+        hidden, foreign = set(self.weights), set[str]()
         for one in asked.layers if layer.recipe != BASE else ():
             hidden -= {repository.name for repository in one.archives}
+            hidden -= {word.target for word in one.words()}
+            foreign |= {word.arch for word in one.words()} & {*asked.foreign}
             if one.recipe == layer.recipe:
                 break
-        return self.index.seen(View(asked.arch, self.weights, frozenset(hidden)))
+        view = View(asked.arch, tuple(sorted(foreign)), self.weights, frozenset(hidden))
+        return self._seen.setdefault(repr(view), self.index.seen(view))
 
 
 def choose(offers: Offers, asked: Asked, releases: tuple[Release, ...], keep: Lock | None) -> Lock:
     """Choose the packages of all layers; what a layer has got, the next one leaves alone."""
-    apt, index = offers.apt, offers.index
+    index = offers.index
     layers = (AskedLayer(recipe=BASE, install=_minimum(index)), *asked.layers)
-    for layer in layers:
-        for name in layer.install:
-            _check_name(name, index, asked, offers.title)
-    packages = _unchanged(layers, index, keep)
-    done = _leading(layers, keep) if packages else ()
-    left = layers[len(done) :]
-    # A layer may have replaced what one below has; its version is that of the last one.
-    versions = {one.name: one.version for one in keep.packages if index.offers(one)} if keep else {}
-    wanted = [name for layer in left for name in layer.install]
-    wide = any(layer.recommends for layer in left)
-    told: Index | None = None
-    for layer in (one for one in left if one.install):
-        seen = offers.to(layer, asked)
-        if told is None or seen is not told:
-            there = [package.name for package in packages]
-            text = seen.reachable(wanted, recommends=wide, there=there, versions=versions)
-            apt.offer(text, seen.pins(PACKAGE.findall(text.decode(errors="replace"))))
-            told = seen
-        packages += _chosen(apt, seen, layer, packages)
+    work = _Work(offers, asked, kept_versions(keep.packages if keep else (), index))
+    wishes = [work.wishes(layer) for layer in layers]
+    work.packages = _unchanged(layers, index, keep)
+    done = len(_leading(layers, keep)) if work.packages else 0
+    if keep is not None:
+        work.removed = [one for layer in layers[:done] for one in keep.removed_by(layer.recipe)]
+    left = list(zip(layers, wishes, strict=True))[done:]
+    work.prepare(left)
+    for layer, wish in left:
+        if layer.install or layer.removals:
+            work.add(layer, wish)
     return Lock(
         recipe=digest_of(asked),
         asked=asked,
-        epoch=_epoch(packages, releases, keep),
+        epoch=_epoch(work.packages, releases, keep),
         releases=releases,
-        packages=tuple(sorted(packages, key=lambda package: package.name)),
+        packages=tuple(sorted(work.packages, key=lambda one: (one.name, _rank(one, asked)))),
+        removed=tuple(sorted(work.removed, key=lambda one: one.name)) or msgspec.UNSET,
     )
 
 
-def _chosen(apt: Apt, index: Index, layer: AskedLayer, below: list[Package]) -> list[Package]:
-    there = {package.name: package for package in below}  # what a layer replaces comes later
-    stanzas = [index.stanza(one.name, one.version)[1] for one in there.values()]
-    chosen = apt.install(layer.install, on=stanzas, recommends=layer.recommends)
-    # What replaces something counts as that did; all of the base counts as asked for.
-    counts = {one.name for one in there.values() if one.requested or one.layer == BASE}
-    counts |= set(layer.install)
-    return [
-        index.package(name, version, layer.recipe, requested=name in counts)
-        for name, version in chosen
-    ]
+def _rank(package: Package, asked: Asked) -> str:
+    """Have a package of a foreign architecture come after the template's own."""
+    return package.arch if package.arch in asked.foreign else ""
+
+
+class _Work:
+    """What is chosen so far, and how the rest is."""
+
+    def __init__(self, offers: Offers, asked: Asked, kept: Mapping[str, tuple[str, ...]]) -> None:
+        self._offers = offers
+        self._asked = asked
+        self._kept = kept
+        self._told: tuple[Index, Mapping[str, str]] | None = None
+        self._names: set[str] = set()
+        self._wide = False
+        self.packages: list[Package] = []
+        self.removed: list[Removal] = []
+
+    def wishes(self, layer: AskedLayer) -> Wishes:
+        """Read what a layer says; raises AskedPackageError for what nobody has."""
+        asked, offers = self._asked, self._offers
+        where = f"{offers.title} {asked.suite} for {asked.arch}"
+        searched = f"searched: {', '.join(asked.components)}"
+        return Reader(offers.to(layer, asked), where, searched, self._kept).read(layer)
+
+    def prepare(self, left: Iterable[tuple[AskedLayer, Wishes]]) -> None:
+        """Note what apt will be asked for, so that it is described but once."""
+        for layer, wish in left:
+            self._names |= {name.partition(":")[0] for name in (*wish.names, *wish.unwanted)}
+            self._wide = self._wide or layer.recommends
+
+    def add(self, layer: AskedLayer, wish: Wishes) -> None:
+        """Choose what a layer brings and takes away."""
+        apt, seen = self._offers.apt, self._offers.to(layer, self._asked)
+        there = self._there()
+        self._tell(apt, seen, wish, there)
+        stanzas = [_stanza(seen, one) for one in there.values()]
+        chosen, gone = apt.install(wish, on=stanzas, recommends=layer.recommends)
+        for name, arch in gone:
+            one = there[name, arch]
+            self.removed.append(Removal(name=name, arch=one.arch, layer=layer.recipe))
+        # What replaces something counts as that did; all of the base counts as asked for.
+        counts = {key for key, one in there.items() if one.requested or one.layer == BASE}
+        foreign = self._asked.foreign
+        words = map(read_word, wish.names)
+        counts |= {(one.name, one.arch if one.arch in foreign else "") for one in words}
+        self.packages += [
+            seen.package(name, version, layer.recipe, requested=(name, arch) in counts, arch=arch)
+            for name, arch, version in chosen
+        ]
+
+    def _there(self) -> dict[tuple[str, str], Package]:
+        """Give what the layers below have, by name and foreign architecture."""
+        found: dict[tuple[str, str], Package] = {}
+        gone = {(one.layer, one.name, one.arch) for one in self.removed}
+        for layer in (BASE, *(one.recipe for one in self._asked.layers)):
+            found = {
+                key: one for key, one in found.items() if (layer, one.name, one.arch) not in gone
+            }
+            for one in self.packages:
+                if one.layer == layer:
+                    found[one.name, _rank(one, self._asked)] = one
+        return found
+
+    def _tell(
+        self, apt: Apt, seen: Index, wish: Wishes, there: Mapping[tuple[str, str], Package]
+    ) -> None:
+        """Tell apt what there is to choose from, unless it knows."""
+        changed = {**wish.versions, **wish.raised}
+        if self._told is not None and self._told[0] is seen and self._told[1] == changed:
+            return
+        fixed = {name: versions for name, versions in self._kept.items() if name not in changed}
+        names = [name for name, _ in there]
+        text = seen.reachable(self._names, recommends=self._wide, there=names, versions=fixed)
+        apt.offer(text, seen.pins(PACKAGE.findall(text.decode(errors="replace")), wish.raised))
+        self._told = (seen, changed)
+
+
+def _stanza(index: Index, package: Package) -> bytes:
+    """Describe a package that is there."""
+    return index.stanza(package.name, package.version, package.arch)[1]
 
 
 def _leading(layers: Iterable[AskedLayer], keep: Lock | None) -> tuple[AskedLayer, ...]:
@@ -129,16 +198,3 @@ def _minimum(index: Index) -> tuple[str, ...]:
         # would convert a system that is not so, and needs perl.
         names.add("usr-is-merged")
     return tuple(sorted(names))
-
-
-def _check_name(name: str, index: Index, asked: Asked, title: str) -> None:
-    if index.has(name):
-        return
-    near = get_close_matches(name, index.names(), n=3, cutoff=0.75)
-    raise UnknownPackageError(
-        name,
-        f"there is no package `{name}` in {title} {asked.suite} for {asked.arch}",
-        hint=f"did you mean {' or '.join(f'`{other}`' for other in near)}?"
-        if near
-        else f"searched: {', '.join(asked.components)}",
-    )

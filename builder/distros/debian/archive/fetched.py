@@ -40,6 +40,13 @@ class Part:
     mirrors: Mapping[str, tuple[str, ...]]
     repository: RepositorySource | None = None
     priority: int | None = None
+    label: str = ""
+    """For a pocket of the distribution's that must be asked for: its name."""
+
+    @property
+    def called(self) -> str:
+        """Say what packages are asked of it by."""
+        return self.label or self.origin.pockets[0][0]
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -55,8 +62,13 @@ class Part:
 
     def pockets(self) -> tuple[Pocket, ...]:
         """Give what has been fetched."""
-        added = self.repository is not None
-        return find_pockets(self.apt.lists, self.origin.pockets, added=added)
+        return find_pockets(
+            self.apt.lists,
+            self.origin.pockets,
+            added=self.repository is not None or bool(self.label),
+            arch=self.origin.arches[0],
+            label=self.label,
+        )
 
     def refresh(self, fresh: set[str], run: Runner) -> tuple[Release, ...]:
         """Bring the indexes up to date, unless this command has; `fresh` has those that are."""
@@ -74,8 +86,8 @@ class Part:
 
     def weight(self) -> int:
         """Say how much its packages count beside others: as asked, or as the archive wants."""
-        if self.priority is not None or self.repository is None:
-            return NORMAL if self.priority is None else self.priority
+        if self.priority is not None:
+            return self.priority
         data = self.pockets()[0].in_release.read_bytes()
         if release_field(data, "NotAutomatic") != "yes":
             return NORMAL
@@ -119,8 +131,9 @@ def _check_offer(origin: Origin, pocket: Pocket) -> None:
     """Compare what is asked for with what a suite says it has; apt would only leave it out."""
     release = pocket.in_release.read_bytes()
     arches = release_field(release, "Architectures").split()
-    if origin.arch not in arches and not (pocket.added and (not arches or "all" in arches)):
-        raise RecipeError(f"`{pocket.suite}` has no packages for `{origin.arch}`")
+    arch = origin.arches[0]
+    if arch not in arches and not (pocket.added and (not arches or "all" in arches)):
+        raise RecipeError(f"`{pocket.suite}` has no packages for `{arch}`")
     components = release_field(release, "Components").split()
     for component in origin.components:
         # Some say their components with the suite before them.

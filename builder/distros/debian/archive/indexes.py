@@ -6,10 +6,11 @@ import mmap
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,6 +30,8 @@ NAME = re.compile(rb"(?:^|[,|]) *([a-z0-9][a-z0-9+.-]+)")
 """A package's name where it begins an alternative (Debian Policy 7.1)."""
 NORMAL = 500
 """The priority of an archive of which nothing is said (apt_preferences(5))."""
+RAISED = 990
+"""That of what a recipe takes from a pocket that counts less."""
 _DIGITS = 18
 """Of a size; more of them are no number of bytes."""
 
@@ -55,11 +58,27 @@ class View:
     """How the archives of an index are looked at."""
 
     arch: str = ""
-    """Which packages of repositories count, beside those for all architectures."""
+    """Which packages count, beside those for all architectures."""
+    foreign: tuple[str, ...] = ()
+    """Those of which architectures count besides."""
     weights: Mapping[str, int] = field(default_factory=dict)
     """The priorities of repositories."""
     hidden: frozenset[str] = frozenset()
-    """Repositories of which nothing is seen."""
+    """Repositories of which nothing is seen, and pockets."""
+
+    @property
+    def arches(self) -> frozenset[bytes]:
+        """Say what may be the architecture of a package that counts."""
+        return frozenset(one.encode() for one in ("all", self.arch, *self.foreign))
+
+
+class Source(NamedTuple):
+    """Where a file of an index comes from."""
+
+    called: str
+    """What weights and views call it."""
+    archive: str
+    suite: str
 
 
 class Index:
@@ -68,9 +87,13 @@ class Index:
     def __init__(self, pockets: Iterable[Pocket], *, notes: Path | None = None) -> None:
         """Open the files; `notes` is where to note what is in them, for the next time."""
         found = tuple(pockets)
-        files = [(pocket.archive, path) for pocket in found for path in pocket.packages]
+        files = [
+            (Source(pocket.called, pocket.archive, pocket.suite), path)
+            for pocket in found
+            for path in pocket.packages
+        ]
         own = sum(len(pocket.packages) for pocket in found if not pocket.added)
-        self._archives = [archive for archive, _ in files]
+        self._sources = [source for source, _ in files]
         self.view = View()
         self._data = [_mapped(path) for _, path in files]
         known = tuple(_identity(path) for _, path in files)
@@ -102,7 +125,32 @@ class Index:
 
     def has(self, name: str) -> bool:
         """Tell whether a name can be installed: as a package or as what another one provides."""
-        return name in self._contents.first or name in self._contents.providers
+        return any(True for _ in self._of(name)) or bool(self.providers(name))
+
+    def of(self, name: str, arch: str = "") -> Iterator[tuple[Source, bytes]]:
+        """Give the packages of a name, those of the most important source first."""
+        side = self._side(arch)
+        return (one for one in self._of(name) if self._side_of(one[1]) == side)
+
+    def suites(self) -> tuple[str, ...]:
+        """Name the suites and pockets that are seen."""
+        seen = (one for one in self._sources if one.called not in self.view.hidden)
+        return tuple(dict.fromkeys(one.suite for one in seen))
+
+    def providers(self, name: str) -> tuple[str, ...]:
+        """Name the packages that stand in for a name."""
+        known = self._contents.providers.get(name, "").split()
+        return tuple(one for one in known if any(True for _ in self._of(one)))
+
+    def task(self, task: str) -> tuple[str, ...]:
+        """Name the packages of a task, as an archive that has tasks tells them."""
+        mark = re.compile(rb"\nTask:(?:[^\n]*,)? *" + re.escape(task.encode()) + rb" *(?=[,\n]|\Z)")
+        found: dict[str, None] = {}
+        for data, starts in zip(self._data, self._starts, strict=True):
+            for match in mark.finditer(data):
+                start = starts[bisect_right(starts, match.start()) - 1]
+                found[field_of(data[start : match.start()].strip(), "Package")] = None
+        return tuple(name for name in found if any(True for _ in self._of(name)))
 
     def mentions(self, names: Iterable[str], text: bytes) -> bool:
         """Tell whether the description of one of these packages has `text` in it."""
@@ -119,13 +167,13 @@ class Index:
         *,
         recommends: bool,
         there: Iterable[str] = (),
-        versions: Mapping[str, str] | None = None,
+        versions: Mapping[str, Collection[str]] | None = None,
     ) -> bytes:
         """Describe all packages that could be chosen so that `names` are installed.
 
         That is a few thousand of the sixty thousand in a suite, and a solver is as much quicker.
         What the packages that are `there` need is there as well. A package in `versions` is
-        described only in that version, which must exist.
+        described only in those, which must exist.
         """
         relation = WIDE_RELATION if recommends else RELATION
         fixed, leaves = versions or {}, frozenset(there)
@@ -135,7 +183,7 @@ class Index:
         while waiting:
             name = waiting.pop()
             near = set(self._contents.providers.get(name, "").split())
-            found[name] = _unlike((one for _, one in self._of(name)), fixed.get(name))
+            found[name] = self._unlike(name, fixed.get(name))
             if name not in leaves:
                 for stanza in found[name]:
                     near.update(_names_in(relation, stanza))
@@ -145,55 +193,78 @@ class Index:
         order = sorted(found, key=lambda name: self._contents.first.get(name, 0))
         return b"".join(stanza + b"\n\n" for name in order for stanza in found[name])
 
-    def pins(self, names: Iterable[str]) -> str:
-        """Say how much the versions of packages count, where an archive is not like others."""
-        weights = self.view.weights
-        if all(weight == NORMAL for weight in weights.values()):
+    def pins(self, names: Iterable[str], raised: Mapping[str, str] | None = None) -> str:
+        """Say how much the versions of packages count, where an archive is not like others.
+
+        Of those that are `raised`, a version counts more than all others.
+        """
+        weights, raised = self.view.weights, raised or {}
+        if all(weight == NORMAL for weight in weights.values()) and not raised:
             return ""
         found: dict[tuple[str, bytes], int] = {}
         for name in names:
-            for archive, stanza in self._of(name):
+            for source, stanza in self._of(name):
                 key = (name, _field(stanza, b"Version"))
-                found[key] = max(weights.get(archive, NORMAL), found.get(key, -(1 << 31)))
+                weight = weights.get(source.called, NORMAL)
+                found[key] = max(weight, found.get(key, -(1 << 31)))
+        found |= {(name, version.encode()): RAISED for name, version in raised.items()}
         return "".join(
-            f"Package: {name}\nPin: version {version.decode(errors='replace')}\n"
+            f"Package: {known}\nPin: version {version.decode(errors='replace')}\n"
             f"Pin-Priority: {weight}\n\n"
             for (name, version), weight in found.items()
             if weight != NORMAL
+            for known in (name, *(f"{name}:{arch}" for arch in self.view.foreign))
         )
 
-    def _of(self, name: str) -> Iterator[tuple[str, bytes]]:
-        """Give the archive and description of every package of a name, as they count."""
-        weights, arches = self.view.weights, (b"all", self.view.arch.encode())
-        found = [one for one in self._all_of(name) if one[0] not in self.view.hidden]
-        if not weights:
-            return iter(found)
+    def _of(self, name: str) -> Iterator[tuple[Source, bytes]]:
+        """Give the source and description of every package of a name, as they count."""
+        view = self.view
+        if not view.arch:
+            return self._all_of(name)
         # A flat archive has packages of all architectures in one file.
         fit = [
-            (archive, stanza)
-            for archive, stanza in found
-            if archive not in weights or _field(stanza, b"Architecture") in arches
+            one
+            for one in self._all_of(name)
+            if one[0].called not in view.hidden and _field(one[1], b"Architecture") in view.arches
         ]
-        return iter(sorted(fit, key=lambda one: -weights.get(one[0], NORMAL)))
+        return iter(sorted(fit, key=lambda one: -view.weights.get(one[0].called, NORMAL)))
 
-    def _all_of(self, name: str) -> Iterator[tuple[str, bytes]]:
+    def _unlike(self, name: str, only: Collection[str] | None) -> list[bytes]:
+        """Describe the different versions of a package; one may be in several pockets."""
+        found: dict[tuple[bytes, str], bytes] = {}
+        for _, stanza in self._of(name):
+            version = _field(stanza, b"Version")
+            if only is None or version.decode(errors="replace") in only:
+                found.setdefault((version, self._side_of(stanza)), stanza)
+        return list(found.values())
+
+    def _side(self, arch: str) -> str:
+        """Tell apart what can be installed at once: packages of foreign architectures."""
+        return arch if arch in self.view.foreign else ""
+
+    def _side_of(self, stanza: bytes) -> str:
+        return self._side(_field(stanza, b"Architecture").decode(errors="replace"))
+
+    def _all_of(self, name: str) -> Iterator[tuple[Source, bytes]]:
         first = self._contents.first.get(name)
         for number in () if first is None else (first, *self._contents.more.get(name, ())):
             file = bisect_right(self._before, number) - 1
             place = number - self._before[file]
             start, end = self._starts[file][place : place + 2]
-            yield self._archives[file], self._data[file][start:end].strip(b"\n")
+            yield self._sources[file], self._data[file][start:end].strip(b"\n")
 
-    def stanza(self, name: str, version: str) -> tuple[str, bytes]:
-        """Give the archive and description of one version."""
-        for archive, stanza in self._of(name):
+    def stanza(self, name: str, version: str, arch: str = "") -> tuple[str, bytes]:
+        """Give the archive and description of one version, by default not a foreign one."""
+        for source, stanza in self.of(name, arch):
             if _field(stanza, b"Version") == version.encode():
-                return archive, stanza
+                return source.archive, stanza
         raise UpstreamError(f"the index has no {name} {version}, which apt has just chosen")
 
-    def package(self, name: str, version: str, layer: str, *, requested: bool) -> Package:
+    def package(
+        self, name: str, version: str, layer: str, *, requested: bool, arch: str = ""
+    ) -> Package:
         """Describe one version as it goes into a lock."""
-        archive, stanza = self.stanza(name, version)
+        archive, stanza = self.stanza(name, version, arch)
         size, sha256 = _field(stanza, b"Size"), _field(stanza, b"SHA256")
         if not size.isdigit() or not sha256:
             raise UpstreamError(f"the index gives no size and sha256 for {name} {version}")
@@ -284,14 +355,9 @@ def _places(data: bytes | mmap.mmap, mark: bytes) -> Iterator[int]:
         at = data.find(mark, at + 1)
 
 
-def _unlike(stanzas: Iterable[bytes], only: str | None) -> list[bytes]:
-    """Give the descriptions of different versions; a version may be in several pockets."""
-    versions: dict[bytes, bytes] = {}
-    for stanza in stanzas:
-        version = _field(stanza, b"Version")
-        if only is None or version == only.encode():
-            versions.setdefault(version, stanza)
-    return list(versions.values())
+def field_of(stanza: bytes, name: str) -> str:
+    """Read a one-line field of a package's description."""
+    return _field(stanza, name.encode()).decode(errors="replace")
 
 
 def _field(stanza: bytes, name: bytes) -> bytes:

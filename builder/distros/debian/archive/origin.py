@@ -16,7 +16,8 @@ class Origin:
     """The archive and suite of everything that is wanted of it."""
     components: tuple[str, ...]
     """None for a flat archive."""
-    arch: str
+    arches: tuple[str, ...]
+    """The template's own, and then others."""
     no_keys: str
     """What to do when its keys are not there."""
     bad_signature: str
@@ -29,20 +30,20 @@ def of_family(family: Family, asked: Asked) -> Origin:
         title=family.title,
         pockets=family.pockets(asked.suite, asked.arch),
         components=asked.components,
-        arch=asked.arch,
+        arches=(asked.arch, *asked.foreign),
         no_keys=f"apt-get install {family.keyring_package}, or have `keyring` in"
         f" `[archive.{family.name}]` of the settings name them",
         bad_signature=f"the mirror is broken or forged, or {family.keyring_package} is too old",
     )
 
 
-def of_repository(asked: AskedRepository, arch: str) -> Origin:
+def of_repository(asked: AskedRepository, arches: tuple[str, ...]) -> Origin:
     """Give an archive that a recipe has added."""
     return Origin(
         title=f"`{asked.name}`",
         pockets=tuple((asked.name, suite) for suite in asked.suites),
         components=asked.components,
-        arch=arch,
+        arches=arches,
         no_keys="run the same command again",
         bad_signature="it is broken or forged, or signs with another key now than "
         + " or ".join(asked.keys),

@@ -23,6 +23,13 @@ class Pocket:
     packages: tuple[Path, ...]
     added: bool = False
     """Whether a recipe has added it to the distribution's own."""
+    label: str = ""
+    """What tells it from others of its archive, where it must be asked for."""
+
+    @property
+    def called(self) -> str:
+        """Say what it is asked for by."""
+        return self.label or self.archive
 
 
 def list_name(suite: str, file: str) -> str:
@@ -34,17 +41,23 @@ def list_name(suite: str, file: str) -> str:
 
 
 def find_pockets(
-    lists: Path, pockets: Iterable[tuple[str, str]], *, added: bool = False
+    lists: Path,
+    pockets: Iterable[tuple[str, str]],
+    *,
+    added: bool = False,
+    arch: str = "",
+    label: str = "",
 ) -> tuple[Pocket, ...]:
-    """Find what `apt-get update` left in its folder of lists."""
+    """Find what `apt-get update` left in its folder of lists; those of `arch` come first."""
     found = []
     for archive, suite in pockets:
         signed = sorted(lists.glob(list_name(suite, "InRelease")))
         if not signed:
             raise UpstreamError(f"the mirror of `{archive}` has no InRelease file for `{suite}`")
         packages = "Packages" if suite.endswith("/") else "*_Packages"
-        files = tuple(sorted(lists.glob(list_name(suite, packages))))
-        found.append(Pocket(archive, suite, signed[0], files, added))
+        files = sorted(lists.glob(list_name(suite, packages)))
+        files.sort(key=lambda path: f"_binary-{arch}_" not in path.name)
+        found.append(Pocket(archive, suite, signed[0], tuple(files), added, label))
     return tuple(found)
 
 

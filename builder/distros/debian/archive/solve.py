@@ -8,16 +8,18 @@ from pathlib import Path
 
 from builder.distros.debian.archive.origin import Origin
 from builder.distros.debian.archive.pockets import list_name
+from builder.distros.debian.archive.refusals import beside, unsatisfiable
+from builder.distros.debian.archive.wishes import Wishes
 from builder.host.network.downloads import proxy_environment
 from builder.host.programs import Command, Done, HungError, Runner, is_full
-from builder.model.errors import HostError, OvenError, RecipeError, TrustError, UpstreamError
+from builder.model.errors import HostError, OvenError, TrustError, UpstreamError
 from builder.model.lock import Release
 
 CONFIGURATION = """\
 Dir "{folder}/";
 Dir::State::status "{folder}/var/lib/dpkg/status";
 APT::Architecture "{arch}";
-APT::Architectures {{ "{arch}"; }};
+APT::Architectures {{ {arches} }};
 APT::Get::Assume-Yes "true";
 APT::Install-Suggests "false";
 // A simulation on an empty system has no order in which everything could be configured at once.
@@ -49,7 +51,7 @@ SOURCE = """\
 Types: deb
 URIs: {url}/
 Suites: {suites}
-{components}Architectures: {arch}
+{components}Architectures: {arches}
 Signed-By: {keyring}
 Targets: Packages
 """
@@ -65,14 +67,9 @@ PATIENCE = 1800.0
 """Seconds for all indexes; of those that are as large as Debian's, 10 kB a second is enough."""
 
 CHOSEN = re.compile(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) [^\n]*\)", re.MULTILINE)
-REMOVED = re.compile(r"^Remv (\S+)", re.MULTILINE)
+REMOVED = re.compile(r"^(?:Remv|Purg) (\S+)", re.MULTILINE)
 UNTRUSTED = re.compile(r"(?:GPG error|OpenPGP signature verification failed): (.*)")
 """What apt says of a bad signature: before and since version 2.9.19, which asks sqv(1)."""
-NOISE = re.compile(
-    r"^(Reading|Building|Solving|Correcting|NOTE:|Note,|Some packages could not be|"
-    r"requested an impossible|distribution that some|or been moved|"
-    r"The following information may help|E: Unable to correct|\s*$)"
-)
 
 
 class Apt:
@@ -96,7 +93,9 @@ class Apt:
             "var/log/apt",
         ):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        text = CONFIGURATION.format(folder=folder, arch=self._origin.arch)
+        arches = self._origin.arches
+        listed = " ".join(f'"{arch}";' for arch in arches)
+        text = CONFIGURATION.format(folder=folder, arch=arches[0], arches=listed)
         # Every run writes its files before it reads them, so they may be lost in a crash.
         (folder / "apt.conf").write_text(text)
         self._write_status(())
@@ -148,7 +147,7 @@ class Apt:
                 url=mirrors[archive],
                 suites=" ".join(suites),
                 components=_components(self._origin),
-                arch=self._origin.arch,
+                arches=" ".join(self._origin.arches),
                 keyring=keyring,
             )
             for archive, suites in folders.items()
@@ -179,11 +178,12 @@ class Apt:
         (self._folder / "etc/apt/preferences.d/oven").write_text(pins)
 
     def install(
-        self, names: Sequence[str], *, on: Iterable[bytes] = (), recommends: bool = False
-    ) -> list[tuple[str, str]]:
-        """Choose what to install, as names and versions, so that `names` and their needs are there.
+        self, wish: Wishes, *, on: Iterable[bytes] = (), recommends: bool = False
+    ) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+        """Choose what to install so that what is wished for and its needs are there.
 
-        `on` describes the packages that are there already, which stay as they are.
+        `on` describes the packages that are there already, which stay as they are, but for those
+        that are to go. Gives names, foreign architectures and versions, and what goes of `on`.
         """
         self._write_status(on)
         done = self._apt(
@@ -198,18 +198,16 @@ class Apt:
             f"-oAPT::Install-Recommends={str(recommends).lower()}",
             f"--with-source={self._offer}",
             "--",
-            *names,
+            *wish.arguments,
+            *(f"{name}-" for name in wish.unwanted),
         )
         if done.code != 0:
-            raise _unsatisfiable(names, done)
+            raise unsatisfiable(wish, done)
         text = done.stdout.decode(errors="replace")
-        if removed := REMOVED.findall(text):
-            raise RecipeError(
-                f"{_list(names)} cannot be installed beside {_list(removed)}, "
-                "which the layer below has",
-                hint="take one of them out of the recipe",
-            )
-        return CHOSEN.findall(text)
+        removed = [_parted(name) for name in REMOVED.findall(text)]
+        if more := [name for name, _ in removed if name not in wish.unwanted]:
+            raise beside(wish, more)
+        return [(*_parted(name), version) for name, version in CHOSEN.findall(text)], removed
 
     @property
     def _offer(self) -> Path:
@@ -288,11 +286,10 @@ def _plain(problem: str) -> str:
     return re.sub(r"(.{10,}?)(?: \1)+", r"\1", " ".join(words.split()))
 
 
-def _unsatisfiable(names: Sequence[str], done: Done) -> RecipeError:
-    """Hand on apt's explanation without what is always there."""
-    lines = [line.rstrip() for line in done.output.splitlines() if not NOISE.match(line)]
-    told = "\n".join(f"  {line.removeprefix('E: ').strip()}" for line in lines)
-    return RecipeError(f"cannot install {_list(names)}:\n{told}")
+def _parted(name: str) -> tuple[str, str]:
+    """Part what apt calls a package into its name and a foreign architecture."""
+    first, _, arch = name.partition(":")
+    return first, arch
 
 
 def _list(names: Sequence[str]) -> str:

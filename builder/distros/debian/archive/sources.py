@@ -25,6 +25,18 @@ def apt_sources(family: Family, asked: Asked) -> dict[str, str]:
     return {family.sources: "\n".join(paragraphs)}
 
 
+def pocket_sources(family: Family, asked: Asked, pockets: dict[str, str]) -> dict[str, bytes]:
+    """Write pockets of a suite, each with its archive, so that what is of them gets updates."""
+    urls = default_mirrors(family, asked.arch)
+    return {
+        f"etc/apt/sources.list.d/{pocket}.sources": (
+            f"Types: deb\nURIs: {urls[archive]}\nSuites: {pocket}\n"
+            f"Components: {' '.join(asked.components)}\nSigned-By: {family.keyring}\n"
+        ).encode()
+        for pocket, archive in pockets.items()
+    }
+
+
 def added_sources(added: TemplateRepository) -> dict[str, bytes]:
     """Write a repository as a source with its key, and with a pin if it has a priority."""
     one = added.repository

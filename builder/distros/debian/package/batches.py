@@ -45,6 +45,8 @@ def batches(
     packages: tuple[Package, ...], store: Store
 ) -> tuple[tuple[Package, ...], tuple[Package, ...]]:
     """Part the packages of a layer into those with scripts of their own and the plain ones."""
+    if len({one.name for one in packages}) < len(packages):
+        return packages, ()  # of two architectures: dpkg must see both together
     controls = read_controls(packages, store)
     first = _first(controls)
     return (

@@ -110,12 +110,12 @@ error: `uid` must be at most 59999
 [packages]
 install = ["curl", "ngin*"]
 ---
-error: `ngin*` is not a package name
+error: `ngin*` is not a package to install
   --> r.toml:7:20
   |
 7 | install = ["curl", "ngin*"]
   |                    ^^^^^^^
-hint: letters, digits, plus, minus, dot and underscore, a letter or digit first
+hint: letters, digits and `+-._`, or for apt `nginx=1.2*`, `nginx/SUITE`, `libc6:i386`, `shop^`
 
 === pattern nl
 [template]

@@ -89,7 +89,7 @@ error: unknown key `zzz`
   |
 7 | zzz = 1
   | ^^^
-hint: known here: install, recommends
+hint: known here: install, remove, hold, recommends
 
 === unknown in parameters
 <good>
