@@ -118,5 +118,5 @@ def test_a_cache() -> None:
         epoch=1700000000,
     )
     assert INSTALL.key(inputs) == (
-        "sha256:284dbe69cf6b4477c42ae39d3011f537a0088653c4b8b5eb2c2c72360c6759ea"
+        "sha256:decbc6fbc596b8ef73f24e641762bb7a15c317e69e66629267d8bb260bc6be2b"
     )
