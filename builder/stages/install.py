@@ -99,14 +99,18 @@ def install(inputs: Installation, tools: Tools) -> Tree:
             _answer(inputs.selections, lower, kitchen)
         distro(inputs.distro).install(left, kitchen)
         with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
-            who = f"the packages of `{inputs.packages[0].layer}`"
-            tell_changed(inputs.inherited, lower, tree, who)
+            tell_changed(inputs.inherited, lower, tree, _who(inputs.packages))
             clean(tree, epoch=inputs.epoch, keep=inputs.inherited)
         fold(lower, kitchen.upper, kitchen.tree)
         made = Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, base=start))
     if inputs.plain:
         _note(inputs, made, store)
     return made
+
+
+def _who(packages: tuple[Package, ...]) -> str:
+    """Name those that change a tree; a layer may do no more than take some away."""
+    return f"the packages of `{packages[0].layer}`" if packages else "what `remove` takes away"
 
 
 def _answer(selections: tuple[str, ...], lower: Path, kitchen: "Kitchen") -> None:
