@@ -197,6 +197,7 @@ THIEF = {
 }
 
 
+@pytest.mark.slow
 def test_packages_that_cannot_be_linked_are_left_to_dpkg(
     bookworm: Reference, store: Store, tmp_path: Path
 ) -> None:

@@ -156,6 +156,7 @@ def test_files_have_no_names_outside_of_the_tree(oven: Oven, tmp_path: Path) -> 
     assert oven("run", "--network", "none", "tiny", "--", "sh", "-c", NAMES).stdout == b""
 
 
+@pytest.mark.slow
 def test_what_debootstrap_makes_is_a_template_too(oven: Oven, built: Built, tmp_path: Path) -> None:
     built("debian-bookworm")
     lock = oven.home / "cache/locks/debian-bookworm-amd64.json"

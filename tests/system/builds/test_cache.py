@@ -36,6 +36,7 @@ def alone(oven: Oven, built: Built, disk: Path) -> Iterator[Oven]:
     shutil.rmtree(home)
 
 
+@pytest.mark.slow
 def test_pruning_all_the_time_breaks_no_build(oven: Oven, alone: Oven, tmp_path: Path) -> None:
     recipe = with_script(tmp_path, "echo hello >/etc/motd")
     expected = oven.sha256(recipe, "--no-probe")

@@ -41,6 +41,7 @@ def test_a_reproducible_recipe_is_proven(installed: Oven, built: Built, tmp_path
     assert not list((installed.home / "cache/v1/drafts").iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_not_reproducible_is_found_out(
     installed: Oven, built: Built, tmp_path: Path
 ) -> None:

@@ -157,6 +157,7 @@ FIRST = ("openrc", "busybox", "runit")
 """What a plain run tries, beside the test after this one."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [pytest.param(kind, marks=() if kind in FIRST else pytest.mark.slow) for kind in INITS],

@@ -44,6 +44,7 @@ class Project:
         self.oven("build", "--no-probe", self.recipe)
 
 
+@pytest.mark.slow
 def test_a_year(oven: Oven, built: Built, tmp_path: Path, fresh_name: str) -> None:
     built("debian-bookworm")
     service = Project(oven, tmp_path)

@@ -62,6 +62,7 @@ def differing(oven: Oven, folder: Path, packages: tuple[str, ...], names: tuple[
     oven("destroy", "--force", *names)
 
 
+@pytest.mark.slow
 def test_two_containers_of_one_template(
     oven: Oven, built: Built, fresh_name: str, tmp_path: Path
 ) -> None:

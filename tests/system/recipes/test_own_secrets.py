@@ -36,6 +36,7 @@ SERVICES = ("postgresql@15-main.service", "named.service", "postfix@-.service", 
 UNITS = ("ssh-host-keys", "snakeoil-certificate", "rndc-key", "mail-aliases")
 
 
+@pytest.mark.slow
 def test_services_find_their_secrets(
     oven: Oven, built: Built, fresh_name: str, tmp_path: Path
 ) -> None:

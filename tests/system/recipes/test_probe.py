@@ -76,6 +76,7 @@ def test_a_unit_that_fails(tried: Tried) -> None:
     assert "`network = true`" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.needs("archive")
 def test_a_unit_that_may_fail(tried: Tried, oven: Oven, tmp_path: Path) -> None:
     code, said = tried("/bin/false", '[probe]\nmay-fail = ["tried.service"]\n')
@@ -88,6 +89,7 @@ def test_a_unit_that_may_fail(tried: Tried, oven: Oven, tmp_path: Path) -> None:
     assert re.search(r"probe above +kept", said)
 
 
+@pytest.mark.slow
 @pytest.mark.needs("archive")
 def test_how_it_is_tried_is_no_part_of_a_template(tried: Tried, oven: Oven, tmp_path: Path) -> None:
     assert tried("/bin/true")[0] == 0
@@ -96,6 +98,7 @@ def test_how_it_is_tried_is_no_part_of_a_template(tried: Tried, oven: Oven, tmp_
     assert oven.json("template", "show", "tried") == before
 
 
+@pytest.mark.slow
 @pytest.mark.needs("archive")
 def test_a_unit_that_needs_a_network(tried: Tried) -> None:
     code, said = tried(LINK)
@@ -104,6 +107,7 @@ def test_a_unit_that_needs_a_network(tried: Tried) -> None:
     assert code == 0, said
 
 
+@pytest.mark.slow
 @pytest.mark.needs("archive")
 def test_a_boot_that_takes_too_long(tried: Tried, tmp_path: Path) -> None:
     code, said = tried("/bin/sleep 1000", '\n[probe]\ntimeout = "5s"\n')

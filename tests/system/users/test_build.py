@@ -143,6 +143,7 @@ def test_the_template_has_what_is_easily_lost(oven: Oven, appliance: Path, by_ro
     assert "srv/kept/able" not in found
 
 
+@pytest.mark.slow
 def test_an_ordinary_user_builds_the_same_bytes(
     nobody_else: tuple[Account, Oven], oven: Oven, appliance: Path, by_root: str
 ) -> None:
@@ -151,6 +152,7 @@ def test_an_ordinary_user_builds_the_same_bytes(
     assert as_user.sha256("--locked", "--no-probe", appliance) == by_root
 
 
+@pytest.mark.slow
 def test_so_does_one_with_other_ranges(
     installed: Oven, disk: Path, oven: Oven, appliance: Path, by_root: str
 ) -> None:

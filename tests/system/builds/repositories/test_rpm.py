@@ -115,6 +115,7 @@ def test_packages_come_from_a_repository_that_the_template_keeps(vendor: Vendor)
     subprocess.run(["rpmkeys", f"--dbpath={database}", "--import", key], check=True)
 
 
+@pytest.mark.slow
 def test_only_a_build_may_use_it(vendor: Vendor) -> None:
     tree = vendor.tree(vendor.recipe(f"{REPOSITORY}keep = false\n"))
     assert (tree / "usr/share/tool").is_file()
@@ -124,6 +125,7 @@ def test_only_a_build_may_use_it(vendor: Vendor) -> None:
     assert len(keys) == 1  # the distribution's
 
 
+@pytest.mark.slow
 def test_the_higher_priority_wins(vendor: Vendor) -> None:
     own = "priority = 99\n"
     assert vendor.locked(vendor.recipe(REPOSITORY + own))["agent"] == ("2.0-1", "vendor")
@@ -149,6 +151,7 @@ def test_another_key_is_refused(vendor: Vendor) -> None:
     assert "tiny.toml:14:" in said
 
 
+@pytest.mark.slow
 def test_a_repository_that_is_down_is_told_at_its_line(vendor: Vendor) -> None:
     settings = vendor.folder / "config/oven/settings.toml"
     settings.write_text(settings.read_text().replace(vendor.mirror.url, dead_url()))
