@@ -110,10 +110,10 @@ def _cold(one: Version) -> Contender:
     """A build whose packages are here, and nothing else."""
 
     def forget() -> None:
-        cache = Path(one.env["OVEN_HOME"]) / "cache"
-        for name in ("stages", "expanded"):
-            if (cache / name).exists():
-                (cache / name).rename(empty(f"gone-{one.name}-{name}") / name)
+        store = Path(one.env["OVEN_HOME"]) / "cache/v1"
+        for name in ("actions", "expanded", "trees"):
+            if (store / name).exists():
+                (store / name).rename(empty(f"gone-{one.name}-{name}") / name)
 
     argv = (one.oven, "build", "--no-probe", str(minimum()), "-o", str(empty(f"out-{one.name}")))
     return Contender(one.name, argv, one.env, before=forget)
