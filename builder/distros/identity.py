@@ -19,7 +19,7 @@ from builder.model.errors import StageError
 UNITS = "usr/lib/systemd/system"
 _SYSVINIT = "usr/share/sysvinit/inittab"
 """In a tree: comes with the package of that init."""
-_SCRIPT = "usr/lib/oven/first-boot"
+_SCRIPT = "usr/lib/oven/first-boot.sh"
 _HEAD = (
     b"#!/bin/sh\n# Written by Oven: makes what containers must not share, where it is missing.\n"
 )

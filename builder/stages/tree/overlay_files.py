@@ -67,9 +67,10 @@ def read_overlay(
         return ()
     if not project.is_folder(folder):
         raise RecipeError("an overlay is a folder, not a file", at=folder)
-    with store.draft() as draft, errors_below(folder.parent), project.tree(folder) as tree:
+    above = folder.parents[len(Path(name).parts) - 1]
+    with store.draft() as draft, errors_below(above), project.tree(folder) as tree:
         reader = _Reader(name, wanted, tree, store, draft)
-        found = [reader.entry(*one) for one in listed(tree) if reader.takes(one[0])]
+        found = [reader.entry(*one) for one in listed(tree, Path(name)) if reader.takes(one[0])]
     reader.tell_lost()
     found.sort(key=lambda entry: entry.path)
     _refuse_collisions(found)
@@ -88,8 +89,11 @@ def keep_file(fd: int, store: Store, draft: Path) -> str:
     return sha256
 
 
-def listed(tree: TreeIO) -> Iterator[tuple[str, os.stat_result]]:
-    """Walk an author's folder, without what version control and editors leave there."""
+def listed(tree: TreeIO, folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Walk an author's folder, without what version control and editors leave there.
+
+    `folder` is what errors call it.
+    """
     left_out: tuple[str, ...] = ()
     try:
         for path, status in tree.walk():
@@ -100,7 +104,7 @@ def listed(tree: TreeIO) -> Iterator[tuple[str, os.stat_result]]:
             else:
                 yield path, status
     except OSError as error:
-        raise unreadable(Path(FOLDER, error.filename or ""), error) from error
+        raise unreadable(folder / (error.filename or ""), error) from error
 
 
 @dataclass(slots=True)
@@ -114,6 +118,8 @@ class _Reader:
     draft: Path
     lost: list[str] = field(default_factory=list)
     """Files of which something does not get into the template."""
+    closed: list[str] = field(default_factory=list)
+    """Files that only their owner may read, where they are."""
     open_to_others: bool = False
     """Whether others may read any file: a strict umask(2) would have let them read none."""
 
@@ -152,7 +158,7 @@ class _Reader:
 
     def tell_lost(self) -> None:
         """Say which files are not in the template as they are on disk."""
-        lost = [one for one in self.lost if self.open_to_others or "00 here" not in one]
+        lost = [*self.lost, *(self.closed if self.open_to_others else ())]
         if lost:
             some = ", ".join(lost[:_MOST_TOLD])
             more = len(lost) - _MOST_TOLD
@@ -169,7 +175,9 @@ class _Reader:
         if not folder:
             self.open_to_others |= bool(mode & 0o044)
             if mode & 0o7000 or mode & 0o044 != 0o044:
-                self.lost.append(f"`{self.folder}/{path}` is {mode:04o} here and {kept:04o} there")
+                hidden = mode & 0o7077 == 0
+                told = f"`{self.folder}/{path}` is {mode:04o} here and {kept:04o} there"
+                (self.closed if hidden else self.lost).append(told)
         return kept
 
     def _kept(self, path: str, source: Path) -> str:

@@ -96,7 +96,9 @@ def _files_at(path: str, folder: Path, project: Project) -> list[str]:
         )
     with project.tree(folder / path) as tree:
         # A link to a file is as good as the file, and leads nowhere outside of the project.
-        found = [name for name, status in listed(tree) if not stat.S_ISDIR(status.st_mode)]
+        found = [
+            name for name, status in listed(tree, folder / path) if not stat.S_ISDIR(status.st_mode)
+        ]
     return [f"{path}/{name}" for name in found]
 
 

@@ -81,7 +81,9 @@ def test_absolute_links_mean_the_containers_own_root(folder: Path) -> None:
     assert read(folder, Overlay())["site"].content == "/usr/share/site"
 
 
-@pytest.mark.parametrize(("mode", "kept"), [(0o600, 0o644), (0o4755, 0o755), (0o640, 0o644)])
+@pytest.mark.parametrize(
+    ("mode", "kept"), [(0o600, 0o644), (0o4755, 0o755), (0o640, 0o644), (0o4700, 0o755)]
+)
 def test_modes_that_get_lost_are_told(folder: Path, told: list[str], mode: int, kept: int) -> None:
     write(folder, "overlay/etc/key", mode=mode)
     write(folder, "overlay/etc/plain")
@@ -121,3 +123,12 @@ def test_holes_stay_holes_and_nothing_is_read_whole(folder: Path) -> None:
     with (tree / "disk.img").open("rb") as file:
         file.seek(300 << 20)
         assert file.read(4) == b"data"
+
+
+def test_what_is_wrong_in_a_further_overlay_is_named_where_it_lies(folder: Path) -> None:
+    (folder / "more/deep").mkdir(parents=True)
+    (folder / "more/deep/out").symlink_to("../x")
+    with pytest.raises(RecipeError) as caught:
+        read(folder, Overlay(folders=("more/deep",)))
+    assert caught.value.at is not None
+    assert caught.value.at.path == folder / "more/deep/out"
