@@ -157,7 +157,7 @@ def customization(
     """Gather all that decides what a recipe makes of the tree below it."""
     recipe, base = loaded.recipe, base_of(loaded)
     cell = {"suite": base.suite, "arch": order.arch}
-    overlay = read_overlays(loaded.folder, recipe.overlay, cell, tools.store, loaded.project)
+    overlay = read_overlays(loaded, cell, tools.store)
     return Customization(
         tree=tree,
         sources=repository_files(loaded, order),

@@ -35,8 +35,3 @@ class LoadedRecipe:
     def project(self) -> Project:
         """All that it may read."""
         return project_of(self.path)
-
-    @property
-    def overlay(self) -> Path:
-        """The folder whose files are laid over the tree."""
-        return self.folder / "overlay"

@@ -17,6 +17,7 @@ from builder.host.trees.pouring import pour
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError
 from builder.model.recipe.content import Overlay
+from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.project import Project, unreadable
 from builder.stages.tree.overlay import FOLDER, SUFFIX, Kind, OverlayEntry, errors_below
 from builder.store import Store
@@ -34,43 +35,57 @@ IGNORED = (
 )
 """Names of files and folders that are none of the author's."""
 _MOST_TOLD = 3
-PLAIN = Overlay()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a recipe says of one overlay."""
+
+    wanted: Overlay = field(default_factory=Overlay)
+    name: str = FOLDER
+    """What it is called below the recipe's folder."""
+    said: frozenset[str] = frozenset()
+    """Files whose modes `[[file]]` says."""
 
 
 def read_overlays(
-    folder: Path, wanted: Overlay, cell: dict[str, str], store: Store, project: Project
+    loaded: LoadedRecipe, cell: dict[str, str], store: Store
 ) -> tuple[OverlayEntry, ...]:
     """List `overlay/` and what the recipe lays over it, sorted by path, the last one's files.
 
     `cell` is what is built, for names such as `overlay-{suite}`; those need not be there.
     """
+    folder, project, wanted = loaded.folder, loaded.project, loaded.recipe.overlay
+    said = frozenset(one.path.strip("/") for one in loaded.recipe.file if one.mode)
     found: dict[str, OverlayEntry] = {}
     for name in (FOLDER, *wanted.folders):
         real = re.sub(r"\{(\w+)\}", lambda part: cell.get(part[1], part[0]), name)
         if name == real != FOLDER and not project.is_folder(folder / real):
             raise RecipeError(f"there is no folder `{real}`", hint=f"it would be `{folder / real}`")
-        entries = read_overlay(folder / real, store, project, wanted, real)
+        entries = read_overlay(folder / real, store, project, _Wish(wanted, real, said))
         found |= {entry.path: entry for entry in entries}
     return tuple(found[path] for path in sorted(found))
 
 
 def read_overlay(
-    folder: Path, store: Store, project: Project, wanted: Overlay = PLAIN, name: str = FOLDER
+    folder: Path, store: Store, project: Project, wish: _Wish | None = None
 ) -> tuple[OverlayEntry, ...]:
     """List an overlay folder, sorted by path, keeping its files' bytes in the store.
 
-    `name` is what it is called below the recipe's folder. A folder that is not there is an empty
-    overlay. Anything in it that cannot be told from its listing, or that would leave the tree, is a
-    RecipeError.
+    A folder that is not there is an empty overlay. Anything in it that cannot be told from its
+    listing, or that would leave the tree, is a RecipeError.
     """
     if not project.exists(folder):
         return ()
     if not project.is_folder(folder):
         raise RecipeError("an overlay is a folder, not a file", at=folder)
-    above = folder.parents[len(Path(name).parts) - 1]
+    wish = wish or _Wish()
+    above = folder.parents[len(Path(wish.name).parts) - 1]
     with store.draft() as draft, errors_below(above), project.tree(folder) as tree:
-        reader = _Reader(name, wanted, tree, store, draft)
-        found = [reader.entry(*one) for one in listed(tree, Path(name)) if reader.takes(one[0])]
+        reader = _Reader(wish, tree, store, draft)
+        found = [
+            reader.entry(*one) for one in listed(tree, Path(wish.name)) if reader.takes(one[0])
+        ]
     reader.tell_lost()
     found.sort(key=lambda entry: entry.path)
     _refuse_collisions(found)
@@ -111,8 +126,7 @@ def listed(tree: TreeIO, folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 class _Reader:
     """Lists the files of one overlay as the recipe wants them."""
 
-    folder: str
-    wanted: Overlay
+    wish: _Wish
     tree: TreeIO
     store: Store
     draft: Path
@@ -125,20 +139,20 @@ class _Reader:
 
     def takes(self, path: str) -> bool:
         """Tell whether a file is none of those that the recipe leaves out."""
-        return not any(_matches(path, pattern) for pattern in self.wanted.ignore)
+        return not any(_matches(path, pattern) for pattern in self.wish.wanted.ignore)
 
     def entry(self, path: str, status: os.stat_result) -> OverlayEntry:
         """Give the entry of one file, link or folder; a file is kept in the store."""
-        source, tree = Path(self.folder, path), self.tree
+        source, tree = Path(self.wish.name, path), self.tree
         _refuse_name(path, source)
         mode = self._mode(path, status)
         if stat.S_ISDIR(status.st_mode):
-            return OverlayEntry(path=path, kind="dir", mode=mode, content="", folder=self.folder)
+            return OverlayEntry(path=path, kind="dir", mode=mode, content="", folder=self.wish.name)
         if stat.S_ISLNK(status.st_mode):
             target = tree.readlink(path)
             _refuse_escape(path, target, source)
             return OverlayEntry(
-                path=path, kind="symlink", mode=0o777, content=target, folder=self.folder
+                path=path, kind="symlink", mode=0o777, content=target, folder=self.wish.name
             )
         if not stat.S_ISREG(status.st_mode):
             raise RecipeError(
@@ -146,14 +160,14 @@ class _Reader:
                 at=source,
                 hint="make it at the first start instead, by a tmpfiles.d(5) line",
             )
-        plain = any(_matches(path, pattern) for pattern in self.wanted.verbatim)
+        plain = any(_matches(path, pattern) for pattern in self.wish.wanted.verbatim)
         kind: Kind = "template" if path.endswith(SUFFIX) and not plain else "file"
         return OverlayEntry(
             path=path.removesuffix(SUFFIX) if kind == "template" else path,
             kind=kind,
             mode=mode,
             content=self._kept(path, source),
-            folder=self.folder,
+            folder=self.wish.name,
         )
 
     def tell_lost(self) -> None:
@@ -169,14 +183,14 @@ class _Reader:
 
     def _mode(self, path: str, status: os.stat_result) -> int:
         mode, folder = stat.S_IMODE(status.st_mode), stat.S_ISDIR(status.st_mode)
-        if self.wanted.modes == "disk":
+        if self.wish.wanted.modes == "disk":
             return mode
         kept = 0o755 if folder or mode & 0o100 else 0o644
         if not folder:
             self.open_to_others |= bool(mode & 0o044)
-            if mode & 0o7000 or mode & 0o044 != 0o044:
+            if path not in self.wish.said and (mode & 0o7000 or mode & 0o044 != 0o044):
                 hidden = mode & 0o7077 == 0
-                told = f"`{self.folder}/{path}` is {mode:04o} here and {kept:04o} there"
+                told = f"`{self.wish.name}/{path}` is {mode:04o} here and {kept:04o} there"
                 (self.closed if hidden else self.lost).append(told)
         return kept
 

@@ -72,7 +72,6 @@ def test_ones_own_come_before_the_shipped(project: Path) -> None:
 def test_what_belongs_to_a_recipe(project: Path) -> None:
     mine = load("mine")
     assert (mine.folder, mine.lock) == (Path("recipes/mine"), Path("recipes/mine.lock"))
-    assert mine.overlay == Path("recipes/mine/overlay")
     shop = load("shop")
     assert shop.folder == Path("appliances/shop")
     assert shop.lock == Path("appliances/shop/appliance.lock")

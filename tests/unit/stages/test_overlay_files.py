@@ -8,8 +8,10 @@ import pytest
 from builder.host import notices
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError
-from builder.model.recipe.content import Overlay
-from builder.recipes.project import Project
+from builder.model.recipe import Recipe, Template
+from builder.model.recipe.content import FileRights, Overlay
+from builder.model.toml.source import Source
+from builder.recipes.loaded import LoadedRecipe
 from builder.stages.tree.overlay import OverlayEntry, apply_overlay
 from builder.stages.tree.overlay_files import read_overlays
 from builder.store import Store
@@ -17,9 +19,11 @@ from builder.store import Store
 CELL = {"suite": "trixie", "arch": "amd64"}
 
 
-def read(folder: Path, wanted: Overlay) -> dict[str, OverlayEntry]:
-    store = Store(folder.parent / "store")
-    found = read_overlays(folder, wanted, CELL, store, Project(folder))
+def read(folder: Path, wanted: Overlay, *said: FileRights) -> dict[str, OverlayEntry]:
+    recipe = Recipe(template=Template(name="recipe"), overlay=wanted, file=said)
+    path = folder.with_suffix(".toml")
+    loaded = LoadedRecipe(recipe, Source(path, ""), folder, path.with_suffix(".lock"))
+    found = read_overlays(loaded, CELL, Store(folder.parent / "store"))
     return {entry.path: entry for entry in found}
 
 
@@ -92,6 +96,7 @@ def test_modes_that_get_lost_are_told(folder: Path, told: list[str], mode: int, 
     assert f"`overlay/etc/key` is {mode:04o} here and {kept:04o} there: say so" in notice
     told.clear()
     assert read(folder, Overlay(modes="disk"))["etc/key"].mode == mode
+    read(folder, Overlay(), FileRights(path="/etc/key", mode="0600"))
     assert told == []
 
 
