@@ -31,7 +31,7 @@ from builder.stages.install import INSTALL, Installation, batches
 from builder.stages.inventory import take_inventory
 from builder.stages.pack import PACK, Packed, pack_inputs
 from builder.stages.stage import make
-from builder.stages.tarball import IMPORT, Import, bring
+from builder.stages.tarball import import_of
 from builder.stages.tools import Tools
 from builder.stages.tree.asked import AskedError
 from builder.stages.tree.first_boot import read_first_boot
@@ -83,7 +83,7 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
         inherited += changes.laid
     with blamed(steps, tools):
         make(CHECK, checking(tree, order), tools, slot=f"{order.slot}/{order.name}")
-    packages = take_inventory(tree, tools, known=lock.asked.tarball is None)
+    packages = take_inventory(tree, tools, known=lock.asked.known)
     manifest = describe(order, packages)
     packed = make(PACK, pack_inputs(tree, manifest), tools, slot=f"{order.slot}/{order.name}")
     return Built(manifest=manifest, packed=packed)
@@ -93,9 +93,7 @@ def make_lowest(order: BuildRequest, sources: ArchiveSources, tools: Tools, driv
     """Make the tree that all else stands on: of packages, or of somebody's tarball."""
     lock = order.lock
     if (tarball := lock.asked.tarball) is not None:
-        bring(tarball, layers(order.loaded)[0], tools)
-        taken = Import(sha256=tarball.sha256, strip=tarball.strip, epoch=lock.epoch)
-        return make(IMPORT, taken, tools, slot=f"{order.slot}/tarball").tree
+        return import_of(tarball, layers(order.loaded)[0], tools, slot=order.slot)
     inputs = bootstrap_inputs(lock, sources, driver, tools.run)
     return make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
 
@@ -187,7 +185,7 @@ def repository_files(loaded: LoadedRecipe, order: BuildRequest) -> dict[str, byt
     """Write what the template's own package manager is told of a recipe's repositories."""
     asked = order.lock.asked
     found: dict[str, bytes] = {}
-    for layer in asked.layers if asked.tarball is None else ():
+    for layer in asked.layers if asked.known else ():
         if layer.recipe == loaded.name:
             found.update(distro(asked.distro).pocket_files(asked, layer))
     for one in kept(loaded, order.arch):

@@ -109,6 +109,8 @@ class ArchiveSources:
     """What is known of each repository that the asking names."""
     keys: "Keys | None" = None
     """What the package files themselves are signed with, where they are."""
+    ground: Path | None = None
+    """The tree of a tarball that packages are to come to; without one, they begin with nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,14 @@ class UnknownPackageError(AskedPackageError):
     def __init__(self, name: str, problem: str, *, hint: str | None = None) -> None:
         super().__init__(problem, (name,), hint=hint)
         self.name = name
+
+
+class GroundError(RecipeError):
+    """Nothing can be installed on what a tarball holds; `where` in the recipe says what it is."""
+
+    def __init__(self, problem: str, where: tuple[str, ...], *, hint: str | None = None) -> None:
+        super().__init__(problem, hint=hint)
+        self.where = where
 
 
 class Distro(Protocol):
@@ -209,6 +219,6 @@ def fitting(keep: Lock | None, asked: Asked) -> Lock | None:
     """Drop a lock that was made for something else."""
     if keep is None:
         return None
-    fields = ("distro", "suite", "arch", "components")
+    fields = ("distro", "suite", "arch", "components", "tarball")
     same = all(getattr(keep.asked, field) == getattr(asked, field) for field in fields)
     return keep if same else None

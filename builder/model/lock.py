@@ -7,7 +7,7 @@ import msgspec
 from builder.model.errors import UpstreamError
 from builder.model.names import PackageName, Sha256
 from builder.model.package_words import PackageWord, read_word
-from builder.model.recipe import Arch, Tarball
+from builder.model.recipe import TARBALL, Arch, Tarball
 from builder.model.value import Digest, Value
 
 _DATE = 100
@@ -73,6 +73,16 @@ class Asked(Value, frozen=True, kw_only=True):
     def repositories(self) -> tuple[AskedRepository, ...]:
         """Give the repositories of all layers, the lowest first."""
         return tuple(one for layer in self.layers for one in layer.archives)
+
+    @property
+    def known(self) -> bool:
+        """Whether it is said which distribution it is; of a tarball it need not be."""
+        return self.distro != TARBALL
+
+    @property
+    def changes_packages(self) -> bool:
+        """Whether a layer says anything of packages."""
+        return any(layer.install or layer.removals for layer in self.layers)
 
     @property
     def foreign(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import re
 
 import msgspec
 
+_GROUP = "@"
 _WORD = re.compile(
     r"(?P<name>[^:=/^]+)(?::(?P<arch>[^=/^]+))?(?:=(?P<version>.+)|/(?P<target>.+)|(?P<task>\^))?"
 )
@@ -21,6 +22,8 @@ class PackageWord(msgspec.Struct, frozen=True):
     """The part of the archive that it comes from."""
     task: bool = False
     """Whether all packages of a task are meant."""
+    group: bool = False
+    """Whether it is one of dnf's groups; the `@` is a part of its name then."""
 
     @property
     def known_as(self) -> str:
@@ -30,6 +33,8 @@ class PackageWord(msgspec.Struct, frozen=True):
 
 def read_word(text: str) -> PackageWord:
     """Take a word apart; one that is nothing but a name is that."""
+    if text.startswith(_GROUP):
+        return PackageWord(text, group=True)
     found = _WORD.fullmatch(text)
     if found is None:
         return PackageWord(text)

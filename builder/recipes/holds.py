@@ -11,7 +11,7 @@ def holds(loaded: LoadedRecipe, lock: Lock) -> tuple[str, ...]:
     from builder.model.toml.diagnostics import did_you_mean
 
     names = loaded.recipe.packages.hold
-    if names and lock.asked.tarball is None and TABLE[lock.asked.distro].packages == "rpm":
+    if names and TABLE[lock.asked.distro].packages == "rpm":
         raise RecipeError(
             "packages cannot be held by rpm or dnf alone",
             at=loaded.source.key("packages", "hold"),
@@ -20,7 +20,8 @@ def holds(loaded: LoadedRecipe, lock: Lock) -> tuple[str, ...]:
     gone = {(one.name, one.arch) for one in lock.removed or ()}
     there = {one.name for one in lock.packages if (one.name, one.arch) not in gone}
     for index, name in enumerate(names):
-        if name not in there:
+        # What a tarball brings is in no lock; dpkg is asked when the tree is there.
+        if name not in there and lock.asked.tarball is None:
             raise RecipeError(
                 f"the template has no package `{name}` to hold",
                 at=loaded.source.value("packages", "hold", index),

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from builder.distros import SUITES
+from builder.distros import SUITES, TABLE
 from builder.model import settings
 from builder.model.errors import NotFoundError, RecipeError
 from builder.model.recipe import TARBALL, Recipe
@@ -107,16 +107,16 @@ def _check_tarball(lowest: LoadedRecipe, above: tuple[LoadedRecipe, ...]) -> Non
     """See that nothing is to be installed where nobody knows the distribution."""
     if lowest.recipe.from_ != TARBALL:
         return
-    for layer in (lowest, *above):
-        asked = layer.recipe.packages
-        for key, done in (("install", "installed"), ("remove", "removed"), ("hold", "held")):
-            if getattr(asked, key):
-                raise RecipeError(
-                    f"packages cannot be {done} on a tarball",
-                    at=layer.source.key("packages", key),
-                    hint="a script can run the package manager that is in it, without network;"
-                    " `[[fetch]]` brings the package files",
-                )
+    if reason := _no_packages(lowest):
+        for layer in (lowest, *above):
+            asked = layer.recipe.packages
+            for key, done in (("install", "installed"), ("remove", "removed"), ("hold", "held")):
+                if getattr(asked, key):
+                    raise RecipeError(
+                        f"packages cannot be {done} on a tarball {reason[0]}",
+                        at=layer.source.key("packages", key),
+                        hint=reason[1],
+                    )
     for arch, tarball in lowest.recipe.tarball.items():
         if tarball.path and not lowest.project.is_file(lowest.folder / tarball.path):
             raise RecipeError(
@@ -124,6 +124,20 @@ def _check_tarball(lowest: LoadedRecipe, above: tuple[LoadedRecipe, ...]) -> Non
                 at=lowest.source.value("tarball", arch, "path"),
                 hint=f"it belongs in `{lowest.folder}`",
             )
+
+
+def _no_packages(lowest: LoadedRecipe) -> tuple[str, str] | None:
+    """Say why nothing can be installed on a tarball, and what to do."""
+    by_script = (
+        "a script can run the package manager that is in it, without network;"
+        " `[[fetch]]` brings the package files"
+    )
+    if lowest.recipe.base is None:
+        say = f'`{lowest.path.name}` can say it: `[base]` with `distro = "debian"` and its `suite`'
+        return "of which nobody knows the distribution", f"{say}; or {by_script}"
+    if TABLE[lowest.recipe.base.distro].packages == "rpm":
+        return "of RPM packages", by_script
+    return None
 
 
 def _load_base(loaded: LoadedRecipe, name: str, above: tuple[LoadedRecipe, ...]) -> LoadedRecipe:

@@ -8,7 +8,7 @@ from builder.distros import TABLE, RepositorySource, TemplateRepository
 from builder.distros.openpgp import NoKeyError, PublicKey, public_keys
 from builder.model.errors import RecipeError, Span, TrustError
 from builder.model.lock import AskedRepository
-from builder.model.recipe import TARBALL, Arch, Repository
+from builder.model.recipe import Arch, Repository
 from builder.recipes.loaded import LoadedRecipe
 
 KEYRINGS = (
@@ -118,11 +118,12 @@ def check_repositories(loaded: LoadedRecipe) -> None:
         lowest = lowest.base
     for index, one in enumerate(loaded.recipe.repository):
         mine = AddedRepository(one, loaded, index)
-        if lowest.recipe.from_ == TARBALL or lowest.recipe.base is None:
+        if lowest.recipe.base is None:
             raise RecipeError(
-                "a tarball has no use for repositories",
+                "a tarball of which nobody knows the distribution has no use for repositories",
                 at=mine.at("name"),
-                hint="no packages are installed on one; an overlay can tell its package manager",
+                hint=f"say it in `[base]` of `{lowest.path.name}`; or an overlay can tell its"
+                " package manager",
             )
         _check_signer(mine)
         rpm = TABLE[lowest.recipe.base.distro].packages == "rpm"

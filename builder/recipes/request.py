@@ -48,12 +48,12 @@ def layers(loaded: LoadedRecipe) -> tuple[LoadedRecipe, ...]:
 def base_of(loaded: LoadedRecipe) -> Base:
     """Give the base that a recipe, or what it stands on, names.
 
-    A tarball has none: its recipe's name stands for the suite.
+    Of a tarball it need not be said: then its recipe's name stands for the suite.
     """
     lowest = layers(loaded)[0]
-    return lowest.recipe.base or Base(
-        distro=TARBALL, suite=lowest.name, arch=tuple(lowest.recipe.tarball)
-    )
+    base = lowest.recipe.base or Base(distro=TARBALL, suite=lowest.name)
+    arches = tuple(lowest.recipe.tarball)
+    return msgspec.structs.replace(base, arch=arches) if arches else base
 
 
 def probe_of(loaded: LoadedRecipe) -> Probe:
@@ -93,9 +93,9 @@ def choose_arch(loaded: LoadedRecipe, wanted: str | None) -> Arch:
 
 
 def _arch_place(lowest: LoadedRecipe) -> Span:
-    if lowest.recipe.base:
-        return lowest.source.value("base", "arch")
-    return lowest.source.key("tarball")
+    if lowest.recipe.tarball:
+        return lowest.source.key("tarball")
+    return lowest.source.value("base", "arch")
 
 
 def asked_for(loaded: LoadedRecipe, arch: Arch) -> Asked:

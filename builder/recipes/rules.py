@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from builder.model.errors import RecipeError
 from builder.model.lock import BASE
 from builder.model.package_words import read_word
-from builder.model.recipe import TARBALL, Base, Recipe
+from builder.model.recipe import TARBALL, Arch, Base, Recipe
 from builder.model.toml.source import Source
 from builder.model.toml.spans import Where
 
@@ -41,7 +41,7 @@ def check(recipe: Recipe, source: Source, *, suites: Mapping[str, Sequence[str]]
             hint="a lock calls the distribution's minimum so",
         )
     _check_tarball(recipe, source)
-    if recipe.base and recipe.from_:
+    if recipe.base and recipe.from_ and not recipe.tarball:
         raise RecipeError(
             "a recipe has either `[base]` or `from`, not both",
             at=source.key("from"),
@@ -83,6 +83,13 @@ def _check_tarball(recipe: Recipe, source: Source) -> None:
             at=source.key("tarball"),
             hint=f'write `from = "{TARBALL}"`, or take it out',
         )
+    for index, arch in enumerate(recipe.base.arch if recipe.tarball and recipe.base else ()):
+        if arch not in recipe.tarball and arch is not Arch.AMD64:
+            raise RecipeError(
+                f"there is no tarball for `{arch}`",
+                at=source.value("base", "arch", index),
+                hint="each architecture has a table, and `arch` need not be said",
+            )
     for arch, tarball in recipe.tarball.items():
         if (tarball.url is None) == (tarball.path is None):
             raise RecipeError(

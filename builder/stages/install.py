@@ -57,10 +57,10 @@ BATCHES_VERSION = 1
 def batches(lock: Lock, layer: str, store: Store) -> tuple[tuple[Package, ...], ...]:
     """Cut what a layer installs into batches; what was cut before is remembered."""
     packages = tuple(package for package in lock.packages if package.layer == layer)
-    if lock.removed_by(layer):
-        return (packages,)  # what comes may have to be there before something goes
-    if not packages:
+    if not packages and not lock.removed_by(layer):
         return ()
+    if lock.removed_by(layer) or lock.asked.tarball is not None:
+        return (packages,)  # what comes may have to be there before something goes, or becomes new
     key = digest_of(["batches", BATCHES_VERSION, lock.asked.distro, packages])
     if (kept := store.recall(key)) is not None:
         return msgspec.json.decode(kept, type=Batches).batches

@@ -1,15 +1,19 @@
 """Tarballs: somebody's root file system in place of a distribution's packages."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from builder.distros import ArchiveSources
+import msgspec
+
+from builder.distros import ArchiveSources, GroundError
 from builder.host.trees.durable import disk_errors
 from builder.model.errors import StageError, TrustError
 from builder.model.lock import Asked, Lock
 from builder.model.recipe import Tarball
-from builder.model.value import Value, digest_of
+from builder.model.value import Digest, Value, digest_of
 from builder.recipes.loaded import LoadedRecipe
-from builder.stages.stage import Stage, Tree, tree_held
+from builder.stages.resolve import resolve
+from builder.stages.stage import Stage, Tree, make, tree_held
 from builder.stages.tools import Tools
 
 # What reads tarballs is imported when one is read, which few builds do.
@@ -21,17 +25,45 @@ def tarball_sources(cache: Path) -> ArchiveSources:
 
 
 def lock_tarball(asked: Asked, tarball: Tarball, lowest: LoadedRecipe, tools: Tools) -> Lock:
-    """Make the lock of a recipe that starts from a tarball; its times are the tarball's."""
+    """Make the lock of a recipe that takes a tarball as it is; its times are the tarball's."""
+    epoch = _time_of(tarball, lowest, tools)
+    return Lock(recipe=digest_of(asked), asked=asked, epoch=epoch, releases=(), packages=())
+
+
+def lock_on_tarball(
+    asked: Asked, sources: ArchiveSources, lowest: LoadedRecipe, tools: Tools, keep: Lock | None
+) -> Lock:
+    """Choose the packages that come to those of a tarball, which are in no lock: its digest is."""
+    assert asked.tarball is not None
+    tree = import_of(asked.tarball, lowest, tools, slot=f"{lowest.name}/{asked.arch}")
+    ground = tools.store.tree(tree)
+    try:
+        lock = resolve(asked, replace(sources, ground=ground), tools, keep)
+    except GroundError as error:
+        error.at = lowest.source.value(*error.where)
+        raise
+    epoch = max(lock.epoch, _time_of(asked.tarball, lowest, tools))
+    return msgspec.structs.replace(lock, epoch=epoch)
+
+
+def import_of(tarball: Tarball, lowest: LoadedRecipe, tools: Tools, *, slot: str) -> Digest:
+    """Give the tree of a tarball, which is the same whatever is installed on it."""
+    epoch = _time_of(tarball, lowest, tools)
+    taken = Import(sha256=tarball.sha256, strip=tarball.strip, epoch=epoch)
+    return make(IMPORT, taken, tools, slot=f"{slot}/tarball").tree
+
+
+def _time_of(tarball: Tarball, lowest: LoadedRecipe, tools: Tools) -> int:
+    """Give the newest time in a tarball, which is read but once for it."""
     from builder.formats.tar.unpack import newest_time
 
     file = bring(tarball, lowest, tools)
-    return Lock(
-        recipe=digest_of(asked),
-        asked=asked,
-        epoch=newest_time(file, strip=tarball.strip),
-        releases=(),
-        packages=(),
-    )
+    key = digest_of(["newest time", tarball.sha256, tarball.strip])
+    if (noted := tools.store.recall(key)) is not None and noted.isdigit():
+        return int(noted)
+    found = newest_time(file, strip=tarball.strip)
+    tools.store.remember(key, str(found).encode())
+    return found
 
 
 def bring(tarball: Tarball, lowest: LoadedRecipe, tools: Tools) -> Path:

@@ -56,7 +56,7 @@ def _build(trial: BuildTrial, made: list[MadeStage]) -> None:
     loaded = load_file(Path(trial.recipe))
     lock = read_lock(Path(trial.lock))
     asked = asked_for(loaded, lock.asked.arch)
-    if asked.tarball:
+    if not asked.known:
         sources = tarball_sources(Path(trial.cache))
     else:
         keyrings = {asked.distro: trial.keyring} if trial.keyring else {}

@@ -26,7 +26,7 @@ from builder.recipes.request import (
     sources_of,
 )
 from builder.stages.resolve import resolve
-from builder.stages.tarball import lock_tarball, tarball_sources
+from builder.stages.tarball import lock_on_tarball, lock_tarball, tarball_sources
 from builder.stages.tools import Tools
 from builder.store import Store
 
@@ -83,9 +83,12 @@ class Planned:
         What `keep` has chosen stays, as far as that is possible.
         """
         lowest = layers(self.loaded)[0]
-        if self.asked.tarball:
-            return lock_tarball(self.asked, self.asked.tarball, lowest, self.tools)
+        tarball = self.asked.tarball
+        if tarball and not (self.asked.known and self.asked.changes_packages):
+            return lock_tarball(self.asked, tarball, lowest, self.tools)
         try:
+            if tarball:
+                return lock_on_tarball(self.asked, self.sources, lowest, self.tools, keep)
             return resolve(self.asked, self.sources, self.tools, keep)
         except AskedPackageError as error:
             raise located(error, self.loaded) from error
@@ -112,8 +115,8 @@ def plan_of(loaded: LoadedRecipe, arch: str | None, work: Workplace) -> Planned:
         loaded=loaded,
         asked=asked,
         files=LockFiles(name=loaded.name, committed=committed, cache=cache),
-        sources=tarball_sources(cache)
-        if asked.tarball
-        else sources_of(loaded, asked, settings, cache),
+        sources=sources_of(loaded, asked, settings, cache)
+        if asked.known
+        else tarball_sources(cache),
         tools=work.tools,
     )

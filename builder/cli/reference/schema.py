@@ -23,7 +23,11 @@ def schema_of(kind: type[msgspec.Struct]) -> dict[str, object]:
     whole = definitions.pop(kind.__name__)
     assert top["$ref"] == f"#/definitions/{kind.__name__}"  # structs are always refs
     if kind is Recipe:
-        whole["oneOf"] = [{"required": ["base"]}, {"required": ["from"]}]
+        whole["oneOf"] = [
+            {"required": ["base"], "not": {"required": ["from"]}},
+            {"required": ["from"], "not": {"required": ["base"]}},
+            {"required": ["from", "tarball", "base"]},
+        ]
     cleaned = _cleaned({"$schema": DRAFT, **whole, "definitions": definitions})
     assert isinstance(cleaned, dict)  # a dict went in
     return cleaned

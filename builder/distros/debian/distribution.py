@@ -1,9 +1,10 @@
 """Debian and its kin: their suites, mirrors and keys, and how an asking becomes a lock."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -33,6 +34,7 @@ from builder.store import Store
 if TYPE_CHECKING:
     from builder.distros.buildroot import Kitchen
     from builder.distros.debian.archive.fetched import Part
+    from builder.distros.debian.archive.ground import Ground
 
 # What solves and what installs is imported when it is to do so: most builds change nothing.
 
@@ -67,11 +69,12 @@ class Debian:
         check_suite(self.family, asked.suite)
         _check_foreign(self.family, asked)
         parts = _parts(self.family, asked, sources, run)
+        chooser = partial(_choose, parts, asked, _ground(self.family, asked, sources))
         with contextlib.ExitStack() as stack:
             for part in parts:
                 stack.enter_context(part.held())
             try:
-                return _resolve(parts, asked, sources, run, fitting(keep, asked))
+                return _resolve(parts, chooser, sources, run, fitting(keep, asked))
             except UnknownPackageError as error:
                 unknown = error
         with contextlib.suppress(OvenError):  # a better hint is all that is missed
@@ -199,20 +202,28 @@ def _parts(family: Family, asked: Asked, sources: ArchiveSources, run: Runner) -
     return found
 
 
+def _ground(family: Family, asked: Asked, sources: ArchiveSources) -> "Ground | None":
+    if sources.ground is None:
+        return None
+    from builder.distros.debian.archive.ground import read_ground
+
+    return read_ground(sources.ground, family, asked)
+
+
 def _resolve(
-    parts: "list[Part]", asked: Asked, sources: ArchiveSources, run: Runner, keep: Lock | None
+    parts: "list[Part]", choose: "Chooser", sources: ArchiveSources, run: Runner, keep: Lock | None
 ) -> Lock:
     """Keep what a lock has if that can be; ask the mirrors when the indexes here do not do."""
     if keep is not None and all(part.still_has(keep.releases) for part in parts):
         # What they lack or cannot satisfy may have come since.
         with contextlib.suppress(RecipeError):
-            return _choose(parts, asked, _releases_of(parts, keep), keep)
+            return choose(_releases_of(parts, keep), keep)
     found = (part.refresh(sources.fresh, run) for part in parts)
     releases = tuple(release for some in found for release in some)
     if keep is not None:
         with _second_chance():
-            return _choose(parts, asked, releases, keep)
-    return _choose(parts, asked, releases, None)
+            return choose(releases, keep)
+    return choose(releases, None)
 
 
 def _releases_of(parts: "list[Part]", keep: Lock) -> tuple[Release, ...]:
@@ -232,8 +243,16 @@ def _second_chance() -> Iterator[None]:
         pass
 
 
+Chooser = Callable[[tuple[Release, ...], Lock | None], Lock]
+"""Makes a lock of indexes, which keeps what an older one has."""
+
+
 def _choose(
-    parts: "list[Part]", asked: Asked, releases: tuple[Release, ...], keep: Lock | None
+    parts: "list[Part]",
+    asked: Asked,
+    ground: "Ground | None",
+    releases: tuple[Release, ...],
+    keep: Lock | None,
 ) -> Lock:
     from builder.distros.debian.archive.choose import Offers, choose
     from builder.distros.debian.archive.indexes import Index
@@ -245,4 +264,5 @@ def _choose(
     pockets = [pocket for part in parts for pocket in part.pockets()]
     index = Index(pockets, notes=base.apt.folder / notes)
     weights = {part.called: part.weight() for part in others}
-    return choose(Offers(base.apt, index, base.origin.title, weights), asked, releases, keep)
+    apt = base.apt if ground is None else base.apt.alone()
+    return choose(Offers(apt, index, base.origin.title, weights, ground), asked, releases, keep)

@@ -47,7 +47,9 @@ def install(packages: tuple[Package, ...], base: Path, kitchen: Kitchen) -> None
     files = [f"{PACKAGES}/*.deb"] if packages else []
     if not foreign and not kitchen.removed and all_plain(packages, kitchen.store):
         # Nothing to order, and dpkg alone takes a fifth of the time for a small package.
-        line = f"exec dpkg {_OPTIONS} --log=/dev/null --install {PACKAGES}/*.deb"
+        # One that breaks an older version of another may come before that.
+        words = f"{_OPTIONS} --auto-deconfigure --log=/dev/null"
+        line = f"exec dpkg {words} --install {PACKAGES}/*.deb"
     else:
         # `--no-download` breaks local files in apt 2.6.
         words = " ".join((*files, *(f"{name}-" for name in kitchen.removed)))

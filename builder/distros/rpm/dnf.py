@@ -87,6 +87,13 @@ _ROW = re.compile(
 )
 _SECTION = re.compile(r"^([A-Z][^\n]*):$\n((?:^ [^\n]*\n)*)", re.MULTILINE)
 _COUNT = re.compile(r"^ *Install(?:ing:)? +(\d+) [Pp]ackages?", re.MULTILINE)
+_UNKNOWN = re.compile(
+    r"^(?:No match for argument: (\S+)|(?:Module or Group|Group|Environment) '([^'\n]+)' is not"
+    r" (?:available|exist)[^\n]*)",
+    re.MULTILINE,
+)
+_NO_MORE = re.compile(r"^Transaction Summary\n=*\n*(?:Operation aborted|\Z)", re.MULTILINE)
+"""A group of which all is there: it would only be noted."""
 _NOISE = re.compile(r"^(Last metadata expiration|Dependencies resolved|\(try to add|\s*$)")
 
 
@@ -98,6 +105,8 @@ class ChosenPackage:
     arch: str
     version: str
     repository: str
+    of_group: bool = False
+    """Whether a group has it, and so whoever asked for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +232,11 @@ class Dnf:
         asking = ("--cacheonly", weak, *self._left_out(), "--assumeno", "install", "--", *names)
         done = self._dnf(*asking)
         text = done.output
-        if unknown := re.search(r"^No match for argument: (\S+)", text, re.MULTILINE):
-            raise UnknownPackageError(unknown[1], f"there is no package `{unknown[1]}`")
-        if "Nothing to do" in text:
+        if unknown := _UNKNOWN.search(text):
+            group = (one for one in names if one.lstrip("@^") == unknown[2])
+            name = unknown[1] or next(group, f"@{unknown[2]}")
+            raise UnknownPackageError(name, f"there is no package `{name}`")
+        if "Nothing to do" in text or _NO_MORE.search(text):
             return []
         if not (count := _COUNT.search(text)):
             raise _unsatisfiable(names, done)
@@ -243,7 +254,9 @@ class Dnf:
                 hint="take one of them out of the recipe",
             )
         chosen = [
-            ChosenPackage(name, arch, version, repository)
+            ChosenPackage(
+                name, arch, version, repository, of_group=title.startswith("Installing group")
+            )
             for title, body in sections.items()
             if title.startswith("Install")
             for name, arch, version, repository in _ROW.findall(_unwrapped(body))

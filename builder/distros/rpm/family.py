@@ -241,8 +241,7 @@ class Rpm:
             try:
                 rows = dnf.install(layer.install, on=there, recommends=layer.recommends)
             except UnknownPackageError as error:
-                names = {name for one in metadata.values() for name in one.names()}
-                raise self._unknown(error.name, names, asked) from error
+                raise self._unknown(error.name, metadata.values(), asked) from error
             for row in rows:
                 entry = metadata[row.repository].entry(row.name, row.version, row.arch)
                 if entry is None:
@@ -251,8 +250,11 @@ class Rpm:
                 package = self._locked(
                     entry, f"{paths.get(row.repository, '')}{entry.location}", layer
                 )
-                mine = row.repository in dnf.added
-                yield structs.replace(package, archive=row.repository) if mine else package
+                yield structs.replace(
+                    package,
+                    archive=row.repository if row.repository in dnf.added else package.archive,
+                    requested=package.requested or row.of_group,
+                )
 
     def _locked(self, entry: "RpmEntry", place: str, layer: AskedLayer) -> Package:
         return described(
@@ -278,12 +280,17 @@ class Rpm:
             raise TrustError(f"the metadata of {self.declaration.title} has no good signature")
         return found
 
-    def _unknown(self, name: str, names: Iterable[str], asked: Asked) -> UnknownPackageError:
-        near = get_close_matches(name, sorted(names), n=3, cutoff=0.75)
+    def _unknown(
+        self, name: str, metadata: "Iterable[Metadata]", asked: Asked
+    ) -> UnknownPackageError:
+        kind = "group" if name.startswith("@") else "package"
+        known = (one.groups() if kind == "group" else one.names() for one in metadata)
+        names = sorted({name for some in known for name in some})
+        near = get_close_matches(name, names, n=3, cutoff=0.75)
         machine = MACHINES[asked.arch]
         return UnknownPackageError(
             name,
-            f"there is no package `{name}` in {self.declaration.title} {asked.suite} for {machine}",
+            f"there is no {kind} `{name}` in {self.declaration.title} {asked.suite} for {machine}",
             hint=f"did you mean {' or '.join(f'`{other}`' for other in near)}?"
             if near
             else f"searched: {', '.join(asked.components)}",

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _REPO = "{http://linux.duke.edu/metadata/repo}"
 _COMMON = "{http://linux.duke.edu/metadata/common}"
 _RPM = "{http://linux.duke.edu/metadata/rpm}"
+_GROUPS = ("group", "group_gz", "group_xz", "group_zst")
+"""The parts of an index that tell of groups; they are the same but for how they are packed."""
+_GROUP = re.compile(rb"<(group|environment)>\s*<id>([^<]{1,100})</id>")
 _OPEN = (
     b'<metadata xmlns="http://linux.duke.edu/metadata/common"'
     b' xmlns:rpm="http://linux.duke.edu/metadata/rpm">'
@@ -78,11 +81,21 @@ class Metadata:
             raise UpstreamError(f"the index of the repository lists no packages: {self.repomd}")
         times = [_number(part.findtext(f"{_REPO}timestamp")) for part in parts.values()]
         self.revision = Revision(hashlib.sha256(data).hexdigest(), max(times))
-        place = parts["primary"].find(f"{_REPO}location")
-        name = Path(str(place.get("href"))).name if place is not None else "absent"
-        path = self.repomd.parent / name
+        path = self._file(parts["primary"])
         self._data = _unpacked(path)
         self._stanzas = _places_of(self._data, path)
+        self._of_groups = next((parts[kind] for kind in _GROUPS if kind in parts), None)
+
+    def _file(self, part: "Element") -> Path:
+        place = part.find(f"{_REPO}location")
+        name = Path(str(place.get("href"))).name if place is not None else "absent"
+        return self.repomd.parent / name
+
+    def groups(self) -> Iterator[str]:
+        """Give the words that ask for its groups and environments."""
+        if self._of_groups is not None:
+            for kind, name in _GROUP.findall(_unpacked(self._file(self._of_groups))):
+                yield f"@{'^' if kind == b'environment' else ''}{name.decode(errors='replace')}"
 
     def names(self) -> Iterator[str]:
         """Give the names of all packages."""

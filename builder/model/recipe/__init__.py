@@ -114,7 +114,8 @@ class Packages(Value, frozen=True, kw_only=True):
 
     install: tuple[AskedPackage, ...] = ()
     """Packages to install with all that they depend on: `nginx`, `nginx=1.22*`,
-    `cockpit/bookworm-backports`, `libc6:i386`, `ssh-server^` for a task; for RPM, as dnf has it."""
+    `cockpit/bookworm-backports`, `libc6:i386`, `ssh-server^` for a task; for RPM, as dnf has it,
+    with `@core` for a group."""
     remove: tuple[PackageName, ...] = ()
     """Packages that go, with their configuration, or that are not to come."""
     hold: tuple[PackageName, ...] = ()
@@ -210,13 +211,14 @@ class Recipe(Value, frozen=True, kw_only=True):
     """An OS template: a base and what is added to it.
 
     Exactly one of `base` and `from` must be there: an OS template names a base, others the recipe
-    that they stand on.
+    that they stand on. With `from = "tarball"` there may be both.
     """
 
     template: Template
     """How the result is called and described."""
     base: Base | None = None
-    """Which operating system to start from; an appliance says `from` instead."""
+    """Which operating system to start from; an appliance says `from` instead. With a tarball, which
+    one that is, so that packages can be installed on it."""
     from_: Name | None = msgspec.field(name="from", default=None)
     """The recipe that this one stands on, by name; `tarball` for one from elsewhere."""
     tarball: dict[Arch, Tarball] = {}

@@ -1,12 +1,17 @@
 """Sources: what a tree's own package manager is told of further archives, and of what to hold."""
 
 import os
+import re
 from collections.abc import Mapping
 
 from builder.host.programs import Command
 from builder.host.sandbox.sandbox import Inside
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import RecipeError
+from builder.stages.tree.asked import AskedError
+
+_UNKNOWN = re.compile(r"package not in [^\n]* at line ([0-9]+)")
+"""How dpkg warns of a package that it does not know."""
 
 
 def lay_sources(files: Mapping[str, bytes], tree: TreeIO) -> None:
@@ -31,4 +36,9 @@ def hold_packages(names: tuple[str, ...], run: Inside) -> None:
     if names:
         lines = "".join(f"{name} hold\n" for name in names)
         command = Command(("dpkg", "--set-selections"), stdin=lines.encode())
-        run.require(command, "dpkg holds no packages")
+        done = run.require(command, "dpkg holds no packages")
+        # What a tarball has, only dpkg knows; of a lock's packages there is an error before.
+        if unknown := _UNKNOWN.search(done.output):
+            index = int(unknown[1]) - 1
+            problem = f"the template has no package `{names[index]}` to hold"
+            raise AskedError(problem, ("packages", "hold", index), hint="take it out")

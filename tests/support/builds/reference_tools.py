@@ -23,14 +23,17 @@ def make_archive(lock: Lock, blobs: Path, folder: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         os.link(blobs / package.sha256[:2] / package.sha256, file)
     release = folder / "dists" / lock.asked.suite
-    binary = release / f"main/binary-{lock.asked.arch}"
-    binary.mkdir(parents=True)
-    (binary / "Packages").write_bytes(_run("apt-ftparchive", "packages", "pool", cwd=folder))
+    arches = (lock.asked.arch, *lock.asked.foreign)
+    for arch in arches:
+        binary = release / f"main/binary-{arch}"
+        binary.mkdir(parents=True)
+        found = _run("apt-ftparchive", f"--arch={arch}", "packages", "pool", cwd=folder)
+        (binary / "Packages").write_bytes(found)
     fields = {
         "Origin": "Debian",
         "Suite": lock.asked.suite,
         "Codename": lock.asked.suite,
-        "Architectures": lock.asked.arch,
+        "Architectures": " ".join(arches),
         "Components": "main",
     }
     options = [f"-oAPT::FTPArchive::Release::{name}={text}" for name, text in fields.items()]
@@ -46,7 +49,7 @@ def mmdebstrap(lock: Lock, archive: Path, target: Path) -> None:
             "mmdebstrap",
             "--quiet",
             "--variant=minbase",
-            f"--architectures={lock.asked.arch}",
+            f"--architectures={','.join((lock.asked.arch, *lock.asked.foreign))}",
             f"--include={_names(lock)}",
             # Since trixie the links of merged /usr come in a package; in bookworm there is one that
             # makes them, and asks for Perl, unless they are there.
@@ -79,7 +82,10 @@ TOOLS: Mapping[str, Maker] = {"mmdebstrap": mmdebstrap, "debootstrap": debootstr
 
 
 def _names(lock: Lock) -> str:
-    return ",".join(package.name for package in lock.packages)
+    foreign = lock.asked.foreign
+    return ",".join(
+        f"{one.name}:{one.arch}" if one.arch in foreign else one.name for one in lock.packages
+    )
 
 
 def _run(*argv: str, cwd: Path | None = None, **env: str) -> bytes:

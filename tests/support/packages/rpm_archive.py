@@ -161,6 +161,8 @@ class RpmArchive:
         root = self.pub / folder
         shutil.rmtree(root / "repodata", ignore_errors=True)
         argv = ["createrepo_c", "--quiet", "--set-timestamp-to-revision", f"--revision={EPOCH}"]
+        if (groups := self.root / "comps.xml").exists():
+            argv.append(f"--groupfile={groups}")
         self._run([*argv, str(root)])
         if signer:
             self.sign_index(folder, signer)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +102,7 @@ def _facts(path: Path, status: os.stat_result, epoch: int) -> dict[str, str]:
 
 def _packages(status: Path) -> dict[str, Facts]:
     """Read dpkg's status: of every package its fields, conffiles and their hashes among them."""
-    found: dict[str, Facts] = {}
+    found: dict[tuple[str, str], Facts] = {}
     for paragraph in status.read_text(encoding="utf-8").split("\n\n"):
         fields: dict[str, str] = {}
         name = ""
@@ -113,5 +113,9 @@ def _packages(status: Path) -> dict[str, Facts]:
                 name, _, value = line.partition(":")
                 fields[name] = value.strip()
         if fields:
-            found[f"dpkg:{fields['Package']}"] = fields
-    return found
+            found[fields["Package"], fields["Architecture"]] = fields
+    many = Counter(name for name, _ in found)
+    return {
+        f"dpkg:{name}:{arch}" if many[name] > 1 else f"dpkg:{name}": fields
+        for (name, arch), fields in found.items()
+    }

@@ -119,7 +119,7 @@ def test_a_recipe_on_top_of_it(mini: Oven, shelf: Shelf) -> None:
     with (shelf.project / "recipes/top.toml").open("a") as file:
         file.write('[packages]\ninstall = ["nginx"]\n')
     said = mini.said("build", "top", code=2)
-    assert "packages cannot be installed on a tarball\n  --> recipes/top.toml:5:1" in said
+    assert "of which nobody knows the distribution\n  --> recipes/top.toml:5:1" in said
 
 
 def test_files_from_elsewhere(mini: Oven, shelf: Shelf) -> None:

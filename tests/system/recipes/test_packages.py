@@ -187,6 +187,7 @@ def test_the_manifest_has_what_scripts_leave(world: World) -> None:
         ('remove = ["nothing"]', "nothing", "no package `nothing`", "searched"),
         ('install = ["plain", "plain=1*"]', "plain=1", "asked for in two ways", "keep `plain`"),
         ('install = ["plain"]\nremove = ["plain"]', "remove", "in both `remove` and", "one of"),
+        ('install = ["plain",\n"@Big Tools"]', '"@Big', "a group, as dnf has", "`big-tools^`"),
         ('install = ["plain^x"]', "plain^x", "a package to install", "`libc6:i386`"),
     ],
 )

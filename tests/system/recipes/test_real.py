@@ -30,6 +30,8 @@ CHECKS = {
     "host": "podman --version && ctr --version && crun --version",
     "java": "systemctl is-active tomcat10 && java -version",
     "tex": "kpsewhich article.cls",
+    "dkms": "test -s /var/lib/dkms/mok.key && modinfo -k $(ls /lib/modules) v4l2loopback",
+    "multiarch": "hello && od -An -tx1 -j4 -N1 /usr/bin/hello | grep -x ' 01'",
     "desktop": "systemctl is-active NetworkManager && firefox-esr --version",
 }
 """What shows in a container that it does its work."""

@@ -7,6 +7,7 @@ from itertools import takewhile
 
 import msgspec
 
+from builder.distros.debian.archive.ground import Ground, There
 from builder.distros.debian.archive.indexes import Index, View
 from builder.distros.debian.archive.pockets import epoch_of
 from builder.distros.debian.archive.solve import Apt
@@ -33,6 +34,8 @@ class Offers:
     """The distribution's name as people write it."""
     weights: Mapping[str, int] = field(default_factory=dict)
     """The priority of each repository, and of each pocket that must be asked for."""
+    ground: Ground | None = None
+    """What is there already, in place of a base."""
     _seen: dict[str, Index] = field(default_factory=dict)
 
     def to(self, layer: AskedLayer, asked: Asked) -> Index:
@@ -53,7 +56,9 @@ class Offers:
 def choose(offers: Offers, asked: Asked, releases: tuple[Release, ...], keep: Lock | None) -> Lock:
     """Choose the packages of all layers; what a layer has got, the next one leaves alone."""
     index = offers.index
-    layers = (AskedLayer(recipe=BASE, install=_minimum(index)), *asked.layers)
+    layers = asked.layers
+    if offers.ground is None:
+        layers = (AskedLayer(recipe=BASE, install=_minimum(index)), *layers)
     work = _Work(offers, asked, kept_versions(keep.packages if keep else (), index))
     wishes = [work.wishes(layer) for layer in layers]
     work.packages = _unchanged(layers, index, keep)
@@ -109,15 +114,15 @@ class _Work:
     def add(self, layer: AskedLayer, wish: Wishes) -> None:
         """Choose what a layer brings and takes away."""
         apt, seen = self._offers.apt, self._offers.to(layer, self._asked)
-        there = self._there()
+        there = self._there(seen)
         self._tell(apt, seen, wish, there)
-        stanzas = [_stanza(seen, one) for one in there.values()]
+        stanzas = [one.stanza for one in there.values()]
         chosen, gone = apt.install(wish, on=stanzas, recommends=layer.recommends)
         for name, arch in gone:
             one = there[name, arch]
             self.removed.append(Removal(name=name, arch=one.arch, layer=layer.recipe))
-        # What replaces something counts as that did; all of the base counts as asked for.
-        counts = {key for key, one in there.items() if one.requested or one.layer == BASE}
+        # What replaces something counts as that did.
+        counts = {key for key, one in there.items() if one.counts}
         foreign = self._asked.foreign
         words = map(read_word, wish.names)
         counts |= {(one.name, one.arch if one.arch in foreign else "") for one in words}
@@ -126,36 +131,43 @@ class _Work:
             for name, arch, version in chosen
         ]
 
-    def _there(self) -> dict[tuple[str, str], Package]:
+    def _there(self, seen: Index) -> dict[tuple[str, str], There]:
         """Give what the layers below have, by name and foreign architecture."""
-        found: dict[tuple[str, str], Package] = {}
+        found = dict(self._offers.ground or {})
         gone = {(one.layer, one.name, one.arch) for one in self.removed}
         for layer in (BASE, *(one.recipe for one in self._asked.layers)):
             found = {
-                key: one for key, one in found.items() if (layer, one.name, one.arch) not in gone
+                key: one for key, one in found.items() if (layer, key[0], one.arch) not in gone
             }
             for one in self.packages:
                 if one.layer == layer:
-                    found[one.name, _rank(one, self._asked)] = one
+                    found[one.name, _rank(one, self._asked)] = _described(seen, one)
         return found
 
     def _tell(
-        self, apt: Apt, seen: Index, wish: Wishes, there: Mapping[tuple[str, str], Package]
+        self, apt: Apt, seen: Index, wish: Wishes, there: Mapping[tuple[str, str], There]
     ) -> None:
         """Tell apt what there is to choose from, unless it knows."""
         changed = {**wish.versions, **wish.raised}
         if self._told is not None and self._told[0] is seen and self._told[1] == changed:
             return
         fixed = {name: versions for name, versions in self._kept.items() if name not in changed}
-        names = [name for name, _ in there]
-        text = seen.reachable(self._names, recommends=self._wide, there=names, versions=fixed)
+        names = {name for name, _ in there}
+        if self._offers.ground is not None:
+            # What it has may be older than all that is offered, and become new.
+            wanted, leaves = self._names | names, set[str]()
+        else:
+            wanted, leaves = self._names, names
+        text = seen.reachable(wanted, recommends=self._wide, there=leaves, versions=fixed)
         apt.offer(text, seen.pins(PACKAGE.findall(text.decode(errors="replace")), wish.raised))
         self._told = (seen, changed)
 
 
-def _stanza(index: Index, package: Package) -> bytes:
-    """Describe a package that is there."""
-    return index.stanza(package.name, package.version, package.arch)[1]
+def _described(index: Index, package: Package) -> There:
+    """Describe a package that a layer has; all of the base counts as asked for."""
+    _, stanza = index.stanza(package.name, package.version, package.arch)
+    counts = package.requested or package.layer == BASE
+    return There(package.arch, stanza + b"\nStatus: install ok installed", counts=counts)
 
 
 def _leading(layers: Iterable[AskedLayer], keep: Lock | None) -> tuple[AskedLayer, ...]:
@@ -163,7 +175,8 @@ def _leading(layers: Iterable[AskedLayer], keep: Lock | None) -> tuple[AskedLaye
     if keep is None:
         return ()
     base = {one.name for one in keep.packages if one.layer == BASE and one.requested}
-    before = (AskedLayer(recipe=BASE, install=tuple(sorted(base))), *keep.asked.layers)
+    lowest = (AskedLayer(recipe=BASE, install=tuple(sorted(base))),) if base else ()
+    before = (*lowest, *keep.asked.layers)
     pairs = takewhile(lambda pair: pair[0] == pair[1], zip(layers, before, strict=False))
     return tuple(layer for layer, _ in pairs)
 

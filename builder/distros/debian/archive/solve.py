@@ -12,6 +12,7 @@ from builder.distros.debian.archive.refusals import beside, unsatisfiable
 from builder.distros.debian.archive.wishes import Wishes
 from builder.host.network.downloads import proxy_environment
 from builder.host.programs import Command, Done, HungError, Runner, is_full
+from builder.host.sandbox.sandbox import Sandbox, SandboxBind, inside
 from builder.model.errors import HostError, OvenError, TrustError, UpstreamError
 from builder.model.lock import Release
 
@@ -79,6 +80,13 @@ class Apt:
         self._folder = folder
         self._origin = origin
         self._run = run
+
+    def alone(self) -> "Apt":
+        """Give one that sees nothing but this folder and programs: for what strangers wrote."""
+        root = self._folder / "alone"
+        root.mkdir(exist_ok=True)
+        shown = (SandboxBind(self._folder, str(self._folder)),)
+        return Apt(self._folder, self._origin, inside(Sandbox(root, shown, from_host=True)))
 
     def prepare(self) -> None:
         """Make the folders, and tell apt of them."""
@@ -182,8 +190,9 @@ class Apt:
     ) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
         """Choose what to install so that what is wished for and its needs are there.
 
-        `on` describes the packages that are there already, which stay as they are, but for those
-        that are to go. Gives names, foreign architectures and versions, and what goes of `on`.
+        `on` describes the packages that are there already, with their status; they stay as they
+        are, but for those that are to go. Gives names, foreign architectures and versions, and
+        what goes of `on`.
         """
         self._write_status(on)
         done = self._apt(
@@ -219,7 +228,7 @@ class Apt:
 
     def _write_status(self, stanzas: Iterable[bytes]) -> None:
         """Tell apt which packages are installed."""
-        data = b"".join(stanza + b"\nStatus: install ok installed\n\n" for stanza in stanzas)
+        data = b"".join(stanza + b"\n\n" for stanza in stanzas)
         (self._folder / "var/lib/dpkg/status").write_bytes(data)
 
 
