@@ -42,12 +42,12 @@ AskedPackage = Annotated[
         pattern=(
             r"^([A-Za-z0-9][A-Za-z0-9+._-]*(-[0-9][A-Za-z0-9+._~-]*\*|(:[a-z0-9]+)?"
             r"(=[A-Za-z0-9.+~:*_-]+|/[A-Za-z0-9][A-Za-z0-9.+~_-]*|\^)?)"
-            r"|@\^?[A-Za-z0-9]([A-Za-z0-9 +._-]*[A-Za-z0-9+._-])?)\Z"
+            r"|@[A-Za-z0-9]([A-Za-z0-9 +._-]*[A-Za-z0-9+._-])?)\Z"
         ),
         title="a package to install",
         description=(
-            "letters, digits and `+-._`, or for apt `nginx=1.2*`, `nginx/SUITE`, `libc6:i386`,"
-            " `shop^`, for dnf `@group`"
+            "letters, digits, `+-._`; apt: `nginx=1*`, `nginx/SUITE`, `libc6:i386`, `shop^`;"
+            " dnf: `@group`"
         ),
     ),
 ]

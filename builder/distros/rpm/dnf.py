@@ -88,8 +88,7 @@ _ROW = re.compile(
 _SECTION = re.compile(r"^([A-Z][^\n]*):$\n((?:^ [^\n]*\n)*)", re.MULTILINE)
 _COUNT = re.compile(r"^ *Install(?:ing:)? +(\d+) [Pp]ackages?", re.MULTILINE)
 _UNKNOWN = re.compile(
-    r"^(?:No match for argument: (\S+)|(?:Module or Group|Group|Environment) '([^'\n]+)' is not"
-    r" (?:available|exist)[^\n]*)",
+    r"^(?:No match for argument: (\S+)|Module or Group '([^'\n]+)' is not available)",
     re.MULTILINE,
 )
 _NO_MORE = re.compile(r"^Transaction Summary\n=*\n*(?:Operation aborted|\Z)", re.MULTILINE)
@@ -233,26 +232,14 @@ class Dnf:
         done = self._dnf(*asking)
         text = done.output
         if unknown := _UNKNOWN.search(text):
-            group = (one for one in names if one.lstrip("@^") == unknown[2])
-            name = unknown[1] or next(group, f"@{unknown[2]}")
+            name = unknown[1] or f"@{unknown[2]}"
             raise UnknownPackageError(name, f"there is no package `{name}`")
         if "Nothing to do" in text or _NO_MORE.search(text):
             return []
         if not (count := _COUNT.search(text)):
             raise _unsatisfiable(names, done)
         sections = dict(_SECTION.findall(text))
-        replaced = [
-            row[0]
-            for title, body in sections.items()
-            if title.startswith(("Remov", "Upgrad", "Downgrad", "Replac"))
-            for row in _ROW.findall(body)
-        ]
-        if replaced:
-            raise RecipeError(
-                f"{_list(names)} cannot be installed beside {_list(replaced)}, "
-                "which the layer below has",
-                hint="take one of them out of the recipe",
-            )
+        _refuse_replacing(names, sections)
         chosen = [
             ChosenPackage(
                 name, arch, version, repository, of_group=title.startswith("Installing group")
@@ -303,6 +290,22 @@ class Dnf:
         if find_program("dnf") is None:
             raise missing_program("dnf")
         return self.run(Command(("dnf", *options, *argv), env=env))
+
+
+def _refuse_replacing(names: Sequence[str], sections: Mapping[str, str]) -> None:
+    """Raise RecipeError when something of a layer below would not stay."""
+    replaced = [
+        row[0]
+        for title, body in sections.items()
+        if title.startswith(("Remov", "Upgrad", "Downgrad", "Replac"))
+        for row in _ROW.findall(body)
+    ]
+    if replaced:
+        raise RecipeError(
+            f"{_list(names)} cannot be installed beside {_list(replaced)}, "
+            "which the layer below has",
+            hint="take one of them out of the recipe",
+        )
 
 
 def _unwrapped(body: str) -> str:

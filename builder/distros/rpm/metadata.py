@@ -1,5 +1,6 @@
 """Repository metadata: what the verified files of a repository say, as values."""
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ _REPO = "{http://linux.duke.edu/metadata/repo}"
 _COMMON = "{http://linux.duke.edu/metadata/common}"
 _RPM = "{http://linux.duke.edu/metadata/rpm}"
 _GROUPS = ("group", "group_gz", "group_xz", "group_zst")
-"""The parts of an index that tell of groups; they are the same but for how they are packed."""
-_GROUP = re.compile(rb"<(group|environment)>\s*<id>([^<]{1,100})</id>")
+"""The parts of an index that tell of groups; each is the same, and dnf fetches one of them."""
+_GROUP = re.compile(rb"<(?:group|environment)>\s*<id>([^<]{1,100})</id>")
 _OPEN = (
     b'<metadata xmlns="http://linux.duke.edu/metadata/common"'
     b' xmlns:rpm="http://linux.duke.edu/metadata/rpm">'
@@ -84,7 +85,7 @@ class Metadata:
         path = self._file(parts["primary"])
         self._data = _unpacked(path)
         self._stanzas = _places_of(self._data, path)
-        self._of_groups = next((parts[kind] for kind in _GROUPS if kind in parts), None)
+        self._of_groups = [self._file(parts[kind]) for kind in _GROUPS if kind in parts]
 
     def _file(self, part: "Element") -> Path:
         place = part.find(f"{_REPO}location")
@@ -93,9 +94,10 @@ class Metadata:
 
     def groups(self) -> Iterator[str]:
         """Give the words that ask for its groups and environments."""
-        if self._of_groups is not None:
-            for kind, name in _GROUP.findall(_unpacked(self._file(self._of_groups))):
-                yield f"@{'^' if kind == b'environment' else ''}{name.decode(errors='replace')}"
+        for path in self._of_groups:
+            with contextlib.suppress(UpstreamError):  # a better hint is all that is missed
+                for name in _GROUP.findall(_unpacked(path)):
+                    yield f"@{name.decode(errors='replace')}"
 
     def names(self) -> Iterator[str]:
         """Give the names of all packages."""

@@ -74,11 +74,11 @@ class Reader:
     def _names(self, word: PackageWord, text: str) -> tuple[str, ...]:
         """Name the packages that a word means."""
         if word.group:
-            task = word.name.removeprefix("@").removeprefix("^")
+            task = word.name.removeprefix("@").lower().replace(" ", "-")
             raise AskedPackageError(
                 f"`{text}` is a group, as dnf has them",
                 (text,),
-                hint=f"for apt: the task `{task.lower().replace(' ', '-')}^`, or packages by name",
+                hint=f"for apt: the task `{task}^`, or packages by name",
             )
         if word.task:
             return self._task(word.name, text)

@@ -115,7 +115,7 @@ error: `ngin*` is not a package to install
   |
 7 | install = ["curl", "ngin*"]
   |                    ^^^^^^^
-hint: letters, digits and `+-._`, or for apt `nginx=1.2*`, `nginx/SUITE`, `libc6:i386`, `shop^`
+hint: letters, digits, `+-._`; apt: `nginx=1*`, `nginx/SUITE`, `libc6:i386`, `shop^`; dnf: `@group`
 
 === pattern nl
 [template]
