@@ -112,7 +112,16 @@ FIRST_BOOT: tuple[FirstBootUnit, ...] = (
         ),
     ),
     FirstBootUnit(
-        "dkms-key", "usr/sbin/dkms", ("/var/lib/dkms/mok.key",), ("/usr/sbin/dkms", "generate_mok")
+        "dkms-key",
+        "usr/sbin/dkms",
+        ("/var/lib/dkms/mok.key",),
+        _shell(
+            # An older dkms does not know the word, tells how it is used, and ends well.
+            "/usr/sbin/dkms generate_mok >/dev/null",
+            "test -s /var/lib/dkms/mok.key || openssl req -new -x509 -nodes -days 36500"
+            " -subj '/CN=DKMS module signing key' -newkey rsa:2048"
+            " -keyout /var/lib/dkms/mok.key -outform DER -out /var/lib/dkms/mok.pub",
+        ),
     ),
     FirstBootUnit(
         "quassel-certificate",
