@@ -37,6 +37,7 @@ CHECKS = {
 """What shows in a container that it does its work."""
 MADE = (
     "usr/share/oven*",
+    "usr/lib/oven*",
     "usr/lib/systemd/system/oven-*",
     "usr/lib/systemd/system/sysinit.target.wants*",
     "usr/lib/locale/*",
