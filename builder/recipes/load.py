@@ -117,6 +117,13 @@ def _check_tarball(lowest: LoadedRecipe, above: tuple[LoadedRecipe, ...]) -> Non
                     hint="a script can run the package manager that is in it, without network;"
                     " `[[fetch]]` brings the package files",
                 )
+        for key in ("documentation", "languages"):
+            if getattr(asked, key) is not None:
+                raise RecipeError(
+                    f"`{key}` is for packages as they are unpacked, and a tarball's are already",
+                    at=layer.source.key("packages", key),
+                    hint="a script can remove what is not wanted",
+                )
     for arch, tarball in lowest.recipe.tarball.items():
         if tarball.path and not lowest.project.is_file(lowest.folder / tarball.path):
             raise RecipeError(
