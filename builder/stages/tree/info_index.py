@@ -23,8 +23,8 @@ def _sorted(data: bytes) -> bytes | None:
     if not menu:
         return None
     sections = [block.strip("\n").split("\n") for block in body.split("\n\n") if block.strip()]
-    if not all(map(_is_section, sections)):
-        return None
+    if not all(map(_is_section, sections)) or not any(len(one) > 1 for one in sections):
+        return None  # base-files' own has a section with nothing in it
     blocks = (
         "".join(f"{one}\n" for one in (section[0], *sorted(_entries(section[1:]), key=_key)))
         for section in sorted(sections, key=lambda section: _key(section[0]))

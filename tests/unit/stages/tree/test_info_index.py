@@ -42,6 +42,7 @@ def test_sections_and_entries_are_sorted(tmp_path: Path) -> None:
     [
         "",
         "no menu\n",
+        f"{HEAD}\n\nGeneral Commands\n\n",
         f"{HEAD}\n* Lone: (lone).\n",
         f"{HEAD}\nTitle\n  indented\n",
         f"{HEAD}\nTitle\n* A: (a).\nwords between\n* B: (b).\n",
