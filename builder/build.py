@@ -21,7 +21,7 @@ from builder.recipes.debconf import selections
 from builder.recipes.holds import holds
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.repositories import kept
-from builder.recipes.request import BuildRequest, base_of, layers
+from builder.recipes.request import BuildRequest, base_of, extras_of, layers
 from builder.stages.bootstrap import BOOTSTRAP, bootstrap_inputs
 from builder.stages.check import CHECK, Check, LeaksError, Step
 from builder.stages.customize import CUSTOMIZE, Customization
@@ -95,6 +95,7 @@ def make_lowest(order: BuildRequest, sources: ArchiveSources, tools: Tools, driv
     if (tarball := lock.asked.tarball) is not None:
         return import_of(tarball, layers(order.loaded)[0], tools, slot=order.slot)
     inputs = bootstrap_inputs(lock, sources, driver, tools.run)
+    inputs = replace(inputs, extras=extras_of(order.loaded))
     return make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
 
 

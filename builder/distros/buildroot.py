@@ -11,6 +11,7 @@ from builder.host.overlayfs import stand_ins
 from builder.host.overlayfs.fold import overlay
 from builder.host.sandbox.sandbox import HOSTNAME, Inside, Sandbox, SandboxBind, inside
 from builder.model.errors import StageError
+from builder.model.extras import ALL, Extras
 from builder.model.lock import Package
 from builder.model.recipe import Arch
 from builder.store import Store
@@ -62,6 +63,8 @@ class Kitchen:
     """For each repository of a recipe what its package files must be signed with."""
     removed: tuple[str, ...] = ()
     """Packages of the base that go."""
+    extras: Extras = ALL
+    """What a tree from nothing, and all that is installed on it later, has of its packages."""
 
     @property
     def tree(self) -> Path:

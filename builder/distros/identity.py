@@ -88,13 +88,22 @@ def matches(tree: TreeIO, pattern: str) -> Iterator[str]:
                 if not stat.S_ISDIR(status.st_mode):
                     yield path
         return
-    folder, _, name = pattern.rpartition("/")
-    if not any(sign in name for sign in "*?["):
+    if not _has_signs(pattern):
         if tree.exists(pattern):
             yield pattern
-    elif tree.is_dir(folder):
+        return
+    above, _, name = pattern.rpartition("/")
+    if _has_signs(above):
+        folders = [one for one in matches(tree, above) if stat.S_ISDIR(tree.lstat(one).st_mode)]
+    else:
+        folders = [above] if tree.is_dir(above) else []
+    for folder in folders:
         for found in fnmatch.filter(tree.listdir(folder), name):
             yield f"{folder}/{found}"
+
+
+def _has_signs(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
 
 
 def write_first_boot_units(tree: TreeIO) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -70,7 +70,7 @@ class Trace(Protocol):
         """Take note."""
 
     def said(self, text: str, /) -> None:
-        """Take note of what a program of the author's said that did its work."""
+        """Take note of what packages or the author's programs said that did their work."""
 
 
 PROMPT = 60.0
@@ -86,6 +86,16 @@ def watch_commands(trace: Trace) -> None:
     _traces[:] = [trace]
 
 
+@contextlib.contextmanager
+def watching(trace: Trace) -> Iterator[None]:
+    """Have every command told to `trace` as well, until the block ends."""
+    _traces.append(trace)
+    try:
+        yield
+    finally:
+        _traces.remove(trace)
+
+
 def announce(command: Command) -> None:
     """Tell those who watch that a command is about to run."""
     for trace in _traces:
@@ -97,7 +107,7 @@ _LOOK = 0.5
 
 
 def tell_output(text: str) -> None:
-    """Tell those who watch what a program of the author's said."""
+    """Tell those who watch what packages or the author's programs said."""
     for trace in _traces:
         trace.said(text)
 

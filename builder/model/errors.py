@@ -75,6 +75,8 @@ class StageError(OvenError):
         super().__init__(problem, at=at, hint=hint)
         self.command = command
         self.output = output
+        self.log: Path | None = None
+        """Where all of the build that it ended is written down."""
 
 
 class NotFoundError(OvenError):

@@ -96,6 +96,16 @@ RelativePath = Annotated[
 ]
 """A path below the recipe's folder, with no `..` in it."""
 
+Language = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z]{2,3}(_[A-Z]{2})?(@[a-z]+)?\Z",
+        title="a language",
+        description="as gettext has it: `de`, `pt_BR`, `sr@latin`",
+    ),
+]
+"""A language of translations; `de` also means those of countries, such as `de_AT`."""
+
 IncludePath = Annotated[
     str,
     msgspec.Meta(

@@ -1,7 +1,7 @@
 """Prove: two builds of one lock compared stage by stage, down to the first byte that differs."""
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import msgspec
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.trial import MadeStage
 from builder.model.value import Digest, Value
+from builder.proof.causes import known_cause
 from builder.proof.differing import first_difference, first_member
 from builder.stages.stage import differences
 from builder.store import Store
@@ -35,6 +36,8 @@ class Differing(Value, frozen=True, kw_only=True):
     second: str = ""
     suspects: tuple[str, ...] = ()
     """Who may have written it, as far as that can be known."""
+    known: str = ""
+    """Why it always differs, where that is known."""
 
 
 class StageProof(Value, frozen=True, kw_only=True):
@@ -57,6 +60,8 @@ class Proof(Value, frozen=True, kw_only=True):
     files: tuple[Differing, ...] = ()
     count: int = 0
     """Of all differing paths; no more than `SHOWN` are in `files`."""
+    known: dict[str, int] = {}
+    """How many of all each known cause is behind; in `files` they come last."""
 
 
 def compare(
@@ -85,18 +90,27 @@ def _difference(
 ) -> Proof:
     inputs = tuple(differences(one.inputs, other.inputs))
     found: list[Differing] = []
-    count = 0
+    count, known = 0, Counter[str]()
     if "sha256" in one.result:
         found = list(_packed(one, other, stores))
         count = len(found)
     elif "tree" in one.result:
         pairs = list(_entries(one, other, stores))
+        pairs.sort(key=lambda pair: known_cause(_path(pair)) != "")
         count = len(pairs)
+        known.update(why for pair in pairs if (why := known_cause(_path(pair))))
         roots = _roots(one, other, stores)
         with TreeIO(roots[0]) as left, TreeIO(roots[1]) as right:
             blame = _blame(one, left)
             found = [_differing(pair, (left, right), blame) for pair in pairs[:SHOWN]]
-    return Proof(proven=False, stages=stages, inputs=inputs, files=tuple(found), count=count)
+    return Proof(
+        proven=False,
+        stages=stages,
+        inputs=inputs,
+        files=tuple(found),
+        count=count,
+        known=dict(known),
+    )
 
 
 Pair = tuple[Entry | None, Entry | None]
@@ -111,6 +125,12 @@ def _entries(one: MadeStage, other: MadeStage, stores: tuple[Store, Store]) -> I
     for path in sorted(left.keys() | right.keys()):
         if left.get(path) != right.get(path):
             yield left.get(path), right.get(path)
+
+
+def _path(pair: Pair) -> str:
+    one = pair[0] or pair[1]
+    assert one is not None  # there is no pair of nothing
+    return one.path
 
 
 def _tree(made: MadeStage) -> Digest:
@@ -130,8 +150,13 @@ def _differing(pair: Pair, trees: tuple[TreeIO, TreeIO], blame: "Blame") -> Diff
     assert one is not None  # there is no pair of nothing
     if old is None or new is None:
         what: tuple[str, ...] = (f"only in the {'first' if new is None else 'second'} build",)
-        return Differing(path=one.path, what=what, suspects=blame(one.path))
-    found = Differing(path=one.path, what=tuple(_aspects(old, new)), suspects=blame(one.path))
+    else:
+        what = tuple(_aspects(old, new))
+    known = known_cause(one.path)
+    suspects = () if known else blame(one.path)
+    found = Differing(path=one.path, what=what, suspects=suspects, known=known)
+    if old is None or new is None:
+        return found
     if old.kind == new.kind == "file" and old.content != new.content:
         contents = [_read(tree, one.path) for tree in trees]
         if contents[0] is not None and contents[1] is not None:

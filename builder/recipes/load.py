@@ -107,16 +107,9 @@ def _check_tarball(lowest: LoadedRecipe, above: tuple[LoadedRecipe, ...]) -> Non
     """See that nothing is to be installed where nobody knows the distribution."""
     if lowest.recipe.from_ != TARBALL:
         return
-    if reason := _no_packages(lowest):
-        for layer in (lowest, *above):
-            asked = layer.recipe.packages
-            for key, done in (("install", "installed"), ("remove", "removed"), ("hold", "held")):
-                if getattr(asked, key):
-                    raise RecipeError(
-                        f"packages cannot be {done} on a tarball {reason[0]}",
-                        at=layer.source.key("packages", key),
-                        hint=reason[1],
-                    )
+    layers = (lowest, *above)
+    _check_packages(lowest, layers)
+    _check_excludes(layers)
     for arch, tarball in lowest.recipe.tarball.items():
         if tarball.path and not lowest.project.is_file(lowest.folder / tarball.path):
             raise RecipeError(
@@ -124,6 +117,32 @@ def _check_tarball(lowest: LoadedRecipe, above: tuple[LoadedRecipe, ...]) -> Non
                 at=lowest.source.value("tarball", arch, "path"),
                 hint=f"it belongs in `{lowest.folder}`",
             )
+
+
+def _check_packages(lowest: LoadedRecipe, layers: tuple[LoadedRecipe, ...]) -> None:
+    reason = _no_packages(lowest)
+    if reason is None:
+        return
+    for layer in layers:
+        asked = layer.recipe.packages
+        for key, done in (("install", "installed"), ("remove", "removed"), ("hold", "held")):
+            if getattr(asked, key):
+                raise RecipeError(
+                    f"packages cannot be {done} on a tarball {reason[0]}",
+                    at=layer.source.key("packages", key),
+                    hint=reason[1],
+                )
+
+
+def _check_excludes(layers: tuple[LoadedRecipe, ...]) -> None:
+    for layer in layers:
+        for key in ("documentation", "languages"):
+            if getattr(layer.recipe.packages, key) is not None:
+                raise RecipeError(
+                    f"`{key}` is for packages as they are unpacked, and a tarball's are already",
+                    at=layer.source.key("packages", key),
+                    hint="a script can remove what is not wanted",
+                )
 
 
 def _no_packages(lowest: LoadedRecipe) -> tuple[str, str] | None:

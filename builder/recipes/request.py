@@ -14,6 +14,7 @@ from builder.distros import (
 )
 from builder.host.sandbox import binfmt
 from builder.model.errors import RecipeError, Span
+from builder.model.extras import Extras
 from builder.model.lock import Asked, AskedLayer, Lock
 from builder.model.recipe import TARBALL, Arch, Base, Probe
 from builder.model.settings import Settings
@@ -68,6 +69,19 @@ def probe_of(loaded: LoadedRecipe) -> Probe:
             skip=found.skip if said.skip is None else said.skip,
         )
     return found
+
+
+def extras_of(loaded: LoadedRecipe) -> Extras:
+    """Give what of packages comes along: the highest recipe that says something decides."""
+    documentation, languages = True, None
+    for layer in layers(loaded):
+        said = layer.recipe.packages
+        documentation = documentation if said.documentation is None else said.documentation
+        languages = languages if said.languages is None else said.languages
+    return Extras(
+        documentation=documentation,
+        languages=None if languages is None else tuple(sorted(languages)),
+    )
 
 
 def probe_place(loaded: LoadedRecipe, key: str) -> Span | None:

@@ -152,6 +152,7 @@ def _written_lists(recipe: Recipe) -> list[tuple[Where, Sequence[str]]]:
         (("packages", "install"), recipe.packages.install),
         (("packages", "remove"), recipe.packages.remove),
         (("packages", "hold"), recipe.packages.hold),
+        (("packages", "languages"), recipe.packages.languages or ()),
         (("debconf", "selections"), recipe.debconf.selections),
         (("services", "enable"), recipe.services.enable),
         (("services", "disable"), recipe.services.disable),

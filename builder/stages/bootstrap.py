@@ -6,6 +6,7 @@ from builder.distros import ArchiveSources, distro
 from builder.distros.keys import Keys
 from builder.host.programs import Runner, program_version
 from builder.model.errors import RecipeError
+from builder.model.extras import ALL, Extras
 from builder.model.lock import BASE, Lock, Package
 from builder.model.recipe import Arch
 from builder.model.value import Value
@@ -31,6 +32,8 @@ class BaseInputs(Value, frozen=True, kw_only=True):
     """Text files by path: what the tree's own package manager is told of mirrors."""
     keys: Keys | None = None
     """What the package files are signed with."""
+    extras: Extras = ALL
+    """What of the packages comes along; the tree's own package manager keeps to it from then on."""
 
 
 def bootstrap_inputs(lock: Lock, sources: ArchiveSources, driver: str, run: Runner) -> BaseInputs:
@@ -70,6 +73,7 @@ def make_base(inputs: BaseInputs, tools: Tools) -> Tree:
             driver=inputs.driver,
             jobs=tools.jobs,
             keys=inputs.keys,
+            extras=inputs.extras,
         )
         distro(inputs.distro).install(inputs.packages, kitchen)
         with TreeIO(kitchen.tree) as tree:

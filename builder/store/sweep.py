@@ -19,6 +19,7 @@ KINDS = {
     "frames": "where packed templates have which files, to copy instead of compress",
     "partial": "downloads that are not whole yet",
     "actions": "which inputs gave which result",
+    "logs": "what builds said",
 }
 """The folders of the store; one that is not here is measured and pruned all the same."""
 

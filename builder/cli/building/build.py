@@ -187,14 +187,17 @@ def _check_secrets(wanted: "list[WantedTemplate]", given: dict[str, bytes]) -> N
 
 def _build(wanted: "WantedTemplate", options: Options, work: "Workplace") -> dict[str, object]:
     """Build one, and again without what turns out to be damaged in the cache."""
+    from builder.cli.building.log import logged
+    from builder.recipes.request import choose_arch
     from builder.store.verify import RemovedError
 
-    for _ in range(MOST_DAMAGED):
-        try:
-            return _build_once(wanted, options, work)
-        except RemovedError as error:
-            work.tools.report.say(f"{error.problem}; it is removed, and made again")
-    return _build_once(wanted, options, work)
+    with logged(work, wanted.loaded.name, choose_arch(wanted.loaded, wanted.arch)) as logging:
+        for _ in range(MOST_DAMAGED):
+            try:
+                return _build_once(wanted, options, logging)
+            except RemovedError as error:
+                logging.tools.report.say(f"{error.problem}; it is removed, and made again")
+        return _build_once(wanted, options, logging)
 
 
 MOST_DAMAGED = 20

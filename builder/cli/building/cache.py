@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.building.logs import logs
 from builder.cli.building.verify import verify
 from builder.cli.terminal.amounts import reader
 from builder.cli.terminal.sizes import shown
@@ -120,3 +121,4 @@ def _tell(gone: "list[Gone]", *, dry_run: bool) -> None:
 
 
 cache.add_command(verify)
+cache.add_command(logs)

@@ -107,10 +107,15 @@ def _not_proven(name: str, proof: "Proof") -> StageError:
     shown = [line for file in proof.files[:5] for line in _file(file)]
     if proof.count > 5:
         shown.append(f"and {proof.count - 5} more, which --json names")
+    shown += [f"{count} of them always differ: {why}" for why, count in proof.known.items()]
     if proof.inputs:
         shown.append(f"the stage was not given the same: {', '.join(proof.inputs)}")
     suspects = list(dict.fromkeys(who for file in proof.files for who in file.suspects))
     hint = f"look at {' and '.join(suspects[:3])}" if suspects else None
+    if proof.count and sum(proof.known.values()) == proof.count:
+        from builder.proof.causes import CURE
+
+        hint = CURE
     problem = f"`{name}` is not reproducible: `{stage}` differs"
     if proof.count:
         problem += f" in {proof.count} path{'s' if proof.count > 1 else ''}"

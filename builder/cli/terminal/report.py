@@ -79,6 +79,9 @@ def _command(error: StageError) -> Iterator[Part]:
     if error.command:
         yield "bold", "command"
         yield "", f": {visible_lines(error.command)}\n"
+    if error.log:
+        yield "bold", "log"
+        yield "", f": {visible(str(_near(error.log)))}\n"
 
 
 def _near(path: Path) -> Path:

@@ -34,5 +34,5 @@ verbose = click.option(
     is_flag=True,
     expose_value=False,
     callback=_watch,
-    help="Show every command that is run.",
+    help="Show every command that is run, and what packages and scripts say.",
 )

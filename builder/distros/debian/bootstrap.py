@@ -23,6 +23,7 @@ from builder.distros.debian.database import (
     write_database,
 )
 from builder.distros.debian.debootstrap import debootstrap
+from builder.distros.debian.filters import FILE, Filter, configuration, filters, skips
 from builder.distros.debian.link import (
     UnlinkableError,
     link_packages,
@@ -31,7 +32,7 @@ from builder.distros.debian.link import (
 )
 from builder.distros.debian.package.unpack import blob_of, expand, expand_one
 from builder.host.overlayfs.fold import apply_upper
-from builder.host.programs import Command
+from builder.host.programs import Command, tell_output
 from builder.host.sandbox.sandbox import Inside, SandboxBind
 from builder.host.trees.links import own_files
 from builder.host.trees.removal import remove_tree
@@ -95,9 +96,11 @@ def naming_the_package() -> Iterator[None]:
 
 
 def _linked(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
-    link_packages(packages, kitchen.tree, kitchen.arch)
+    chosen = filters(kitchen.extras)
+    link_packages(packages, kitchen.tree, kitchen.arch, chosen)
     with TreeIO(kitchen.tree) as tree:
         write_database(packages, tree)
+        _tell_dpkg(chosen, tree)
         _lay_shell(tree)
     own_files(kitchen.tree)
     essential = essentials(packages)
@@ -105,10 +108,10 @@ def _linked(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
     with _opened(kitchen) as (path, run), TreeIO(path) as view:
         _run_preinsts(essential, packages, view, run)
         names = [package.known_as for package in essential]
-        run.require(_dpkg("--no-triggers", "--configure", *names), _PROBLEM)
+        _told(run, _dpkg("--no-triggers", "--configure", *names), _PROBLEM)
         _run_preinsts(others, others, view, run)
         _activate(essential, others, run)
-        run.require(_dpkg("--configure", "--pending"), _PROBLEM)
+        _told(run, _dpkg("--configure", "--pending"), _PROBLEM)
 
 
 _PROBLEM = "the base packages could not be configured"
@@ -123,9 +126,21 @@ def _opened(kitchen: Kitchen, *binds: SandboxBind) -> Iterator[tuple[Path, Insid
     apply_upper(kitchen.upper, kitchen.tree)
 
 
+def _told(run: Inside, command: Command, problem: str) -> None:
+    """Run what configures packages; their scripts may have something to say."""
+    tell_output(run.require(command, problem).output)
+
+
 def _dpkg(*arguments: str) -> Command:
     # Its log holds the time of the build. The sandbox drops what it syncs.
     return Command(("dpkg", "--log=/dev/null", *arguments))
+
+
+def _tell_dpkg(chosen: Sequence[Filter], tree: TreeIO) -> None:
+    """Have the tree's dpkg keep to the filters, now and wherever the template is used."""
+    if chosen:
+        tree.mkdir(FILE.rpartition("/")[0])
+        tree.write_bytes(FILE, configuration(chosen).encode())
 
 
 def _lay_shell(tree: TreeIO) -> None:
@@ -225,14 +240,15 @@ def _by_dpkg(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
     The essential packages are laid down first, one over the other, for dpkg to run in; it then
     unpacks them again, as debootstrap and mmdebstrap have it do.
     """
-    essential = essentials(packages)
+    essential, chosen = essentials(packages), filters(kitchen.extras)
     kitchen.tree.mkdir()
     with TreeIO(kitchen.tree) as tree:
         merge_usr(tree, kitchen.arch)
         create_database(tree)
         for package in sorted(essential, key=lambda one: (one.name != "base-files", one.name)):
-            _lay_over(package, tree)
+            _lay_over(package, tree, chosen)
         check_database(tree, "a package")
+        _tell_dpkg(chosen, tree)
         _lay_shell(tree)
     own_files(kitchen.tree)
     debs = kitchen.draft / "debs"
@@ -246,16 +262,19 @@ def _by_dpkg(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
         for some in (first, preinst_order(essential), preinst_order(others)):
             files = [f"{DEBS}/{package.name}.deb" for package in some]
             if files:
-                run.require(_dpkg("--force-depends", "--unpack", *files), _PROBLEM)
-                run.require(_dpkg("--force-depends", "--configure", "--pending"), _PROBLEM)
+                _told(run, _dpkg("--force-depends", "--unpack", *files), _PROBLEM)
+                _told(run, _dpkg("--force-depends", "--configure", "--pending"), _PROBLEM)
 
 
-def _lay_over(package: UnpackedPackage, tree: TreeIO) -> None:
+def _lay_over(package: UnpackedPackage, tree: TreeIO, chosen: Sequence[Filter]) -> None:
     """Link all files of a package into a tree, following links to folders there."""
     path = ""
     try:
         with TreeIO(package.expanded.root) as source:
             for path, status in source.walk():
+                whole = not (stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode))
+                if skips(chosen, f"/{path}", whole=whole):
+                    continue
                 if stat.S_ISDIR(status.st_mode):
                     if not tree.is_dir(path):
                         owner = (status.st_uid, status.st_gid)

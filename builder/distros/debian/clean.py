@@ -41,6 +41,9 @@ RULES: tuple[traces.CleanRule, ...] = (
     traces.CleanRule("var/cache/ldconfig/aux-cache", "remove", "holds inode numbers and times"),
     traces.CleanRule("var/cache/man/**", "remove", "man-db's timer makes it again"),
     traces.CleanRule("var/cache/fontconfig/**", "remove", "holds times; fontconfig makes it again"),
+    traces.CleanRule("var/lib/texmf/web2c/*.log", "remove", "when fonts were listed"),
+    traces.CleanRule("var/lib/texmf/web2c/*/*.log", "remove", "when formats were made"),
+    traces.CleanRule("usr/share/info/dir.old", "remove", "a backup"),
     traces.CleanRule("usr/share/mime/mime.cache~", "remove", "a backup"),
     traces.CleanRule(
         "etc/aliases.db", "remove", "Berkeley DB puts a random id into it; made at first boot"

@@ -14,7 +14,8 @@ from builder.host.programs import Command, failed
 from builder.host.sandbox.binfmt import is_foreign
 from builder.host.sandbox.sandbox import secluded
 from builder.host.trees.treeio import TreeIO
-from builder.model.errors import HostError
+from builder.model.errors import HostError, RecipeError
+from builder.model.extras import ALL
 from builder.model.recipe import Arch
 
 SCRIPT = "/usr/share/debootstrap/scripts/sid"
@@ -33,6 +34,11 @@ def debootstrap(packages: Sequence[UnpackedPackage], kitchen: Kitchen) -> None:
     if is_foreign(Arch(kitchen.arch)):
         raise HostError(
             f"debootstrap cannot make a tree for {kitchen.arch} on this machine in one go",
+            hint="leave out `--bootstrap debootstrap`; Oven's own bootstrap can",
+        )
+    if kitchen.extras != ALL:
+        raise RecipeError(
+            "debootstrap unpacks documentation and translations, which the recipe leaves out",
             hint="leave out `--bootstrap debootstrap`; Oven's own bootstrap can",
         )
     repository = kitchen.draft / "repository"

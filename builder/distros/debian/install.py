@@ -6,7 +6,7 @@ from pathlib import Path
 from builder.distros.buildroot import PACKAGES, Kitchen, lay_out, opened
 from builder.distros.debian.package.batches import all_plain
 from builder.distros.debian.package.unpack import files_read
-from builder.host.programs import Command, failed
+from builder.host.programs import Command, failed, tell_output
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 from builder.model.lock import Package
@@ -63,6 +63,7 @@ def install(packages: tuple[Package, ...], base: Path, kitchen: Kitchen) -> None
             error = failed(command, done, _problem(done.output))
             error.command = run.paste(command)
             raise error
+        tell_output(done.output)
         with TreeIO(view) as tree:
             try:
                 mark_automatic(packages, kitchen.arch, tree)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from builder.distros.debian.database import UnpackedPackage
+from builder.distros.debian.filters import Filter, skips
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError
 
@@ -30,15 +31,22 @@ class UnlinkableError(Exception):
     """These packages can only be unpacked by dpkg."""
 
 
-def link_packages(packages: Sequence[UnpackedPackage], target: Path, arch: str) -> None:
+def link_packages(
+    packages: Sequence[UnpackedPackage],
+    target: Path,
+    arch: str,
+    chosen: Sequence[Filter] = (),
+) -> None:
     """Make a tree of packages with their conffiles as `.dpkg-new`, as dpkg leaves them.
+
+    What the filters leave out is not in it.
 
     The first package that has a folder decides on its mode, owner and time: base-files, then the
     others by name.
     """
     target.mkdir()
     with TreeIO(target) as root, _Desk(root) as desk:
-        tree = _Tree(desk, merge_usr(root, arch))
+        tree = _Tree(desk, merge_usr(root, arch), chosen)
         for package in sorted(packages, key=lambda one: (one.name != "base-files", one.name)):
             with TreeIO(package.expanded.root) as source, _Desk(source) as from_:
                 tree.add(package, from_)
@@ -110,9 +118,10 @@ class _Desk:
 class _Tree:
     """A tree while packages are laid into it."""
 
-    def __init__(self, desk: _Desk, merged: tuple[str, ...]) -> None:
+    def __init__(self, desk: _Desk, merged: tuple[str, ...], chosen: Sequence[Filter]) -> None:
         self.desk = desk
         self.merged = merged
+        self.filters = chosen
         self.folders: dict[str, os.stat_result | None] = {"/": None, "/usr": None}
         self.folders |= {f"/usr/{name}": None for name in self.merged}
         self.files: set[str] = set()
@@ -126,6 +135,8 @@ class _Tree:
             above, name = _parted(package, path)
             from_ = _opened(package, source, above)
             status = _status(package, from_, name)
+            if skips(self.filters, path, whole=_is_whole(status)):
+                continue
             place = self._place(path)
             if place not in self.folders and _above(place) not in self.folders:
                 raise UnlinkableError(f"{package.name} has {path} in what is no folder")
@@ -172,6 +183,10 @@ class _Tree:
             if status is not None:
                 times = (status.st_atime_ns, status.st_mtime_ns)
                 os.utime(self.desk.folder(place), ns=times)
+
+
+def _is_whole(status: os.stat_result) -> bool:
+    return not (stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode))
 
 
 def _above(place: str) -> str:

@@ -7,8 +7,17 @@ from builder.distros.buildroot import Kitchen, lay_out, opened
 from builder.distros.openpgp import armored
 from builder.distros.rpm.declaration import MACHINES
 from builder.distros.rpm.dnf import MACROS, MAIN
+from builder.distros.rpm.extras import lay_macros, macros, macros_in
 from builder.distros.rpm.keys import pinned_keys
-from builder.host.programs import Command, Done, failed, find_program, missing_program, on_host
+from builder.host.programs import (
+    Command,
+    Done,
+    failed,
+    find_program,
+    missing_program,
+    on_host,
+    tell_output,
+)
 from builder.host.sandbox.sandbox import Inside, Sandbox, SandboxBind, inside
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import StageError, TrustError
@@ -40,26 +49,32 @@ def install(packages: tuple[Package, ...], kitchen: Kitchen, *, database: str) -
         if find_program(program) is None:
             raise missing_program(program)
     lay_out(packages, kitchen)
+    set_up = MACROS.format(database=database)
     if kitchen.base is not None:
+        with TreeIO(kitchen.base) as base:
+            set_up += macros_in(base)
         with opened(kitchen.base, kitchen) as (view, _):
-            _install(packages, view, kitchen, database)
+            _install(packages, view, kitchen, set_up)
         return
     kitchen.tree.mkdir(mode=0o755)
     for name, mode in _MOUNTED.items():
         (kitchen.tree / name).mkdir()
         (kitchen.tree / name).chmod(mode)
-    _install(packages, kitchen.tree, kitchen, database)
+    left_out = macros(kitchen.extras)
+    _install(packages, kitchen.tree, kitchen, set_up + left_out)
+    with TreeIO(kitchen.tree) as tree:
+        lay_macros(left_out, tree)
 
 
-def _install(packages: tuple[Package, ...], root: Path, kitchen: Kitchen, database: str) -> None:
+def _install(packages: tuple[Package, ...], root: Path, kitchen: Kitchen, set_up: str) -> None:
     folder = kitchen.draft / "dnf"
     (folder / "home").mkdir(parents=True)
-    macros, main = MACROS.format(database=database), MAIN.format(state=STATE)
+    main = MAIN.format(state=STATE)
     if any(package.archive in kitchen.added for package in packages):
         # The tree's rpm knows nothing of their keys, and must not: see `_check_added`.
-        macros = macros.replace("_pkgverify_level all", "_pkgverify_level digest")
+        set_up = set_up.replace("_pkgverify_level all", "_pkgverify_level digest")
         main = main.replace("gpgcheck=1", "gpgcheck=0")
-    (folder / "home/.rpmmacros").write_text(macros)
+    (folder / "home/.rpmmacros").write_text(set_up)
     (folder / "dnf.conf").write_text(main)
     run = _sandbox(root, folder, kitchen)
     if kitchen.keys is not None and kitchen.base is None:
@@ -80,6 +95,7 @@ def _install(packages: tuple[Package, ...], root: Path, kitchen: Kitchen, databa
         error = failed(command, done, problem)
         error.command = run.paste(command)
         raise error
+    tell_output(done.output)
     _check_installed(packages, root, run)
     _tidy(root, run)
 

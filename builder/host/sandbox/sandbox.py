@@ -230,7 +230,9 @@ def _is_full(folder: Path) -> bool:
 
 
 def _environment(sandbox: Sandbox) -> dict[str, str]:
-    dated = {} if sandbox.epoch is None else {"SOURCE_DATE_EPOCH": str(sandbox.epoch)}
+    # TeX writes the time into formats unless it is told twice (texmfmp.c).
+    epoch = {"SOURCE_DATE_EPOCH": str(sandbox.epoch), "FORCE_SOURCE_DATE": "1"}
+    dated = {} if sandbox.epoch is None else epoch
     return {**ENVIRONMENT, **dated, **sandbox.env}
 
 

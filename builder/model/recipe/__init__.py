@@ -12,6 +12,7 @@ from builder.model.names import (
     ComponentName,
     Fingerprint,
     IncludePath,
+    Language,
     Line,
     Name,
     NameOfMany,
@@ -122,6 +123,12 @@ class Packages(Value, frozen=True, kw_only=True):
     """Packages that apt leaves as they are in the template, until `apt-mark unhold`."""
     recommends: bool = False
     """Whether packages that are only recommended are installed too."""
+    documentation: bool | None = None
+    """Whether manuals and other documentation are unpacked, in the whole template; they are unless
+    this recipe or one that it stands on says otherwise. Copyright files always are."""
+    languages: tuple[Language, ...] | None = None
+    """The languages whose translations are unpacked, in the whole template: `["de", "pt_BR"]`;
+    all by default, `[]` for none."""
 
 
 class Repository(Value, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from builder.distros.rpm.clean import RULES as RPM_RULES
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import StageError
 from builder.model.numbers import number
+from builder.stages.tree import info_index, java_keys, tex_lists
 
 # It is the last thing done to a tree, so that what packages, users and scripts leave behind is
 # cleaned as well. What the recipe's overlay puts there stays: the author has asked for it. The
@@ -44,6 +45,11 @@ def _clean(tree: TreeIO, epoch: int, keep: Collection[str]) -> None:
     # to mount over when the root is read-only.
     tree.write_bytes("etc/machine-id", b"", 0o444)
     clamp_password_dates(tree, epoch=epoch)
+    if java_keys.FILE not in keep:
+        java_keys.forget_times(tree, epoch=epoch)
+    if info_index.FILE not in keep:
+        info_index.sort_index(tree)
+    tex_lists.sort_lists(tree, keep=frozenset(keep))
 
 
 def _holds(path: str, keep: Collection[str]) -> bool:

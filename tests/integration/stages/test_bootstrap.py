@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from builder.distros.debian.database import UnpackedPackage
+from builder.distros.debian.filters import FILE, configuration, filters
 from builder.distros.debian.link import UnlinkableError, link_packages
 from builder.distros.debian.package.unpack import expand
 from builder.host.network.downloads import Net
 from builder.host.programs import on_host
 from builder.model.errors import HostError, StageError
+from builder.model.extras import ALL, Extras
 from builder.model.lock import Package
 from builder.model.progress import Silent
 from builder.model.recipe import Arch
@@ -65,14 +67,14 @@ OF_DEBOOTSTRAP = {
 class Reference:
     """A tree of mmdebstrap's and the package files that it is made of."""
 
-    def __init__(self, suite: str, folder: Path) -> None:
+    def __init__(self, suite: str, folder: Path, *options: str) -> None:
         self.suite = suite
         self.root = folder / "root"
         keep = '--aptopt=APT::Keep-Downloaded-Packages "true"'
         skip = ("--skip=essential/unlink", "--skip=cleanup/apt/cache", keep)
         # Without it, apt takes the other alternative of init-system-helpers, which needs perl.
         include = ("--include=usr-is-merged",) if suite == "bookworm" else ()
-        argv = ["mmdebstrap", "--quiet", "--variant=minbase", *skip, *include, suite]
+        argv = ["mmdebstrap", "--quiet", "--variant=minbase", *options, *skip, *include, suite]
         subprocess.run([*argv, str(self.root)], check=True, capture_output=True)
         self.debs = sorted((self.root / "var/cache/apt/archives").glob("*.deb"))
 
@@ -110,6 +112,7 @@ def bake(
     *,
     driver: str = "native",
     user: str = "root",
+    extras: Extras = ALL,
 ) -> Digest:
     """Run the stage as the command would, in a namespace."""
     tools = Tools(store, on_host, Net(Silent()), Silent(), 2)
@@ -121,6 +124,7 @@ def bake(
         driver=driver,
         programs=(),
         epoch=EPOCH,
+        extras=extras,
     )
     return in_namespace(lambda: make_base(inputs, tools).tree, user=user)
 
@@ -156,6 +160,17 @@ def test_the_tree_is_that_of_mmdebstrap(
     digest = bake(reference.packages(store), suite, store)
     theirs = read_tree(reference.root, epoch=EPOCH)
     but = DIFFERENT | (LATE_MERGE if suite == "bookworm" else {})
+    assert differences(store.tree_manifest(digest), theirs, but) == []
+
+
+@pytest.mark.slow
+def test_what_is_not_unpacked_is_what_dpkg_would_not(store: Store, tmp_path: Path) -> None:
+    extras = Extras(documentation=False, languages=("de",))
+    lines = configuration(filters(extras)).splitlines()[1:]
+    reference = Reference("bookworm", tmp_path, *(f"--dpkgopt={line}" for line in lines))
+    digest = bake(reference.packages(store), "bookworm", store, extras=extras)
+    theirs = read_tree(reference.root, epoch=EPOCH)
+    but = DIFFERENT | LATE_MERGE | {FILE: "Oven's", "etc/dpkg/dpkg.cfg.d/99mmdebstrap": "theirs"}
     assert differences(store.tree_manifest(digest), theirs, but) == []
 
 

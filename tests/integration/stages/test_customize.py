@@ -120,6 +120,7 @@ def test_scripts_run_in_order_without_network_in_a_known_environment(whole: Path
     assert {name: env[name] for name in env if name not in {"PWD", "SHLVL", "_"}} == {
         "DEBCONF_NONINTERACTIVE_SEEN": "true",
         "DEBIAN_FRONTEND": "noninteractive",
+        "FORCE_SOURCE_DATE": "1",
         "HOME": "/root",
         "LC_ALL": "C.UTF-8",
         "OVEN_BASE_ARCH": "amd64",

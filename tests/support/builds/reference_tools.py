@@ -58,6 +58,7 @@ def mmdebstrap(lock: Lock, archive: Path, target: Path) -> None:
             str(target),
             f"deb [trusted=yes] {mirror.url} {lock.asked.suite} main",
             SOURCE_DATE_EPOCH=str(lock.epoch),
+            FORCE_SOURCE_DATE="1",
         )
 
 
@@ -75,6 +76,7 @@ def debootstrap(lock: Lock, archive: Path, target: Path) -> None:
             str(target),
             mirror.url,
             SOURCE_DATE_EPOCH=str(lock.epoch),
+            FORCE_SOURCE_DATE="1",
         )
 
 

@@ -12,7 +12,7 @@ _HEX = "[0-9a-f]{64}"
 _KNOWN = re.compile(
     rf"blobs/../{_HEX}|trees/{_HEX}/(manifest\.json|root)|actions/../{_HEX}\.json|flights/.*"
     rf"|expanded/{_HEX}/(manifest\.json|package)|partial/(lock|{_HEX}(\.part)?)"
-    rf"|frames/{_HEX}|uses/gate|[a-z.]*lock"
+    rf"|frames/{_HEX}|logs/[^/]*\.log|uses/gate|[a-z.]*lock"
 )
 """Every file that a store may hold outside `drafts`."""
 

@@ -35,7 +35,7 @@ class Rpm:
     content: Mapping[str, str] = field(default_factory=dict)
     """Text files by path; what begins with `#!` is executable."""
     files: tuple[str, ...] = ()
-    """Lines of `%files` for what `Rpms` finds in a tree."""
+    """Lines of `%files` for what is found in a tree, and for content that is more than a file."""
     repository: str = BASEOS
 
 
@@ -222,6 +222,7 @@ def _part(package: Rpm, work: Path) -> str:
     own = [
         f"%attr({'0755' if text.startswith('#!') else '0644'},root,root) {path}"
         for path, text in package.content.items()
+        if not any(line.split()[-1] == path for line in package.files)
     ]
     # A script is told from the rest of the spec by its first word.
     listed.write_text("\n".join((*package.files, *own)) + "\n")

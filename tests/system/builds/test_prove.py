@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.builds.projects import project, with_script
+from tests.support.builds.projects import TINY, project, with_script
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
 from tests.system.conftest import Built
@@ -62,3 +62,25 @@ def test_what_is_not_reproducible_is_found_out(
     assert text(done.stderr).startswith("tiny:")
     assert "`tiny` is not reproducible: `customize tiny` differs in 7 paths" in text(done.stderr)
     assert "look at the script `script`" in text(done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("packages", "causes"),
+    [
+        (("texlive-latex-base", "default-jre-headless", "info", "gawk", "wget"), 2),
+        (("mariadb-server", "slapd"), 3),
+    ],
+)
+def test_of_what_always_differs_it_is_said_why(
+    packages: tuple[str, ...], causes: int, installed: Oven, built: Built, tmp_path: Path
+) -> None:
+    built("debian-bookworm")
+    text_of = f"{TINY}\n[packages]\ninstall = {json.dumps(packages)}\n"
+    done = installed("prove", "--json", project(tmp_path, text_of), code=6)
+    proof = json.loads(done.stdout)
+    # Java's certificates, the index of info pages and all formats but those are the same.
+    assert [file["path"] for file in proof["files"] if not file["known"]] == []
+    assert len(proof["known"]) == causes
+    assert " of them always differ: " in text(done.stderr)
+    assert "hint: no script of the recipe is to blame" in text(done.stderr)

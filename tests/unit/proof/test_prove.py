@@ -235,3 +235,26 @@ def test_what_cannot_be_had_otherwise_is_said(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     assert "may not enter" in str(why_ids_stay(closed)) or os.geteuid() != 0
+
+
+def test_a_known_cause_is_said_and_comes_last(tmp_path: Path) -> None:
+    def install_database(root: Path) -> None:
+        (root / "var/lib/mysql").mkdir()
+        for n in range(150):
+            (root / f"var/lib/mysql/t{n}").write_text("")
+
+    proof = found(tmp_path / "alone", install_database)
+    folder = next(file for file in proof.files if file.path == "var/lib/mysql")
+    assert not folder.known  # only what is in it
+    assert (proof.count, list(proof.known.values())) == (151, [150])
+    error = _not_proven("web", proof)
+    assert "150 of them always differ: MariaDB and MySQL write random ids" in error.output
+
+    def install_both(root: Path) -> None:
+        install_database(root)
+        (root / "etc/ldap/slapd.d").mkdir(parents=True)
+        (root / "etc/ldap/slapd.d/cn=config.ldif").write_text("")
+
+    both = found(tmp_path / "both", install_both)
+    assert [bool(file.known) for file in both.files[:4]] == [False, False, False, True]
+    assert len(both.known) == 2

@@ -7,11 +7,12 @@ import pytest
 
 from builder.cli.terminal.report import render
 from builder.model.errors import NotFoundError, OvenError, RecipeError
+from builder.model.extras import ALL, Extras
 from builder.model.recipe import Probe
 from builder.recipes.find import find, known
 from builder.recipes.load import load, load_file
 from builder.recipes.reading import LIMIT, read_source
-from builder.recipes.request import base_of, layers, probe_of
+from builder.recipes.request import base_of, extras_of, layers, probe_of
 from tests.support.builds.mistakes import GOOD
 
 
@@ -147,6 +148,26 @@ def test_how_a_chain_is_tried(project: Path) -> None:
     assert probe_of(load("shop")) == Probe(
         network=False, timeout="5m", skip="", may_fail=("a.service", "b.service")
     )
+
+
+def test_what_a_chain_leaves_out_of_packages(project: Path) -> None:
+    assert extras_of(load("shop")) == ALL
+    said = '[packages]\ndocumentation = false\nlanguages = ["nl", "de"]\n'
+    Path("recipes/mine.toml").write_text(f"{GOOD}{said}")
+    assert extras_of(load("shop")) == Extras(documentation=False, languages=("de", "nl"))
+    shop = Path("appliances/shop/appliance.toml")
+    shop.write_text(f"{shop.read_text()}[packages]\ndocumentation = true\nlanguages = []\n")
+    assert extras_of(load("shop")) == Extras(documentation=True, languages=())
+
+
+def test_what_lies_in_a_tarball_is_unpacked_already(project: Path) -> None:
+    tarball = f'[tarball.amd64]\nurl = "https://example.org/x.tar"\nsha256 = "{"0" * 64}"\n'
+    said = f'from = "tarball"\n[template]\nname = "mine"\n{tarball}[packages]\nlanguages = []\n'
+    Path("recipes/mine.toml").write_text(said)
+    with pytest.raises(RecipeError, match=r"^`languages` is for packages as they are") as caught:
+        load("shop")
+    assert caught.value.at is not None
+    assert caught.value.at.line == 8
 
 
 def test_a_mistake_in_the_base_is_shown_there(project: Path) -> None:

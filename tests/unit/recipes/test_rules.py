@@ -42,6 +42,18 @@ error: unknown suite `bokworm`
   |       ^^^^^^^^^
 hint: did you mean `bookworm`?
 
+=== a language twice
+<good>
+[packages]
+languages = ["de", "de"]
+---
+error: `de` is there twice
+  --> r.toml:7:20
+  |
+7 | languages = ["de", "de"]
+  |                    ^^^^
+hint: take this one out; the first is in line 7
+
 === backports
 [template]
 name = "x"

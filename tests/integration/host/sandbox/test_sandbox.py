@@ -63,6 +63,7 @@ def test_a_program_sees_a_clean_environment(place: Place, monkeypatch: pytest.Mo
     assert set(say(place, "env -u PWD -u SHLVL -u _").splitlines()) == {
         "DEBCONF_NONINTERACTIVE_SEEN=true",
         "DEBIAN_FRONTEND=noninteractive",
+        "FORCE_SOURCE_DATE=1",
         "HOME=/root",
         "LC_ALL=C.UTF-8",
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -67,6 +67,18 @@ error: `recommends` must be a boolean, not a string
 7 | recommends = "yes"
   |              ^^^^^
 
+=== no language
+<good>
+[packages]
+languages = ["german"]
+---
+error: `german` is not a language
+  --> r.toml:7:14
+  |
+7 | languages = ["german"]
+  |              ^^^^^^^^
+hint: as gettext has it: `de`, `pt_BR`, `sr@latin`
+
 === item type
 <good>
 [packages]

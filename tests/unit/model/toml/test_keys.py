@@ -89,7 +89,7 @@ error: unknown key `zzz`
   |
 7 | zzz = 1
   | ^^^
-hint: known here: install, remove, hold, recommends
+hint: known here: install, remove, hold, recommends, documentation, languages
 
 === unknown in parameters
 <good>
