@@ -80,6 +80,11 @@ class Places(msgspec.Struct, frozen=True):
         return self.point / "own"
 
     @property
+    def devices(self) -> Path:
+        """Nodes of devices that it gets."""
+        return self.point / "devices"
+
+    @property
     def disk(self) -> Path:
         """The image of its disk, with owners as on disk."""
         return self.point / "disk"

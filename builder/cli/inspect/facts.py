@@ -31,7 +31,7 @@ def facts(summary: "Summary", usage: "Usage | None") -> dict[str, object]:
         "addresses": list(summary.addresses),
         "template": container.template_name,
         "digest": hex_of(container.template),
-        "hostname": container.hostname,
+        "hostname": summary.hostname,
         "init": container.init,
         "network": [one.network for one in container.interfaces],
         "ports": [str(port) for port in container.ports],
@@ -45,6 +45,9 @@ def facts(summary: "Summary", usage: "Usage | None") -> dict[str, object]:
         "autostart",
         "protected",
         "limits",
+        "features",
+        "devices",
+        "lxcfs",
         "first-id",
         "uuid",
     )
@@ -72,8 +75,8 @@ def told(summary: "Summary", usage: "Usage | None", rates: "Rates | None") -> li
         ("template", f"{container.template_name} ({hex_of(container.template)[:12]})"),
         ("created", _here(container.created)),
     ]
-    if container.hostname != container.name:
-        lines.append(("hostname", container.hostname))
+    if summary.hostname != container.name:
+        lines.append(("hostname", summary.hostname))
     lines += _reached(summary)
     lines += _limited(container.limits) if usage is None else _used(container, usage, rates)
     lines.append(("restart", container.restart))

@@ -19,6 +19,7 @@ from builder.host.kernel.libc import (
     MS_NOEXEC,
     MS_NOSUID,
     MS_REC,
+    MS_SHARED,
     MS_SLAVE,
     checked,
     libc,
@@ -32,6 +33,7 @@ _MOVE_MOUNT = 429
 _FSOPEN = 430
 _FSCONFIG = 431
 _FSMOUNT = 432
+_FSPICK = 433
 _CLOSE_RANGE = 436
 _MOUNT_SETATTR = 442
 
@@ -39,7 +41,9 @@ _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _OPEN_TREE_CLONE = 1
 _CLOSE_RANGE_CLOEXEC = 4
+_FSCONFIG_SET_STRING = 1
 _FSCONFIG_CMD_CREATE = 6
+_FSCONFIG_CMD_RECONFIGURE = 7
 _MOUNT_ATTR_RDONLY = 1
 _MOUNT_ATTR_NOSUID = 2
 _MOUNT_ATTR_NODEV = 4
@@ -69,6 +73,11 @@ def private_namespace() -> None:
     _mount(None, Path("/"), None, MS_REC | MS_SLAVE)
 
 
+def share(top: Path) -> None:
+    """Have what is mounted below a mount show in namespaces that are made from this one later."""
+    _mount(None, top, None, MS_REC | MS_SHARED)
+
+
 def join_namespace(pid: int) -> None:
     """Move this process among the mounts that another one sees (setns(2))."""
     fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -81,6 +90,23 @@ def join_namespace(pid: int) -> None:
 def mount_tmpfs(target: Path, options: str) -> None:
     """Mount an empty file system in memory."""
     _mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
+
+
+def resize_tmpfs(target: Path, size: str) -> None:
+    """Give one that is mounted another size; OSError when it holds more (fspick(2))."""
+    context = _syscall(_FSPICK, ctypes.c_int(_AT_FDCWD), os.fsencode(target), ctypes.c_uint(1))
+    try:
+        words = (ctypes.c_uint(_FSCONFIG_SET_STRING), b"size", size.encode(), ctypes.c_int(0))
+        _syscall(_FSCONFIG, ctypes.c_int(context), *words)
+        change = ctypes.c_uint(_FSCONFIG_CMD_RECONFIGURE)
+        _syscall(_FSCONFIG, ctypes.c_int(context), change, None, None, ctypes.c_int(0))
+    finally:
+        os.close(context)
+
+
+def mount_devices(target: Path) -> None:
+    """Mount an empty file system for nodes of devices."""
+    _mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=711,size=1m")
 
 
 def mount_proc(target: Path) -> None:

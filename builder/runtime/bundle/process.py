@@ -16,13 +16,14 @@ CAPABILITIES = tuple(
         "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
         "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
         "IPC_LOCK", "IPC_OWNER", "SYS_CHROOT", "SYS_PTRACE", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-        "SYS_TTY_CONFIG", "MKNOD", "LEASE", "SETFCAP",
+        "SYS_TTY_CONFIG", "MKNOD", "LEASE", "SETFCAP", "AUDIT_WRITE",
     )
 )  # fmt: skip
 """What root inside has over its own namespaces.
 
-No AUDIT ones, as systemd asks of container managers (https://systemd.io/CONTAINER_INTERFACE);
-none for clocks, modules, raw I/O or the kernel's log, which belong to the whole host.
+None for clocks, modules, raw I/O or the kernel's log, which belong to the whole host. AUDIT_WRITE
+lets nobody write: docker and podman inside want to hand it on. The other AUDIT ones are kept away,
+as systemd asks of container managers (https://systemd.io/CONTAINER_INTERFACE).
 """
 
 

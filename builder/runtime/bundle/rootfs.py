@@ -13,7 +13,7 @@ from builder.host.places import Places
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.model.value import hex_of
-from builder.runtime.bundle import lookup
+from builder.runtime.bundle import devices, lookup, names
 from builder.runtime.record import layout
 from builder.runtime.record.container import IDS, Container, rootfs_of
 from builder.runtime.record.layout import folder_of
@@ -25,7 +25,6 @@ from builder.runtime.storage import writable
 
 _REAL_FOLDERS = ("proc", "sys", "dev", "run", "etc")
 """The runtime mounts or writes here; a link in place of one leads out (CVE-2021-30465 and kin)."""
-_MARK = b"# written by oven at the start of the container; delete this line to keep your changes\n"
 
 
 class RootfsSpec(msgspec.Struct, frozen=True):
@@ -40,10 +39,14 @@ class RootfsSpec(msgspec.Struct, frozen=True):
     resolvers: tuple[str, ...] = ()
 
 
-def enter(room: RootfsSpec) -> None:
-    """Move this process into a new room; `cgroups.join` is the caller's part."""
+def enter(room: RootfsSpec) -> str:
+    """Move this process into a new room, and give the host name that its files say.
+
+    `cgroups.join` is the caller's part.
+    """
     container, places = room.container, room.places
     look_into(room)
+    devices.lay_out(places, container)
     if room.shared is not None:
         mounts.bind_locked(room.shared, places.shared)
     with TreeIO(places.rootfs) as tree:
@@ -51,9 +54,11 @@ def enter(room: RootfsSpec) -> None:
         lookup.check_tables(tree)
         # Only ids of the container exist in its layer; files of plain root could not be made.
         with mounts.file_owner(container.first_id), told_of_disk(room):
-            _write_names(tree, room)
+            fresh = frozenset(path for path in (names.HOSTS, names.RESOLV) if _is_fresh(room, path))
+            hostname = names.write(tree, container, room.resolvers, first=fresh)
     if hierarchies.layout() is hierarchies.Layout.LEGACY:
         hierarchies.show_legacy_only(_lower(places))
+    return hostname
 
 
 def look_into(room: RootfsSpec) -> None:
@@ -177,32 +182,11 @@ def _check(tree: TreeIO) -> None:
             )
 
 
-def _write_names(tree: TreeIO, room: RootfsSpec) -> None:
-    """Give the container its name and name servers, unless it has its own."""
-    hostname = room.container.hostname
-    owner = (room.container.first_id, room.container.first_id)
-    if not _content(tree, "etc/hostname"):
-        tree.write_bytes("etc/hostname", f"{hostname}\n".encode(), owner=owner)
-    hosts = (
-        f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost ip6-localhost ip6-loopback\n"
-    ).encode()
-    resolv = "".join(f"nameserver {server}\n" for server in room.resolvers).encode()
-    for path, text in (("etc/hosts", hosts), ("etc/resolv.conf", resolv)):
-        old = _content(tree, path)
-        if not old or (_MARK in old and old != _MARK + text):
-            tree.write_bytes(path, _MARK + text, owner=owner)
-
-
-def _content(tree: TreeIO, path: str) -> bytes | None:
-    """Read what is there; None when there is nothing. A link or worse belongs to the container."""
-    try:
-        if not stat.S_ISREG(tree.lstat(path).st_mode):
-            return b"-"
-        return tree.read_bytes(path)
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return b"-"
+def _is_fresh(room: RootfsSpec, path: str) -> bool:
+    """Tell whether a file is still the template's: no layer of the container has one of its own."""
+    layers = (layout.UPPER, *(f"{layout.LAYERS}/{layer}" for layer in room.container.layers))
+    with TreeIO(room.places.own) as own:
+        return not any(own.exists(f"{layer}/{path}") for layer in layers)
 
 
 def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:

@@ -1,19 +1,21 @@
 """The OCI configuration of a container: a value in, the content of `config.json` out."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from builder.host.kernel.block_devices import BlockDevice
+from builder.runtime.bundle.memory_files import sizes
 from builder.runtime.bundle.process import Process, process_part
 from builder.runtime.bundle.seccomp import profile
 from builder.runtime.record import inits
 from builder.runtime.record.container import IDS, Container, Limits
 from builder.runtime.resources.limits import PERIOD
 
-# Every namespace is new. Mounts come in this order: `/run/host` lies in `/run`. Reasons for the
-# single options are in https://systemd.io/CONTAINER_INTERFACE.
+# Every namespace is new. Mounts come in this order. Reasons for the single options are in https://systemd.io/CONTAINER_INTERFACE.
 
-JOURNALD = "journald.conf.d"
-"""The part of `/run/host` that a guest's journald reads."""
+NESTING = "/dev/.oven"
+"""Where a container with that feature has a `/proc` and a `/sys` that nothing covers."""
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup", "user")
 _MASKED = (
     "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
@@ -21,6 +23,14 @@ _MASKED = (
     "/sys/devices/virtual/powercap",
 )  # fmt: skip
 _READ_ONLY = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq")
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A folder or file of the host that is seen inside."""
+
+    source: str
+    target: str
+    options: tuple[str, ...]
 
 
 class HostFacts(msgspec.Struct, frozen=True):
@@ -36,11 +46,15 @@ class HostFacts(msgspec.Struct, frozen=True):
     """The hard limit of open files that this process has and cannot raise."""
     machine: str
     """As uname(2) names it."""
-    shared: str = ""
-    """The folder that becomes `/run/host`; empty for none."""
     hooks: dict[str, object] = {}
     disks: tuple[BlockDevice, ...] = ()
     """Where disk traffic is limited; empty when it is not."""
+    devices: tuple[dict[str, object], ...] = ()
+    """Rules that allow devices."""
+    shown: tuple[Shown, ...] = ()
+    """In this order: `/run/host` lies in `/run`."""
+    processes: int | None = None
+    """How many it may have where no number was asked for; None where nobody can limit them."""
     socketcall: bool = False
     """Whether its programs need that call to make sockets."""
 
@@ -53,7 +67,7 @@ def configuration(container: Container, process: Process, host: HostFacts) -> di
         "process": process_part(process, host.open_files),
         "root": {"path": host.rootfs, "readonly": False},
         "hostname": container.hostname,
-        "mounts": _mounts(host),
+        "mounts": _mounts(container, host),
         "linux": {
             "namespaces": [{"type": kind} for kind in _NAMESPACES],
             "uidMappings": ids,
@@ -94,34 +108,42 @@ def init_environment(container: Container) -> tuple[str, ...]:
     )
 
 
-def _mounts(host: HostFacts) -> list[dict[str, object]]:
-    quiet = ("nosuid", "noexec", "nodev")
+def _mounts(container: Container, host: HostFacts) -> list[dict[str, object]]:
+    quiet, memory = ("nosuid", "noexec", "nodev"), sizes(container.limits)
     # On a version 1 host the runtime would build version 1 mounts for `cgroup`; `cgroup2` it does
     # not know and hands to the kernel, which lets the container's root mount its own subtree.
     cgroup = "cgroup" if host.unified else "cgroup2"
-    result = [
+    return [
         _mount("/proc", "proc", *quiet),
+        _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=4m"),
+        *(_uncovered(*quiet) if "nesting" in container.features else ()),
         # Read-only tells systemd that there is no udev here.
         _mount("/sys", "sysfs", *quiet, "ro"),
         _mount("/sys/fs/cgroup", cgroup, *quiet, "relatime", "rw"),
-        _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=4m"),
         _mount(
             "/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666",
             "mode=0620", "gid=5",
         ),
-        _mount("/dev/shm", "tmpfs", "nosuid", "nodev", "mode=1777", "size=64m"),
+        _mount("/dev/shm", "tmpfs", "nosuid", "nodev", "mode=1777", f"size={memory.shm}"),
         _mount("/dev/mqueue", "mqueue", *quiet),
-        _mount("/run", "tmpfs", "nosuid", "nodev", "mode=755", "size=20%"),
+        _mount("/run", "tmpfs", "nosuid", "nodev", "mode=755", f"size={memory.run}"),
+        *(_shown(one) for one in host.shown),
     ]  # fmt: skip
-    if host.shared:
-        result.append(_shown(host.shared, "/run/host"))
-        result.append(_shown(f"{host.shared}/{JOURNALD}", f"/run/systemd/{JOURNALD}"))
-    return result
 
 
-def _shown(source: str, target: str) -> dict[str, object]:
-    options = ["bind", "ro", "nosuid", "noexec", "nodev"]
-    return {"destination": target, "type": "bind", "source": source, "options": options}
+def _uncovered(*options: str) -> Iterator[dict[str, object]]:
+    """Give a `/proc` and a `/sys` with nothing over them, without which none can be mounted inside.
+
+    See mount_too_revealing in the kernel's fs/namespace.c. That of `/sys` comes first,
+    or the real one would have the whole file system read-only.
+    """
+    yield _mount(f"{NESTING}/proc", "proc", *options)
+    yield _mount(f"{NESTING}/sys", "sysfs", *options)
+
+
+def _shown(one: Shown) -> dict[str, object]:
+    options = ["bind", *one.options]
+    return {"destination": one.target, "type": "bind", "source": one.source, "options": options}
 
 
 def _mount(target: str, kind: str, *options: str) -> dict[str, object]:
@@ -138,10 +160,13 @@ def _resources(limits: Limits, host: HostFacts) -> dict[str, object]:
         result["memory"] = memory
     if limits.swap is not None and host.unified:
         result["unified"] = {"memory.swap.max": str(limits.swap)}
-    if limits.pids is not None:
-        result["pids"] = {"limit": limits.pids}
+    processes = limits.pids or host.processes
+    if processes is not None:
+        result["pids"] = {"limit": processes}
     if limits.cpus is not None:
         result["cpu"] = {"quota": round(limits.cpus * PERIOD), "period": PERIOD}
+    if host.devices:
+        result["devices"] = list(host.devices)
     if rates := _rates(limits, host.disks):
         result["blockIO"] = rates
     return result

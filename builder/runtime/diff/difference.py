@@ -14,6 +14,7 @@ from builder.host.places import Places
 from builder.host.trees.treeio import TREES_FAULT
 from builder.model.errors import HostError
 from builder.model.value import Value
+from builder.runtime.bundle import names
 from builder.runtime.diff.ignored import ignored_paths, matches
 from builder.runtime.record.container import Container, check_name, rootfs_of
 from builder.runtime.record.layout import LAYERS, UPPER
@@ -23,7 +24,6 @@ from builder.runtime.storage import writable
 TEXT_LIMIT = 1 << 20
 """Bytes of the largest file whose lines are compared."""
 
-MARK = b"# written by oven at the start of the container"
 """In files that Oven writes unless the container has its own; see `room`."""
 
 _KINDS = {
@@ -196,7 +196,7 @@ def _is_ovens(pair: Pair, container: Container | None) -> bool:
     if container is None or pair.seen is None or not pair.seen.is_file:
         return False
     if pair.path in {"etc/hosts", "etc/resolv.conf"}:
-        return MARK in pair.seen.read(TEXT_LIMIT)
+        return names.is_only_ours(pair.seen.read(TEXT_LIMIT))
     if pair.path == "etc/hostname":
         # Empty it is after a change of name, until the next start.
         return pair.seen.read(TEXT_LIMIT).strip() in (b"", container.hostname.encode())

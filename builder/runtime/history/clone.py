@@ -9,24 +9,23 @@ from pathlib import Path
 import msgspec
 
 from builder.host.kernel import cgroups
-from builder.host.overlayfs import mounted
-from builder.host.overlayfs.mount import Overlay
 from builder.host.places import Places
 from builder.host.trees import durable
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError
 from builder.model.network import PortMapping
 from builder.model.value import canonical
-from builder.runtime.bundle import first_boot
+from builder.runtime.bundle import first_boot, names
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
-from builder.runtime.record.container import Container, check_name, encode, rootfs_of
-from builder.runtime.record.layout import CHANGE, LAYERS, RECORD, UPPER, WORK, folder_of
+from builder.runtime.record.container import Container, check_name, encode
+from builder.runtime.record.layout import CHANGE, LAYERS, RECORD, UPPER, folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers, writable
 from builder.runtime.storage.change import LayerChange
+from builder.runtime.storage.merged import merged
 
 Forget = Callable[[TreeIO], None]
 """Takes from a tree what two containers must not share."""
@@ -61,7 +60,7 @@ def clone(places: Places, name: str, wanted: CloneRequest, forget: Forget) -> Co
             first_boot.pass_on(places, name, made.name)
             with merged(places, made, area) as tree:
                 forget(tree)
-                drop_name(tree, source.hostname)
+                names.drop(tree, source.hostname)
 
         made = create.make_filled(places, fresh, fill)
     events.record(places, made.name, "created", template=made.template_name, source=name)
@@ -105,24 +104,6 @@ def rename(places: Places, name: str, new: str) -> None:
         events.record(places, new, "renamed", before=name)
 
 
-def merged(places: Places, container: Container, area: Path) -> mounted.Seen:
-    """See what a stopped container sees as its root, with on-disk owners; changes stay."""
-    lowers = (*(area / LAYERS / layer for layer in container.layers), rootfs_of(places, container))
-    every = Overlay(lowers, area / UPPER, area / WORK, of_user=places.ordinary)
-    return mounted.overlaid(every, places.point)
-
-
-def drop_name(tree: TreeIO, hostname: str) -> None:
-    """Empty `/etc/hostname` where it has the old name; the next start writes the new one."""
-    try:
-        if tree.is_file("etc/hostname") and tree.read_bytes("etc/hostname").split() == [
-            hostname.encode()
-        ]:
-            tree.write_bytes("etc/hostname", b"")
-    except OSError:
-        return  # something else is there, which is the container's own affair
-
-
 def _rename(places: Places, container: Container, target: Path) -> None:
     folder, disk = folder_of(places, container.name), durable.Disk()
     follows = container.hostname == container.name
@@ -140,7 +121,7 @@ def _rename(places: Places, container: Container, target: Path) -> None:
                 writable.opened(places, container) as area,
                 merged(places, container, area) as tree,
             ):
-                drop_name(tree, container.hostname)
+                names.drop(tree, container.hostname)
         durable.replace(folder / RECORD, encode(record))
         disk.rename(folder, target)
         disk.sync(target.parent)

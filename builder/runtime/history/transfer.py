@@ -21,7 +21,7 @@ from builder.host.trees import durable
 from builder.model.errors import ConflictError, NotFoundError, RecipeError, TrustError
 from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical
-from builder.runtime.history.clone import drop_name, merged
+from builder.runtime.bundle import names
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
 from builder.runtime.record.container import NAME, Container, check_name, readable
@@ -37,6 +37,7 @@ from builder.runtime.recovery import repair
 from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers
 from builder.runtime.storage.change import Snapshot
+from builder.runtime.storage.merged import merged
 from builder.store import Store
 from builder.templates.exchange import export_template, unpack_template
 from builder.templates.local import ROOTFS, Templates
@@ -122,21 +123,21 @@ def import_container(
         parcel = _parcel(reader.record(), source)
         taken = _accepted(parcel, name, source)
         _see_to_identity(places, taken, as_another=as_another)
-        names = [f"{LAYERS}/{layer}".encode() for layer in _layers_of(parcel)]
+        parts = [f"{LAYERS}/{layer}".encode() for layer in _layers_of(parcel)]
         templates = Templates(places.data)
         stands_on = _see_to_template(places, taken, templates, reader)
         taken.container = msgspec.structs.replace(taken.container, template=stands_on)
         kept = _with_templates(parcel, taken, templates)
 
         def fill(made: Container, area: Path) -> None:
-            _unpack_layers(reader, names, area)
+            _unpack_layers(reader, parts, area)
             folder = folder_of(places, made.name)
             for key, one in kept.items():
                 durable.replace(folder / SNAPSHOTS / f"{key}.json", canonical(one))
             change.sweep(folder, area, made.layers)
             if as_another or made.hostname != parcel.container.hostname:
                 with merged(places, made, area) as tree:
-                    drop_name(tree, parcel.container.hostname)
+                    names.drop(tree, parcel.container.hostname)
                     if as_another:
                         forget_identity(tree)
 

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from builder.host import pids
+from builder.host.kernel import uts
 from builder.host.places import Places
 from builder.model.errors import NotFoundError
 from builder.model.host_access import HostAccess
@@ -47,6 +48,8 @@ class Summary(Value, frozen=True, kw_only=True):
     """All of its addresses: `eth0` first, IPv4 before IPv6."""
     host: tuple[tuple[str, HostAccess], ...] = ()
     """Its networks, and what of the host it reaches on each."""
+    hostname: str
+    """What it is called: by its own processes, or where it does not run at its next start."""
     exit_code: int | None = None
     """How its first process ended, where that happened by itself in this boot of the host.
 
@@ -107,11 +110,18 @@ def show(places: Places, name: str) -> Summary:
     host = tuple(_reached(places, container))
     if status == "stopped" or current is None:
         code = _exit_code(places, name)
-        return Summary(container=container, status=status, host=host, exit_code=code)
+        return Summary(
+            container=container,
+            status=status,
+            host=host,
+            hostname=container.hostname,
+            exit_code=code,
+        )
     return Summary(
         container=container,
         status=status,
         host=host,
+        hostname=uts.hostname_of(current.pid) or container.hostname,
         ready=current.ready,
         pid=current.pid or None,
         since=current.since,

@@ -15,11 +15,11 @@ from builder.host.process import launch
 from builder.host.programs import PROMPT, Command, find_program, missing_program, on_host
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime.bundle import oci_runtime, pending, rootfs, spec
-from builder.runtime.bundle.process import Process, open_files
+from builder.runtime.bundle import facts, furnish, oci_runtime, pending, rootfs, spec
+from builder.runtime.bundle.process import Process
 from builder.runtime.record import inits, layout
-from builder.runtime.record.container import Container
-from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
+from builder.runtime.record.container import Container, Init
+from builder.runtime.record.layout import folder_of, volatile_of
 from builder.runtime.record.state import State
 from builder.runtime.recovery.held import Held
 from builder.runtime.resources import limits
@@ -28,9 +28,15 @@ _CONSOLE_LIMIT = 16 << 20
 """Bytes of console that are kept; a container must not fill the host's disk by talking."""
 _REASON = 2.0
 """Seconds that a runtime is given to say why it failed."""
-_INIT = "init"
-"""A file beside the bundle with the kind of init that was found."""
-_JOURNAL = "[Journal]\nSystemMaxFileSize=8M\nRuntimeMaxFileSize=8M\n"
+_FOUND = "found.json"
+"""A file beside the bundle with what the tree says of itself."""
+
+
+class _Found(msgspec.Struct):
+    """What a tree says of itself, whatever the record was told before."""
+
+    init: Init
+    hostname: str
 
 
 class _Said(msgspec.Struct):
@@ -57,7 +63,7 @@ def boot(held: Held, *, waiting: State | None = None) -> State:
     places = held.places
     runtime = oci_runtime.find(places)
     pid = _create(places, held.record, runtime)
-    _note_init(held)
+    _note_found(held)
     monitor = int((held.volatile / layout.MONITOR).read_text(encoding="ascii"))
     cgroups.set_apart(held.cgroup, monitor)
     cgroups.delegate(held.cgroup, held.record.first_id)
@@ -80,6 +86,7 @@ def boot(held: Held, *, waiting: State | None = None) -> State:
         reboots=waiting.reboots if waiting else 0,
     )
     held.become(current)
+    furnish.furnish(held.name, pid)
     _start(places, held.name, runtime)
     # Only now, since one whose init has begun is never given up when this command dies.
     return held.become(msgspec.structs.replace(current, phase="booting"))
@@ -100,10 +107,11 @@ def _prepare_shared(shared: Path, container: Container) -> None:
     shared.mkdir()
     (shared / "container-manager").write_text("oven\n", encoding="ascii")
     (shared / "container-uuid").write_text(f"{container.uuid}\n", encoding="ascii")
-    # With its usual 128 MiB a journal has a hash table that takes 3 MB of memory. Any other drop-in
-    # of the guest wins over this one (journald.conf(5)).
-    (shared / spec.JOURNALD).mkdir()
-    (shared / spec.JOURNALD / "00-oven.conf").write_text(_JOURNAL, encoding="ascii")
+    furnish.write_boot_id(shared)
+    for folder, content in facts.settings(container).items():
+        target = shared / facts.SYSTEMD / folder
+        target.mkdir(parents=True)
+        (target / "00-oven.conf").write_bytes(content)
     with contextlib.suppress(FileNotFoundError):
         (shared / "os-release").write_bytes(Path("/etc/os-release").read_bytes())
     # Root inside reads by its group, and owns nothing: crun makes the mount in a way that lets root
@@ -111,19 +119,6 @@ def _prepare_shared(shared: Path, container: Container) -> None:
     credentials = shared / "credentials"
     credentials.mkdir(mode=0o550)
     os.chown(credentials, 0, container.first_id)
-
-
-def _host(places: Places, container: Container) -> spec.HostFacts:
-    return spec.HostFacts(
-        rootfs=str(places.rootfs),
-        cgroup=cgroups.path_of(cgroup_of(places, container.name)),
-        unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
-        open_files=open_files(),
-        machine=rootfs.machine(),
-        shared=str(places.shared),
-        disks=limits.disks_of(places, container),
-        socketcall=rootfs.needs_socketcall(places, container),
-    )
 
 
 def _write_bundle(volatile: Path, container: Container, host: spec.HostFacts) -> None:
@@ -152,7 +147,8 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
     here = rootfs.RootfsSpec(places, container, shared=volatile / layout.SHARED, resolvers=servers)
     try:
         argv = _monitor(places, container, runtime, folder)
-        host, own_cgroups = _host(places, container), hierarchies.available()
+        host = facts.gather(places, container, shared=True)
+        own_cgroups = hierarchies.available()
         monitor = launch.launch(
             launch.Program(argv, environment, (null, null, told), (tell, folder), apart=True),
             lambda: _enter(here, host, own_cgroups=own_cgroups),
@@ -186,15 +182,16 @@ def _monitor(places: Places, container: Container, runtime: Path, folder: int) -
 
 
 def _enter(here: rootfs.RootfsSpec, host: spec.HostFacts, *, own_cgroups: bool) -> None:
-    """Enter the room, and write there what depends on the kind of init that it turns out to have.
+    """Enter the room, and write there what depends on its init and its name as they turn out to be.
 
     Whatever has changed the tree since, a template, a snapshot or a person inside: it is the tree
     that says what will run.
     """
     places, name = here.places, here.container.name
-    rootfs.enter(here)
+    hostname = rootfs.enter(here)
     with TreeIO(places.rootfs) as tree:
-        container = msgspec.structs.replace(here.container, init=inits.find(tree))
+        init = inits.find(tree)
+    container = msgspec.structs.replace(here.container, init=init, hostname=hostname)
     if places.ordinary and container.init == "systemd" and not own_cgroups:
         raise HostError(
             f"container `{name}` cannot boot: systemd in it needs a cgroup of its own,"
@@ -204,7 +201,7 @@ def _enter(here: rootfs.RootfsSpec, host: spec.HostFacts, *, own_cgroups: bool) 
         )
     volatile = volatile_of(places, name)
     _write_bundle(volatile, container, host)
-    (volatile / _INIT).write_text(container.init, encoding="ascii")
+    (volatile / _FOUND).write_bytes(msgspec.json.encode(_Found(init, hostname)))
     if pending.waits(places, name):
         from builder.runtime.bundle import first_boot
 
@@ -213,11 +210,12 @@ def _enter(here: rootfs.RootfsSpec, host: spec.HostFacts, *, own_cgroups: bool) 
         first_boot.show(places, container, volatile / "host/credentials")
 
 
-def _note_init(held: Held) -> None:
-    """Keep which kind of init was found."""
-    found = (held.volatile / _INIT).read_text(encoding="ascii")
-    if found != held.record.init:
-        held.save(msgspec.convert({**msgspec.to_builtins(held.record), "init": found}, Container))
+def _note_found(held: Held) -> None:
+    """Keep which kind of init was found, and a host name that was changed inside."""
+    found = msgspec.json.decode((held.volatile / _FOUND).read_bytes(), type=_Found)
+    now = msgspec.structs.replace(held.record, init=found.init, hostname=found.hostname)
+    if now != held.record:
+        held.save(now)
 
 
 def _after(places: Places, name: str) -> tuple[str, ...]:

@@ -9,19 +9,18 @@ from pathlib import Path
 import msgspec
 
 from builder.host import pids
-from builder.host.kernel import cgroups, hierarchies
 from builder.host.places import Places
 from builder.host.process import launch, terminal
 from builder.host.programs import PROMPT
 from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime.bundle import lookup, oci_runtime, rootfs, spec
-from builder.runtime.bundle.process import PATH, Process, open_files, plain_umask
+from builder.runtime.bundle import facts, lookup, oci_runtime, rootfs, spec
+from builder.runtime.bundle.process import PATH, Process, plain_umask
 from builder.runtime.lifecycle import allowed, create
 from builder.runtime.record import ids, layout
 from builder.runtime.record.container import Container
-from builder.runtime.record.layout import cgroup_of, folder_of, volatile_of
+from builder.runtime.record.layout import folder_of, volatile_of
 from builder.runtime.recovery import cleaning
 from builder.runtime.resources import limits
 
@@ -71,16 +70,7 @@ def _run(places: Places, container: Container, order: RunOptions) -> int:
     volatile.mkdir(mode=0o700, parents=True)
     bundle.mkdir()
     gate = _Gate(places, container) if container.interfaces else None
-    host = spec.HostFacts(
-        rootfs=str(places.rootfs),
-        cgroup=cgroups.path_of(cgroup_of(places, name)),
-        unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
-        open_files=open_files(),
-        machine=rootfs.machine(),
-        hooks=gate.hooks() if gate else {},
-        disks=limits.disks_of(places, container),
-        socketcall=rootfs.needs_socketcall(places, container),
-    )
+    host = facts.gather(places, container, hooks=gate.hooks() if gate else None)
     servers = rootfs.resolvers_for(places, container)
     here = rootfs.RootfsSpec(places, container, volatile=True, resolvers=servers)
 

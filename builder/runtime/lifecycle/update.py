@@ -1,5 +1,6 @@
 """Changing a container that exists: its record, and at once what of it the kernel holds."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,15 +10,17 @@ from builder.host.places import Places
 from builder.host.trees import durable
 from builder.model.errors import OvenError
 from builder.runtime import reconcile
+from builder.runtime.bundle import memory_files, names
 from builder.runtime.lifecycle import allowed
 from builder.runtime.record import events, layout, state
 from builder.runtime.record.container import Container, check_name, encode
 from builder.runtime.recovery import repair
 from builder.runtime.recovery.held import Held
 from builder.runtime.resources import limits
-from builder.runtime.storage import volumes
+from builder.runtime.storage import volumes, writable
+from builder.runtime.storage.merged import merged
 
-_AT_START = ("hostname", "interfaces", "ports", "binds", "init")
+_AT_START = ("interfaces", "ports", "binds", "features", "devices", "lxcfs", "init")
 """Parts of a record that a running container takes no notice of."""
 
 
@@ -91,6 +94,9 @@ def _do(held: Held, changed: Changed) -> None:
         limits.apply(new, changed.writes)
         if changed.reached:
             reconcile.set_reach(held.places, new)
+        if "hostname" in changed.fields:
+            _call(held, new)
+        _resize(held, old, new)
         if changed.disk:
             _change_disk(held, new)
         else:
@@ -98,9 +104,34 @@ def _do(held: Held, changed: Changed) -> None:
     except BaseException:
         if noted:
             reconcile.restore(held.places, old)
+        if "hostname" in changed.fields:
+            with contextlib.suppress(OvenError, OSError):
+                _call(held, old)
+        with contextlib.suppress(OvenError):
+            _resize(held, new, old)
         raise
     if noted:
         note.unlink()
+
+
+def _call(held: Held, new: Container) -> None:
+    """Have it called by its new name, now where it runs and else from its next start on."""
+    if held.state is not None and state.alive(held.state):
+        names.set_now(new, held.state.pid)
+        return
+    with (
+        writable.opened(held.places, new) as area,
+        merged(held.places, new, area) as tree,
+    ):
+        names.empty(tree)
+
+
+def _resize(held: Held, old: Container, new: Container) -> None:
+    """Give file systems in memory the sizes that follow from other limits."""
+    running = held.state is not None and state.alive(held.state)
+    if running and memory_files.sizes(old.limits) != memory_files.sizes(new.limits):
+        assert held.state is not None
+        memory_files.resize(held.name, held.state.pid, new.limits)
 
 
 def _told(old: Container, new: Container) -> dict[str, events.Detail]:

@@ -26,6 +26,9 @@ Init = Literal["systemd", "openrc", "sysvinit", "busybox", "runit", "finit", "ot
 Status = Literal["running", "starting", "stopping", "stopped", "frozen", "restarting"]
 
 
+Feature = Literal["tun", "fuse", "kmsg", "nesting"]
+"""What of the kernel a container has beyond the usual: devices, and what containers in it need."""
+
 Restart = Literal["no", "on-failure", "always"]
 """Whether a container that ended by itself is started again; a reboot from inside always is.
 
@@ -43,7 +46,7 @@ class Limits(Value, frozen=True, kw_only=True):
     swap: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | None = None
     """Bytes of swap beyond `memory`; 0 is none at all."""
     pids: Annotated[int, msgspec.Meta(ge=1, le=LARGEST)] | None = None
-    """Processes and threads."""
+    """Processes and threads; None is the usual ceiling (`usual_processes`)."""
     cpus: Annotated[float, msgspec.Meta(ge=0.01)] | None = None
     """Processors, such as 1.5."""
     weight: Annotated[int, msgspec.Meta(ge=1, le=10000)] | None = None
@@ -54,6 +57,12 @@ class Limits(Value, frozen=True, kw_only=True):
     read_operations: Rate | None = None
     """Operations a second."""
     write_operations: Rate | None = None
+    shm: Annotated[int, msgspec.Meta(ge=1 << 20, le=LARGEST)] | None = None
+    """Bytes of `/dev/shm`; None is a share of the memory that it has, as for the two below."""
+    run: Annotated[int, msgspec.Meta(ge=1 << 20, le=LARGEST)] | None = None
+    """Bytes of `/run`."""
+    tmp: Annotated[int, msgspec.Meta(ge=1 << 20, le=LARGEST)] | None = None
+    """Bytes of `/tmp`, where that is in memory."""
     disk: Annotated[int, msgspec.Meta(ge=16 << 20, le=LARGEST)] | None = None
     """Bytes of what it may change and add; the template's files do not count."""
     inodes: Annotated[int, msgspec.Meta(ge=1024, le=LARGEST)] | None = None
@@ -121,6 +130,11 @@ class Container(Value, frozen=True, kw_only=True):
     """Whether `destroy` refuses it."""
     layers: tuple[str, ...] = ()
     """Folders of `layers/` that lie between the template and what it changes now, the top first."""
+    features: tuple[Feature, ...] = ()
+    devices: tuple[str, ...] = ()
+    """Devices of the host, by the path that they have on both sides."""
+    lxcfs: bool = True
+    """Whether `/proc` tells its own memory and processors, where lxcfs runs."""
     remove: bool = False
     """Whether it is destroyed once it is stopped."""
     address_key: str = ""

@@ -5,8 +5,14 @@ from collections.abc import Iterable, Iterator
 from builder.model.host_access import HostAccess, show_host_access
 from builder.runtime.record.container import Container, Limits
 
-_LIMITS = ("memory", "cpus", "pids", "disk")
+_LIMITS = ("memory", "cpus", "disk")
 """Without these a container may take what there is (docs/explanation/threat-model.md)."""
+_FEATURES = {
+    "nesting": "sees what is masked in `/proc` and `/sys`",
+    "fuse": "mounts file systems by `/dev/fuse`",
+    "tun": "makes network interfaces by `/dev/net/tun`",
+    "kmsg": "reads the host's kernel log where `kernel.dmesg_restrict` is 0",
+}
 
 
 def openings(container: Container, host: Iterable[tuple[str, HostAccess]]) -> Iterator[str]:
@@ -17,6 +23,9 @@ def openings(container: Container, host: Iterable[tuple[str, HostAccess]]) -> It
     for network, access in host:
         if access != "none":
             yield f"reaches {show_host_access(access)} of the host on `{network}`"
+    yield from (_FEATURES[one] for one in container.features if one in _FEATURES)
+    for path in container.devices:
+        yield f"root inside has the host's `{path}`"
     if missing := _unlimited(container.limits):
         yield f"no limit of {', '.join(missing)}"
 

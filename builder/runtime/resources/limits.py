@@ -24,6 +24,7 @@ PERIOD = 100_000
 """Microseconds over which a share of processors is counted, as everywhere."""
 _NO_QUOTA, _NO_BYTES = "-1", "-1"
 _USUAL_WEIGHT, _USUAL_SHARES = 100, 1024
+_USUAL_PROCESSES = 16384
 _RATES = (
     ("read_bytes", "rbps", "read_bps_device"),
     ("write_bytes", "wbps", "write_bps_device"),
@@ -66,6 +67,18 @@ def check(places: Places, container: Container) -> None:
         image.check(limits)
 
 
+def usual_processes() -> int | None:
+    """Give how many processes a container may have that was given no number.
+
+    Enough for all that people run (systemd-nspawn@.service has the same number), and few enough for
+    four to leave the host process ids. None where this user cannot limit them.
+    """
+    if not cgroups.path_of("") or "pids" not in cgroups.controllers():
+        return None
+    most = int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii"))
+    return min(_USUAL_PROCESSES, most // 4)
+
+
 def disks_of(places: Places, container: Container) -> tuple[BlockDevice, ...]:
     """Find the disks behind a container's files; none when no limit of it needs them."""
     if all(value is None for value in _rates(container.limits)):
@@ -105,7 +118,7 @@ def changes(
 def translated(
     limits: Limits, accounts: Accounting, name: str, devices: Sequence[BlockDevice]
 ) -> tuple[KernelWrite, ...]:
-    """Say which file gets which value; pure but for the order of the two limits of memory."""
+    """Say which file gets which value, in the order that the two limits of memory need."""
     kinds = (
         _unified(limits, accounts, name) if accounts.unified else _legacy(limits, accounts, name)
     )
@@ -212,7 +225,7 @@ def _unified(limits: Limits, accounts: Accounting, name: str) -> Iterator[Kernel
     """Translate for version 2 (cgroup-v2.rst)."""
     values = {
         "memory": {"memory.max": _or_max(limits.memory), "memory.swap.max": _or_max(limits.swap)},
-        "pids": {"pids.max": _or_max(limits.pids)},
+        "pids": {"pids.max": _processes(limits)},
         "cpu": {"cpu.max": f"{_quota(limits.cpus) or 'max'} {PERIOD}"},
     }
     for controller, files in values.items():
@@ -228,7 +241,7 @@ def _legacy(limits: Limits, accounts: Accounting, name: str) -> Iterator[KernelW
     if "memory" in accounts.folders:
         yield from _legacy_memory(limits, accounts.guest("memory", name))
     if "pids" in accounts.folders:
-        yield KernelWrite(accounts.guest("pids", name) / "pids.max", _or_max(limits.pids))
+        yield KernelWrite(accounts.guest("pids", name) / "pids.max", _processes(limits))
     if "cpu" in accounts.folders:
         folder = accounts.guest("cpu", name)
         yield KernelWrite(folder / "cpu.cfs_period_us", str(PERIOD))
@@ -268,6 +281,10 @@ def _legacy_rates(
             yield KernelWrite(path, f"{device} {getattr(limits, field) or 0}")
 
 
+def _processes(limits: Limits) -> str:
+    return _or_max(limits.pids or usual_processes())
+
+
 def _quota(cpus: float | None) -> int | None:
     return None if cpus is None else round(cpus * PERIOD)
 
@@ -287,7 +304,12 @@ def _takes_away(write: KernelWrite) -> bool:
         return all(word.endswith("=max") for word in rest)
     if write.path.name.startswith("blkio."):
         return rest == ["0"]
-    usual = {"cpu.weight": "100", "cpu.shares": "1024", "cpu.cfs_period_us": str(PERIOD)}
+    usual = {
+        "cpu.weight": "100",
+        "cpu.shares": "1024",
+        "cpu.cfs_period_us": str(PERIOD),
+        "pids.max": str(usual_processes()),
+    }
     return first in {"max", "-1", usual.get(write.path.name)}
 
 

@@ -103,6 +103,12 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/recovery/orphans.py": ("os.path.exists", RECORDS),
     "runtime/storage/writable.py": (".chmod .exists .mkdir .open .rmdir .touch os.statvfs", LAYERS),
     "runtime/bundle/pending.py": (".exists", RECORDS),
+    "runtime/bundle/devices.py": (
+        ".chmod .mkdir .stat .touch os.chown os.mknod",
+        f"{HOST}; nodes in a new file system that nobody else sees",
+    ),
+    "runtime/bundle/furnish.py": (".write_text", RUNS),
+    "runtime/bundle/lxcfs.py": (".exists .is_dir", HOST),
     "runtime/bundle/rootfs.py": (".mkdir .read_bytes", f"{RUNS}; {RECORDS}"),
     "runtime/lifecycle/run.py": (".exists .mkdir .open .write_bytes os.mkfifo os.open", RUNS),
     "runtime/history/schedule.py": (".exists .read_bytes .unlink", RECORDS),

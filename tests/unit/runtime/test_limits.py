@@ -15,7 +15,7 @@ from builder.runtime.bundle.spec import configuration
 from builder.runtime.record.container import Limits
 from builder.runtime.resources import usage
 from builder.runtime.resources.limits import _takes_away as means_nothing
-from builder.runtime.resources.limits import translated
+from builder.runtime.resources.limits import translated, usual_processes
 from tests.support.containers.oci import CONTAINER, HOST
 
 DISK = BlockDevice(8, 0, writeback=True)
@@ -59,7 +59,7 @@ def test_version_2_without_limits(tmp_path: Path) -> None:
     assert values == {
         "oven/web/guest/memory.max": "max",
         "oven/web/guest/memory.swap.max": "max",
-        "oven/web/guest/pids.max": "max",
+        "oven/web/guest/pids.max": str(usual_processes()),
         "oven/web/guest/cpu.max": "max 100000",
         "oven/web/cpu.weight": "100",
         "oven/web/guest/io.max": "8:0 rbps=max wbps=max riops=max wiops=max",

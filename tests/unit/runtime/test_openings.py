@@ -34,5 +34,13 @@ def test_what_of_the_host_is_reached(text: str) -> None:
 
 
 def test_limits_that_are_missing() -> None:
-    given = container(limits=Limits(memory=1 << 30, pids=10))
+    given = container(limits=Limits(memory=1 << 30))
     assert list(openings(given, [])) == ["no limit of cpus, disk"]
+
+
+def test_features_and_devices() -> None:
+    given = msgspec.structs.replace(container(), features=("nesting",), devices=("/dev/sda",))
+    assert list(openings(given, [])) == [
+        "sees what is masked in `/proc` and `/sys`",
+        "root inside has the host's `/dev/sda`",
+    ]

@@ -9,7 +9,7 @@ from builder.model.errors import RecipeError
 from builder.runtime.bundle import lookup
 from builder.runtime.bundle.process import Process
 from builder.runtime.bundle.seccomp import profile
-from builder.runtime.bundle.spec import HostFacts, configuration, init_environment
+from builder.runtime.bundle.spec import HostFacts, Shown, configuration, init_environment
 from builder.runtime.record.container import Container, Limits, check_name
 from tests.support.containers.oci import CONTAINER, HOST
 
@@ -63,7 +63,7 @@ def test_ids_are_its_own_block() -> None:
 def test_capabilities_are_never_inherited() -> None:
     granted = config().process.capabilities
     assert set(granted) == {"bounding", "effective", "permitted"}
-    for forbidden in ("SYS_MODULE", "SYS_RAWIO", "SYS_TIME", "SYSLOG", "BPF", "AUDIT_WRITE"):
+    for forbidden in ("SYS_MODULE", "SYS_RAWIO", "SYS_TIME", "SYSLOG", "BPF", "AUDIT_CONTROL"):
         assert f"CAP_{forbidden}" not in granted["bounding"]
 
 
@@ -75,7 +75,12 @@ def test_open_files_stay_below_what_we_may_give() -> None:
 @pytest.mark.parametrize(("unified", "kind"), [(True, "cgroup"), (False, "cgroup2")])
 def test_guest_sees_version_2(*, unified: bool, kind: str) -> None:
     host = HostFacts(
-        rootfs="/r", cgroup="/c", unified=unified, open_files=1024, machine="x86_64", shared="/h"
+        rootfs="/r",
+        cgroup="/c",
+        unified=unified,
+        open_files=1024,
+        machine="x86_64",
+        shown=(Shown("/h", "/run/host", ("ro",)),),
     )
     made = config(host=host)
     mount = next(m for m in made.mounts if m.destination == "/sys/fs/cgroup")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from builder.cli.containers.options import life, limits, network, storage
+from builder.cli.containers.options import features, life, limits, network, storage
 from builder.cli.containers.options.groups import Decorator, OptionGroup
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # was given over a container's record; what is missing or None was not given. None of them imports
 # click before it is asked for options: the quick way does without.
 
-_GROUPS = (network, limits, storage, life)
+_GROUPS = (network, limits, storage, features, life)
 
 
 def with_options(*groups: OptionGroup) -> Decorator:

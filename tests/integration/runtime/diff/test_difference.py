@@ -120,7 +120,7 @@ def test_it_is_what_the_kernel_shows(rig: Rig, tree: Path, tmp_path: Path) -> No
             (top / "tmp").mkdir()
             (top / "tmp/new").write_text("")
         snapshots.create(rig.places, "test", f"s{number}")
-    from builder.runtime.history.clone import merged
+    from builder.runtime.storage.merged import merged
 
     area = rig.places.data / "containers/test"
     with merged(rig.places, load(rig.places, "test"), area) as view:

@@ -20,7 +20,7 @@ KINDS = (
 )  # fmt: skip
 
 KEYS = {field.encode_name for kind in KINDS for field in msgspec.structs.fields(kind)}
-KEYS |= set(facts(Summary(container=CONTAINER, status="stopped"), None))
+KEYS |= set(facts(Summary(container=CONTAINER, status="stopped", hostname="web"), None))
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
