@@ -1,5 +1,6 @@
 """File systems in memory: how large those of a container may become."""
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -47,12 +48,16 @@ def _share(limits: Limits, percent: int) -> str:
 def resize(name: str, pid: int, limits: Limits) -> None:
     """Give those of a running container, of that first process, the size that they should have.
 
-    ConflictError when one that was asked for holds more. The others stay as they are then.
+    ConflictError when one that was asked for holds more. The others stay as they are then, as do
+    those of a container that ends meanwhile.
     """
     found = sizes(limits)
     wanted = {"/dev/shm": found.shm, "/run": found.run, "/tmp": found.tmp}  # its own
     asked = {"/dev/shm": limits.shm, "/run": limits.run, "/tmp": limits.tmp}
-    there = {str(one.point) for one in mount_table(pid) if one.kind == "tmpfs"}
+    try:
+        there = {str(one.point) for one in mount_table(pid) if one.kind == "tmpfs"}
+    except OSError:
+        return
     for target, size in wanted.items():
         if target not in there:
             continue
@@ -60,7 +65,7 @@ def resize(name: str, pid: int, limits: Limits) -> None:
             # With no more power than root in there: who knows what lies there by now.
             visit(pid, ("user", "mnt"), lambda: _resize(target, size))  # noqa: B023  # done now
         except OSError as error:
-            if asked[target] is not None:
+            if asked[target] is not None and error.errno == errno.EINVAL:
                 raise ConflictError(
                     f"`{target}` in container `{name}` cannot have that size: {error.strerror}",
                     hint="see `df` inside; remove something there, or choose more",

@@ -17,7 +17,7 @@ VERBS = {
     "enter": ("enter", "test"),
     "cp out": ("cp", "test:/etc/passwd", "{out}/passwd"),
     "cp in": ("cp", "/etc/hostname", "test:/new"),
-    "set": ("set", "test", "--memory", "64M"),
+    "set": ("set", "test", "--memory", "64M", "--shm-size", "8M", "--hostname", "other"),
     "freeze": ("freeze", "test"),
     "snapshot": ("snapshot", "create", "test", "one"),
     "stop": ("stop", "test"),

@@ -25,6 +25,7 @@ from builder.runtime.record.container import Container, Limits, load
 from builder.runtime.record.layout import cgroup_of, volatile_of
 from builder.runtime.recovery import repair
 from builder.runtime.resources import usage
+from builder.runtime.resources.limits import usual_processes
 from tests.support.containers import rig as support
 from tests.support.containers.rig import Rig
 from tests.support.faults.steps import at_each_step
@@ -91,9 +92,10 @@ def held(rig: Rig) -> Held:
 
 def of_record(rig: Rig) -> Held:
     limits = load(rig.places, "test").limits
-    return Held(limits.memory, limits.swap, limits.pids, limits.cpus, limits.weight or 100)
+    return Held(limits.memory, limits.swap, limits.pids or USUAL, limits.cpus, limits.weight or 100)
 
 
+USUAL = usual_processes()
 SOME = Limits(memory=64 * MIB, swap=0, pids=50, cpus=0.5, weight=200)
 
 
@@ -102,15 +104,15 @@ def test_they_hold_from_the_start_and_change_live_and_stay(rig: Rig) -> None:
     assert held(rig) == of_record(rig) == Held(64 * MIB, 0, 50, 0.5, 200)
     done = change(rig, memory=96 * MIB, pids=None, cpus=1.5, weight=50)
     assert len(done.writes) == 5 if V1 else 4
-    assert held(rig) == of_record(rig) == Held(96 * MIB, 0, None, 1.5, 50)
+    assert held(rig) == of_record(rig) == Held(96 * MIB, 0, USUAL, 1.5, 50)
     change(rig, memory=32 * MIB, swap=8 * MIB)
-    assert held(rig) == of_record(rig) == Held(32 * MIB, 8 * MIB, None, 1.5, 50)
+    assert held(rig) == of_record(rig) == Held(32 * MIB, 8 * MIB, USUAL, 1.5, 50)
     change(rig, memory=None, swap=None, cpus=None, weight=None)
-    assert held(rig) == of_record(rig) == Held(None, None, None, None, 100)
+    assert held(rig) == of_record(rig) == Held(None, None, USUAL, None, 100)
     control.stop(rig.places, "test", timeout=20)
     assert change(rig, memory=48 * MIB, weight=300).writes == ()
     control.start(rig.places, "test", Silent())
-    assert held(rig) == of_record(rig) == Held(48 * MIB, None, None, None, 300)
+    assert held(rig) == of_record(rig) == Held(48 * MIB, None, USUAL, None, 300)
 
 
 def test_a_dry_run_changes_nothing(rig: Rig) -> None:
