@@ -58,6 +58,7 @@ def _running(places: Places) -> Iterator[Check]:
     yield _oci_runtime(places)
     yield containers.safe_paths()
     yield containers.inotify()
+    yield _lxcfs()
     if machine.is_root():
         yield weakened.settings()
         yield machine.control_groups()
@@ -82,6 +83,16 @@ def _oci_runtime(places: Places) -> Check:
     except HostError as error:
         return Check(name="OCI runtime", state="fail", found=error.problem, fix=error.hint or "")
     return containers.runtime(path, too_old=oci_runtime.is_too_old(places, path))
+
+
+def _lxcfs() -> Check:
+    """Look for what tells containers of their own memory and time; all works without."""
+    from builder.runtime.bundle import lxcfs
+
+    if lxcfs.is_there():
+        return Check(name="lxcfs", state="ok", found=f"mounted on {lxcfs.ROOT}")
+    found = "not mounted: `free`, `uptime` and their kin in containers tell of the host"
+    return Check(name="lxcfs", state="warn", found=found, fix="apt-get install lxcfs")
 
 
 def _ids(places: Places) -> Check:

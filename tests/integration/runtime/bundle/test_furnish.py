@@ -1,6 +1,9 @@
 """What a container has as a machine has it: mounts, an id for each boot, sizes, and devices."""
 
 import stat
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,11 +13,12 @@ from builder.host import pids
 from builder.model.errors import HostError
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
+from builder.runtime.bundle.lxcfs import ROOT, is_there
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from builder.runtime.record.container import Container, Limits
 from tests.support.containers.rig import Rig, add_program
-from tests.support.needs import needs
+from tests.support.needs import needs, require
 from tests.support.oven import Oven, text
 
 pytestmark = needs("root", "program:runc", "program:conmon")
@@ -131,6 +135,45 @@ def test_namespaces_inside(rig: Rig, tree: Path, features: tuple[str, ...]) -> N
     code = 0 if features else 1
     inside(rig, "unshare -Urpfm --mount-proc true", code=code)
     inside(rig, "unshare -Urnm mount -t sysfs none /tmp", code=0 if features else 32)
+
+
+@pytest.fixture
+def lxcfs(tmp_path: Path) -> Iterator[None]:
+    """lxcfs where it is expected, started here unless it runs."""
+    require("program:lxcfs")
+    if is_there():
+        yield
+        return
+    ROOT.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        ["lxcfs", "--foreground", f"--pidfile={tmp_path}/pid", ROOT],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not (ROOT / "proc/uptime").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.alone  # other containers would be shown it, too
+@pytest.mark.usefixtures("lxcfs")
+def test_it_is_told_its_own_memory_and_time(rig: Rig, oven: Oven) -> None:
+    started(rig, limits=Limits(memory=64 * MIB))
+    assert f"MemTotal:{64 << 10:>15} kB" in inside(rig, "cat /proc/meminfo")
+    assert float(inside(rig, "cat /proc/uptime").split()[0]) < 1000
+    oven("set", "test", "--no-lxcfs")
+    control.stop(rig.places, "test", timeout=20)
+    control.start(rig.places, "test", Silent())
+    assert inside(rig, "cat /proc/meminfo").splitlines()[0] == host_memory()
+
+
+def host_memory() -> str:
+    return Path("/proc/meminfo").read_text().splitlines()[0]
 
 
 def test_options_add_and_take_away(rig: Rig, oven: Oven) -> None:
