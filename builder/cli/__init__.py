@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import signal
 import sys
 
 
@@ -18,6 +19,10 @@ def main() -> None:
 
         sys.stdout.write(f"oven {__version__}\n")
         return
+    # A caller may have held signals back, or have let the kernel wait for its children, as Perl's
+    # `$SIG{CHLD} = 'IGNORE'` does; none of that is for us.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # What imports make stays; looking for garbage in it again and again costs a tenth of a start.
     gc.set_threshold(20_000, 20, 20)
     from builder.cli.quick import work_of

@@ -162,7 +162,7 @@ def _describe(
     from builder.runtime.record.container import rootfs_of
 
     wanted = described(places, template, name or "", options)
-    if not name:
+    if name is None:
         name = _free_name(places, wanted.template_name)
         wanted = described(places, template, name, options)
     with TreeIO(rootfs_of(places, wanted)) as tree:

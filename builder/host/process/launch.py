@@ -15,6 +15,7 @@ import msgspec
 from builder.host import pids, programs
 from builder.host.kernel import mounts
 from builder.host.kernel.libc import CLONE_NEWPID
+from builder.host.process import caller
 from builder.host.process.guard import end_command
 from builder.host.programs import CLEAN_ENVIRONMENT, Command, missing_program
 from builder.model.errors import HostError, OvenError
@@ -22,6 +23,8 @@ from builder.model.errors import HostError, OvenError
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Passed on to a program in the foreground; of a terminal's own signals see `attend`."""
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+_MEANT = frozenset({*FORWARDED, *_FROM_TERMINAL})
+"""Signals that a caller has ignored on purpose, as nohup(1) does."""
 _SI_KERNEL = 0x80
 """`si_code` of a signal that the kernel sent, as the terminal does for Ctrl-C (sigaction(2))."""
 
@@ -46,6 +49,8 @@ class Program(msgspec.Struct, frozen=True):
     """Whether a guard ends it, so that the kernel need not when this process dies."""
     apart: bool = False
     """Whether it has nothing to do with who has started it, and ignores no signal for that one."""
+    plain: bool = False
+    """Whether it is scheduled as usual, however this process is."""
 
 
 def launch(
@@ -251,12 +256,11 @@ def _exec(program: Program) -> None:
     if program.guarded:
         mounts.live_on()
     os.chdir("/")
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        # Python ignores these two; a program must not inherit that (signal(7)).
-        signal.signal(number, signal.SIG_DFL)
-    if program.apart:
-        for number in {*FORWARDED, *_FROM_TERMINAL}:
-            signal.signal(number, signal.SIG_DFL)
+    # What Python ignores is among them (signal(7)).
+    caller.plain_signals(frozenset() if program.apart else _MEANT)
+    caller.plain_files()
+    if program.plain:
+        caller.plain_scheduling()
     os.execve(program.argv[0], list(program.argv), {**CLEAN_ENVIRONMENT, **program.env})
 
 

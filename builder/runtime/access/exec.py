@@ -16,9 +16,9 @@ from builder.runtime.bundle.process import (
     PATH,
     Process,
     enter_again,
-    open_files,
     plain_umask,
     process_part,
+    rlimits,
 )
 from builder.runtime.record import state
 from builder.runtime.record.container import check_name
@@ -174,7 +174,7 @@ def _program(
     log = file.with_suffix(".log")
     plain_umask()
     try:
-        file.write_bytes(msgspec.json.encode(process_part(process, open_files())))
+        file.write_bytes(msgspec.json.encode(process_part(process, rlimits())))
         runtime = oci_runtime.of_container(places, name, current)
         place = ("--process", str(file), *cgroups.place_of_others())
         argv = (*oci_runtime.command(runtime, places, name, log), "exec", *place, name)

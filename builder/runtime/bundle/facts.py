@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from builder.host.kernel import cgroups, hierarchies
 from builder.host.places import Places
 from builder.runtime.bundle import devices, lxcfs, memory_files, rootfs
-from builder.runtime.bundle.process import open_files
+from builder.runtime.bundle.process import rlimits
 from builder.runtime.bundle.spec import HostFacts, Shown
 from builder.runtime.record.container import Container
 from builder.runtime.record.layout import cgroup_of
@@ -29,7 +29,7 @@ def gather(
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, container.name)),
         unified=hierarchies.layout() is hierarchies.Layout.UNIFIED,
-        open_files=open_files(),
+        rlimits=rlimits(),
         machine=rootfs.machine(),
         hooks=hooks or {},
         disks=limits.disks_of(places, container),

@@ -2,11 +2,13 @@
 
 import os
 import resource
+from pathlib import Path
 
 import msgspec
 
 from builder.host.kernel import cgroups, mounts
 from builder.host.places import Places
+from builder.host.process import caller
 from builder.runtime.record.layout import cgroup_of
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -27,6 +29,20 @@ as systemd asks of container managers (https://systemd.io/CONTAINER_INTERFACE).
 """
 
 
+Rlimits = tuple[dict[str, object], ...]
+"""As the OCI runtime specification has them."""
+_NONE = resource.RLIM_INFINITY
+_SOFT = {
+    "CPU": _NONE, "FSIZE": _NONE, "DATA": _NONE, "STACK": 8 << 20, "CORE": 0, "RSS": _NONE,
+    "NOFILE": caller.FEW_FILES,
+    "MEMLOCK": 8 << 20, "AS": _NONE, "MSGQUEUE": 819200, "NICE": 0, "RTPRIO": 0,
+    "RTTIME": _NONE,
+}  # fmt: skip
+"""What the kernel gives the first process of a machine (include/asm-generic/resource.h)."""
+_HARD = {"STACK": _NONE, "CORE": _NONE, "NOFILE": 524288}
+"""The same, where it is another; systemd raises the number of open files to that."""
+
+
 class Process(msgspec.Struct, frozen=True):
     """A process inside: what it runs, as whom, where, and whether it has a terminal."""
 
@@ -40,7 +56,7 @@ class Process(msgspec.Struct, frozen=True):
     cwd: str = "/"
 
 
-def process_part(process: Process, open_files: int) -> dict[str, object]:
+def process_part(process: Process, rlimits: Rlimits) -> dict[str, object]:
     """Make the configuration of one process, as `exec --process` reads it too."""
     return {
         "terminal": process.terminal,
@@ -57,8 +73,7 @@ def process_part(process: Process, open_files: int) -> dict[str, object]:
         "capabilities": {
             kind: list(CAPABILITIES) for kind in ("bounding", "effective", "permitted")
         },
-        # A small soft limit keeps programs quick that close every possible descriptor.
-        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": min(1024, open_files), "hard": open_files}],
+        "rlimits": list(rlimits),
     }
 
 
@@ -69,10 +84,29 @@ def _environment(words: tuple[str, ...]) -> list[str]:
     return [f"{name}={value}" for name, value in {**usual, **given}.items()]
 
 
-def open_files() -> int:
-    """Give how many open files a container may have: its own usual limit, or ours if lower."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 524288 if hard == resource.RLIM_INFINITY else min(524288, hard)
+def rlimits() -> Rlimits:
+    """Give the limits of each process inside, whatever those of this one are (getrlimit(2))."""
+    threads = int(Path("/proc/sys/kernel/threads-max").read_text(encoding="ascii")) // 2
+    soft = {**_SOFT, "NPROC": threads, "SIGPENDING": threads}
+    hard = {**soft, **_HARD}
+    numbers: dict[str, int] = {name: getattr(resource, f"RLIMIT_{name}") for name in soft}
+    given = caller.hard_limits({numbers[name]: hard[name] for name in soft})
+    return tuple(
+        {
+            "type": f"RLIMIT_{name}",
+            "soft": _as_oci(min(one, given[numbers[name]], key=_height)),
+            "hard": _as_oci(given[numbers[name]]),
+        }
+        for name, one in soft.items()
+    )
+
+
+def _height(limit: int) -> float:
+    return float("inf") if limit == resource.RLIM_INFINITY else limit
+
+
+def _as_oci(limit: int) -> int:
+    return (1 << 64) - 1 if limit == resource.RLIM_INFINITY else limit
 
 
 def plain_umask() -> None:

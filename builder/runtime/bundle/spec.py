@@ -6,7 +6,7 @@ import msgspec
 
 from builder.host.kernel.block_devices import BlockDevice
 from builder.runtime.bundle.memory_files import sizes
-from builder.runtime.bundle.process import Process, process_part
+from builder.runtime.bundle.process import Process, Rlimits, process_part
 from builder.runtime.bundle.seccomp import profile
 from builder.runtime.record import inits
 from builder.runtime.record.container import IDS, Container, Limits
@@ -42,8 +42,8 @@ class HostFacts(msgspec.Struct, frozen=True):
     """The path of the container's cgroup."""
     unified: bool
     """Whether the host itself uses version 2 cgroups."""
-    open_files: int
-    """The hard limit of open files that this process has and cannot raise."""
+    rlimits: Rlimits
+    """Limits of each process."""
     machine: str
     """As uname(2) names it."""
     hooks: dict[str, object] = {}
@@ -64,7 +64,7 @@ def configuration(container: Container, process: Process, host: HostFacts) -> di
     ids = _id_map(container.first_id)
     result: dict[str, object] = {
         "ociVersion": "1.0.2",
-        "process": process_part(process, host.open_files),
+        "process": process_part(process, host.rlimits),
         "root": {"path": host.rootfs, "readonly": False},
         "hostname": container.hostname,
         "mounts": _mounts(container, host),

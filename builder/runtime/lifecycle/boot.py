@@ -150,7 +150,9 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
         host = facts.gather(places, container, shared=True)
         own_cgroups = hierarchies.available()
         monitor = launch.launch(
-            launch.Program(argv, environment, (null, null, told), (tell, folder), apart=True),
+            launch.Program(
+                argv, environment, (null, null, told), (tell, folder), apart=True, plain=True
+            ),
             lambda: _enter(here, host, own_cgroups=own_cgroups),
             lambda child: limits.join(places, container, child),
         )

@@ -31,9 +31,9 @@ STOP_TIMEOUT = 90.0
 def start(places: Places, name: str, report: Reporter, *, timeout: float = READY_TIMEOUT) -> State:
     """Start a container and wait until its init says that all is up.
 
-    One that runs already stays as it is, and is waited for if it is not ready. One that ends before
-    it is ready is cleaned up; one that is only late goes on running, so that one can look inside.
-    Both are a NotReadyError with the last of the console.
+    One that runs already stays as it is, a frozen one goes on, and both are waited for if they are
+    not ready. One that ends before it is ready is cleaned up; one that is only late goes on, for
+    people to look inside. Both are a NotReadyError with the last of the console.
     """
     task = report.begin(f"starting {name}")
     deadline = time.monotonic() + timeout
@@ -43,9 +43,11 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
                 begun = _begin(places, name, stack)
                 if isinstance(begun, Started):
                     return _see_it_up(places, begun, timeout)
-            if begun.ready or begun.frozen:
+            if begun.frozen:
+                thaw(places, name)
+            elif begun.ready:
                 return begun
-            if not _wait_for_other(begun, deadline - time.monotonic()):
+            elif not _wait_for_other(begun, deadline - time.monotonic()):
                 raise _late(places, name, timeout)
     finally:
         task.close()

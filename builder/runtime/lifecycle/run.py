@@ -83,7 +83,7 @@ def _run(places: Places, container: Container, order: RunOptions) -> int:
 
     call = oci_runtime.command(oci_runtime.find(places), places, name, log)
     argv = (*call, "run", "--pid-file", str(begun), "--bundle", str(bundle), name)
-    program = launch.Program(argv)
+    program = launch.Program(argv, plain=True)
     try:
         pid = launch.launch_isolated(program, prepare, partial(limits.join, places, container))
         first = (lambda: gate.open(pid)) if gate else _nothing

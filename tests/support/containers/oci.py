@@ -10,4 +10,4 @@ CONTAINER = Container(
 )  # fmt: skip
 
 
-HOST = HostFacts(rootfs="/r", cgroup="/c", unified=False, open_files=20000, machine="x86_64")
+HOST = HostFacts(rootfs="/r", cgroup="/c", unified=False, rlimits=(), machine="x86_64")

@@ -109,6 +109,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     ),
     "runtime/bundle/furnish.py": (".write_text", RUNS),
     "runtime/bundle/lxcfs.py": (".exists .is_dir", HOST),
+    "runtime/bundle/process.py": (".read_text", HOST),
     "runtime/bundle/rootfs.py": (".mkdir .read_bytes", f"{RUNS}; {RECORDS}"),
     "runtime/lifecycle/run.py": (".exists .mkdir .open .write_bytes os.mkfifo os.open", RUNS),
     "runtime/history/schedule.py": (".exists .read_bytes .unlink", RECORDS),

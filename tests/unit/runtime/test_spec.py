@@ -67,18 +67,13 @@ def test_capabilities_are_never_inherited() -> None:
         assert f"CAP_{forbidden}" not in granted["bounding"]
 
 
-def test_open_files_stay_below_what_we_may_give() -> None:
-    limit = {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 20000}
-    assert config().process.rlimits == [limit]
-
-
 @pytest.mark.parametrize(("unified", "kind"), [(True, "cgroup"), (False, "cgroup2")])
 def test_guest_sees_version_2(*, unified: bool, kind: str) -> None:
     host = HostFacts(
         rootfs="/r",
         cgroup="/c",
         unified=unified,
-        open_files=1024,
+        rlimits=(),
         machine="x86_64",
         shown=(Shown("/h", "/run/host", ("ro",)),),
     )

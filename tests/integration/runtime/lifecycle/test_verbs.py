@@ -127,7 +127,7 @@ INSIDE = (MISSING, NOT_RUNNING, "running", "!is frozen", NOT_RUNNING, NOT_RUNNIN
 UP = (MISSING, "running", "running", "running", "running", "running")
 
 VERBS = {
-    "start": Does(("start", "test"), (*UP[:3], "frozen", *UP[4:])),
+    "start": Does(("start", "test"), UP),
     "stop": Does(("stop", "test"), (MISSING, *["stopped"] * 5)),
     "restart": Does(("restart", "test"), UP),
     "freeze": Does(
