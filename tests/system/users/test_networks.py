@@ -164,7 +164,7 @@ def test_names_are_asked_of_a_server_on_the_hosts_loopback(
     lan[0].serve("names", 53, address="127.0.0.53")
     user("run", "--name", "net", "debian-bookworm")
     stated = text(user("exec", "net", "--", "cat", "/etc/resolv.conf").stdout)
-    assert stated.splitlines()[-1] == "nameserver 169.254.1.1"
+    assert stated.splitlines()[1:-1] == ["nameserver 169.254.1.1"]
     assert ask(user, "udp 169.254.1.1 53")[0].startswith("udp 169.254.1.1: [names ")
 
 

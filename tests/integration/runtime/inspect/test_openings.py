@@ -27,7 +27,7 @@ def test_what_is_open_is_told(tmp_path: Path) -> None:
         assert isinstance(found, dict)
         assert found["open"] == [
             f"root inside writes in `{tmp_path}/shared`",
-            "no limit of cpus, pids, disk",
+            "no limit of cpus, disk",
         ]
         said = text(oven("show", "test").stdout).splitlines()
         assert [line.split(maxsplit=1)[1] for line in said if line.startswith("open ")] == (

@@ -118,5 +118,5 @@ def test_a_cache() -> None:
         epoch=1700000000,
     )
     assert INSTALL.key(inputs) == (
-        "sha256:decbc6fbc596b8ef73f24e641762bb7a15c317e69e66629267d8bb260bc6be2b"
+        "sha256:d2cfb2aa7af668e421609ab4a8c59cd2874aa1fb36c5def16a07df1f316b7366"
     )
