@@ -101,7 +101,7 @@ def _ids(places: Places) -> Check:
 
     name = "ids of containers"
     for container in readable(places):
-        user, called = ids.user_of(container.first_id), container.name
+        user, called = ids.user_of(container), container.name
         if user is not None and state.status(places, called) != "stopped":
             found = f"`{called}` runs with ids that /etc/subuid or /etc/subgid gives to `{user}`"
             fix = f"oven restart {called}"

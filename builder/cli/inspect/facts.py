@@ -49,6 +49,7 @@ def facts(summary: "Summary", usage: "Usage | None") -> dict[str, object]:
         "devices",
         "lxcfs",
         "first-id",
+        "ids",
         "uuid",
     )
     result |= {key: kept[key] for key in same}

@@ -83,22 +83,25 @@ class _Opened:
     tree: TreeIO
     first: int | None
     """The id of the container's root; None on the host."""
+    ids: int = IDS
+    """How many the container has."""
 
     def inner(self, uid: int, gid: int) -> tuple[int, int]:
         """Give an owner as the container counts."""
-        return (uid, gid) if self.first is None else (_in(uid, self.first), _in(gid, self.first))
+        if self.first is None:
+            return uid, gid
+        return self._in(uid, self.first), self._in(gid, self.first)
 
     def outer(self, uid: int, gid: int) -> tuple[int, int]:
         """Give the ids of the host for those that the container counts."""
         if self.first is None:
             return uid, gid
         return tuple(  # type: ignore[return-value]  # of two
-            self.first + (one if 0 <= one < IDS else _NOBODY) for one in (uid, gid)
+            self.first + (one if 0 <= one < self.ids else _NOBODY) for one in (uid, gid)
         )
 
-
-def _in(number: int, first: int) -> int:
-    return number - first if first <= number < first + IDS else _NOBODY
+    def _in(self, number: int, first: int) -> int:
+        return number - first if first <= number < first + self.ids else _NOBODY
 
 
 def _opened(places: Places, name: str | None, stack: contextlib.ExitStack) -> _Opened:
@@ -111,12 +114,13 @@ def _opened(places: Places, name: str | None, stack: contextlib.ExitStack) -> _O
         tree = stack.enter_context(lookup.root_of(name, current.pid))
         if not state.alive(current):
             raise lookup.has_ended(name)
-        return _Opened(end, tree, container.first_id)
+        return _Opened(end, tree, container.first_id, container.ids)
     container = stack.enter_context(repair.holding(places, name)).record
     if state.alive(state.read(places, name)):
         raise ConflictError(f"container `{name}` was started meanwhile")
     rootfs.look_into(rootfs.RootfsSpec(places, container))
-    return _Opened(end, stack.enter_context(TreeIO(places.rootfs)), container.first_id)
+    tree = stack.enter_context(TreeIO(places.rootfs))
+    return _Opened(end, tree, container.first_id, container.ids)
 
 
 def _copy(origin: _Opened, goal: _Opened, wish: CopyOptions) -> None:

@@ -12,7 +12,7 @@ from builder.host.trees.treeio import NOTHING, TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.numbers import number
 from builder.runtime.bundle.process import PATH
-from builder.runtime.record.container import IDS
+from builder.runtime.record.container import MOST_IDS
 
 # Nothing of the container runs for this and no library of the host reads its files: programs that
 # entered a container to look up a user were tricked into loading its code (CVE-2019-14271).
@@ -179,10 +179,10 @@ def _table(tree: TreeIO, path: str, width: int) -> list[list[str]]:
 
 
 def _are_ids(*words: str) -> bool:
-    return all(number(word, IDS - 1) is not None for word in words)
+    return all(number(word, MOST_IDS - 1) is not None for word in words)
 
 
 def _id(word: str) -> int:
     if not _are_ids(word):
-        raise RecipeError(f"`{word}` is no id of a user or group", hint=f"give 0 to {IDS - 1}")
+        raise RecipeError(f"`{word}` is no id of a user or group", hint=f"give 0 to {MOST_IDS - 1}")
     return int(word)

@@ -15,7 +15,7 @@ from builder.model.errors import HostError
 from builder.model.value import hex_of
 from builder.runtime.bundle import devices, lookup, names
 from builder.runtime.record import layout
-from builder.runtime.record.container import IDS, Container, rootfs_of
+from builder.runtime.record.container import Container, rootfs_of
 from builder.runtime.record.layout import folder_of
 from builder.runtime.storage import writable
 
@@ -148,7 +148,7 @@ def _show(rootfs: Path, lower: Path, area: Path, room: RootfsSpec) -> None:
         mounts.bind(rootfs, lower)
         mounts.bind(area, room.places.own)
         return
-    with mounts.user_namespace(room.container.first_id, IDS) as namespace:
+    with mounts.user_namespace(room.container.first_id, room.container.ids) as namespace:
         mounts.mount_idmapped(rootfs, lower, namespace)
         mounts.mount_idmapped(area, room.places.own, namespace)
 
@@ -160,7 +160,7 @@ def _mount_binds(room: RootfsSpec, tree: TreeIO) -> None:
         # An ordinary user's: the user is root inside already, and whoever else owns a file nobody.
         volumes.mount(room.places, room.container, tree, None)
         return
-    with mounts.user_namespace(room.container.first_id, IDS) as namespace:
+    with mounts.user_namespace(room.container.first_id, room.container.ids) as namespace:
         volumes.mount(room.places, room.container, tree, namespace)
 
 

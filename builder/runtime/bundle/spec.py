@@ -61,7 +61,7 @@ class HostFacts(msgspec.Struct, frozen=True):
 
 def configuration(container: Container, process: Process, host: HostFacts) -> dict[str, object]:
     """Make the whole configuration of a container that begins with `process`."""
-    ids = _id_map(container.first_id)
+    ids = _id_map(container)
     result: dict[str, object] = {
         "ociVersion": "1.0.2",
         "process": process_part(process, host.rlimits),
@@ -86,9 +86,9 @@ def configuration(container: Container, process: Process, host: HostFacts) -> di
     return result
 
 
-def _id_map(first: int) -> list[dict[str, int]]:
-    if first:
-        return [{"containerID": 0, "hostID": first, "size": IDS}]
+def _id_map(container: Container) -> list[dict[str, int]]:
+    if container.first_id:
+        return [{"containerID": 0, "hostID": container.first_id, "size": container.ids}]
     # An ordinary user's: what is mapped in one piece must lie in one piece outside, and root there
     # is the user, all others are subordinate ids (user_namespaces(7)).
     return [

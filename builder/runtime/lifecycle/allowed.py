@@ -3,7 +3,7 @@
 from builder.host.places import Places
 from builder.model.errors import HostError
 from builder.model.network import DEFAULT
-from builder.runtime.record.container import Container, Interface, Limits
+from builder.runtime.record.container import IDS, Container, Interface, Limits
 
 
 def check(places: Places, container: Container) -> None:
@@ -11,6 +11,11 @@ def check(places: Places, container: Container) -> None:
     if not places.ordinary:
         return
     _check_disk(container.limits)
+    if container.ids != IDS:
+        raise HostError(
+            f"an ordinary user's container has {IDS} ids, those that `/etc/subuid` gives",
+            hint="leave `--ids` out, or run it as root",
+        )
     if container.interfaces:
         from builder.runtime.network import pasta
 

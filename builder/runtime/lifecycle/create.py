@@ -50,7 +50,7 @@ def make(
     ):
         repair.sweep(places)
         target = _refuse_taken(places, container.name)
-        container = msgspec.structs.replace(container, first_id=ids.claim(places, container.name))
+        container = msgspec.structs.replace(container, first_id=ids.claim(places, container))
         draft = containers / f"new.{container.name}"
         with _whole(draft):
             _fill(draft, container)
@@ -78,9 +78,7 @@ def make_filled(
         with durable.locked(containers / ".lock", what="the containers"):
             repair.sweep(places)
             _refuse_taken(places, container.name)
-            container = msgspec.structs.replace(
-                container, first_id=ids.claim(places, container.name)
-            )
+            container = msgspec.structs.replace(container, first_id=ids.claim(places, container))
             draft = containers / f"new.{container.name}.{os.urandom(4).hex()}"
             _fill(draft, container)
             durable.replace(draft / layout.RECORD, encode(container))
@@ -116,7 +114,8 @@ def make_ephemeral(places: Places, container: Container) -> tuple[Container, int
     ):
         repair.sweep(places)
         name = f"run.{os.urandom(4).hex()}"
-        container = msgspec.structs.replace(container, name=name, first_id=ids.claim(places, name))
+        container = msgspec.structs.replace(container, name=name)
+        container = msgspec.structs.replace(container, first_id=ids.claim(places, container))
         folder = folder_of(places, name)
         with _whole(folder):
             _fill(folder, container)

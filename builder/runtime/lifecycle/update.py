@@ -20,7 +20,7 @@ from builder.runtime.resources import limits
 from builder.runtime.storage import volumes, writable
 from builder.runtime.storage.merged import merged
 
-_AT_START = ("interfaces", "ports", "binds", "features", "devices", "lxcfs", "init")
+_AT_START = ("interfaces", "ports", "binds", "features", "devices", "lxcfs", "ids", "init")
 """Parts of a record that a running container takes no notice of."""
 
 

@@ -20,7 +20,8 @@ from builder.model.value import Digest, Value, canonical, hex_of
 from builder.runtime.record import layout
 
 IDS = 65536
-"""How many user and group ids each container has for itself."""
+"""How many user and group ids a container has for itself, unless it was given more."""
+MOST_IDS = 16 * IDS
 
 Init = Literal["systemd", "openrc", "sysvinit", "busybox", "runit", "finit", "other"]
 Status = Literal["running", "starting", "stopping", "stopped", "frozen", "restarting"]
@@ -113,7 +114,8 @@ class Container(Value, frozen=True, kw_only=True):
     uuid: str
     """32 hex digits, which become the machine-id at the first boot."""
     first_id: int
-    """The id on the host that is root inside; the next 65535 belong to the container too."""
+    """The id on the host that is root inside; the `ids` from there on are the container's."""
+    ids: Annotated[int, msgspec.Meta(ge=IDS, le=MOST_IDS, multiple_of=IDS)] = IDS
     created: int
     """Seconds since 1970."""
     hostname: str

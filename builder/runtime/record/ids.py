@@ -34,9 +34,10 @@ class _OwnIds(msgspec.Struct, rename="kebab"):
     """The one part of a record that choosing ids needs; damage elsewhere must not hide it."""
 
     first_id: int
+    ids: int = IDS
 
 
-def claim(places: Places, name: str) -> int:
+def claim(places: Places, container: Container) -> int:
     """Find the first range that no container and no user of this host has; give its first id.
 
     An ordinary user has but one, which begins at 0 in the namespace that containers are made in.
@@ -44,7 +45,7 @@ def claim(places: Places, name: str) -> int:
     if places.ordinary:
         return 0
     with durable.locked(CLAIMS / ".lock"):
-        return _claim(places, name)
+        return _claim(places, container)
 
 
 def hold(places: Places, container: Container) -> Container:
@@ -57,68 +58,82 @@ def hold(places: Places, container: Container) -> Container:
         return container
     with durable.locked(CLAIMS / ".lock"):
         first = container.first_id
-        if _is_free(places, container.name, first) and user_of(first) is None:
-            _write(places, container.name, first)
+        if _is_free(places, container, first) and user_of(container) is None:
+            _write(places, container, container.name)
             return container
-        first = _claim(places, container.name)
+        first = _claim(places, container)
     return msgspec.structs.replace(container, first_id=first)
 
 
 def release(places: Places, container: Container) -> None:
     """Let others have the range of a container that is gone."""
+    if not places.ordinary and (CLAIMS / str(container.first_id)).exists():
+        with durable.locked(CLAIMS / ".lock"):
+            for path in _claims(container, container.first_id):
+                if _holder(path) == str(folder_of(places, container.name)):
+                    path.unlink(missing_ok=True)
+
+
+def pass_on(places: Places, container: Container, before: Path, after: Path) -> None:
+    """Let a container keep its range when its folder is called something else."""
     path = CLAIMS / str(container.first_id)
     if not places.ordinary and path.exists():
         with durable.locked(CLAIMS / ".lock"):
-            if _holder(path) == str(folder_of(places, container.name)):
-                path.unlink(missing_ok=True)
-
-
-def pass_on(places: Places, first: int, before: Path, after: Path) -> None:
-    """Let a container keep its range when its folder is called something else."""
-    path = CLAIMS / str(first)
-    if not places.ordinary and path.exists():
-        with durable.locked(CLAIMS / ".lock"):
             if _holder(path) == str(before):
-                _write(places, after.name, first)
+                _write(places, container, after.name)
 
 
-def user_of(first: int) -> str | None:
-    """Name a user of the host who may map ids of that range, too."""
+def user_of(container: Container) -> str | None:
+    """Name a user of the host who may map ids of a container's range, too."""
+    own = container.first_id
     for name, start, count in _subordinate():
-        if start < first + IDS and first < start + count:
+        if start < own + container.ids and own < start + count:
             return name
     return None
 
 
-def _claim(places: Places, name: str) -> int:
+def _claim(places: Places, container: Container) -> int:
     users = ((start, count) for _, start, count in _subordinate())
-    for first in _between([*_of_containers(places.data / "containers"), *users]):
-        if _is_free(places, name, first):
-            _write(places, name, first)
+    taken = [*_of_containers(places.data / "containers", container.name), *users]
+    for first in _between(taken, container.ids):
+        if _is_free(places, container, first):
+            _write(places, msgspec.structs.replace(container, first_id=first), container.name)
             return first
-    raise HostError("no range of 65536 ids is free", hint="destroy containers that are not needed")
+    raise HostError(
+        f"no range of {container.ids} ids is free", hint="destroy containers that are not needed"
+    )
 
 
-def _between(taken: list[tuple[int, int]]) -> Iterator[int]:
-    """Give the ranges that touch none of these, the lowest first."""
+def _between(taken: list[tuple[int, int]], count: int) -> Iterator[int]:
+    """Give ranges of so many ids that touch none of these, the lowest first."""
     first = _FIRST
-    for start, count in sorted(taken):
-        while first + IDS <= min(start, _LAST):
+    for start, others in sorted(taken):
+        while first + count <= min(start, _LAST):
             yield first
             first += IDS
-        if start + count > first:
-            first += -(-(start + count - first) // IDS) * IDS
-    yield from range(first, _LAST - IDS, IDS)
+        if start + others > first:
+            first += -(-(start + others - first) // IDS) * IDS
+    yield from range(first, _LAST - count, IDS)
 
 
-def _is_free(places: Places, name: str, first: int) -> bool:
-    path = CLAIMS / str(first)
+def _claims(container: Container, first: int) -> Iterator[Path]:
+    """Give the claim of each 65536 ids of a range."""
+    return (CLAIMS / str(one) for one in range(first, first + container.ids, IDS))
+
+
+def _is_free(places: Places, container: Container, first: int) -> bool:
+    ours = str(folder_of(places, container.name))
+    return all(_is_ours_or_nobodys(path, ours) for path in _claims(container, first))
+
+
+def _is_ours_or_nobodys(path: Path, ours: str) -> bool:
     holder = _holder(path)
-    if holder in ("", str(folder_of(places, name))):
+    if holder in ("", ours):
         return True
     try:
         record = (Path(holder) / layout.RECORD).read_bytes()
-        return msgspec.json.decode(record, type=_OwnIds).first_id != first
+        own = msgspec.json.decode(record, type=_OwnIds)
+        return not own.first_id <= int(path.name) < own.first_id + own.ids
     except (FileNotFoundError, NotADirectoryError):
         return time.time() - path.stat().st_mtime > _YOUNG
     except msgspec.MsgspecError:
@@ -132,12 +147,13 @@ def _holder(path: Path) -> str:
         return ""
 
 
-def _write(places: Places, name: str, first: int) -> None:
+def _write(places: Places, container: Container, name: str) -> None:
     folder = str(folder_of(places, name))
-    (CLAIMS / str(first)).write_text(folder, encoding="utf-8", errors="surrogateescape")
+    for path in _claims(container, container.first_id):
+        path.write_text(folder, encoding="utf-8", errors="surrogateescape")
 
 
-def _of_containers(containers: Path) -> Iterator[tuple[int, int]]:
+def _of_containers(containers: Path, but: str = "") -> Iterator[tuple[int, int]]:
     try:
         names = os.listdir(containers)
     except FileNotFoundError:
@@ -149,7 +165,7 @@ def _of_containers(containers: Path) -> Iterator[tuple[int, int]]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         try:
-            yield msgspec.json.decode(data, type=_OwnIds).first_id, IDS
+            own = msgspec.json.decode(data, type=_OwnIds)
         except msgspec.MsgspecError as error:
             # Its ids may be in use, and nobody can tell which they are.
             raise HostError(
@@ -157,6 +173,8 @@ def _of_containers(containers: Path) -> Iterator[tuple[int, int]]:
                 at=record,
                 hint="restore it, or remove the container's folder",
             ) from error
+        if name != but:
+            yield own.first_id, own.ids
 
 
 def _subordinate() -> Iterator[tuple[str, int, int]]:

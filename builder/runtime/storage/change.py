@@ -220,5 +220,5 @@ def _settle_rename(places: Places, container: Container, change: LayerChange) ->
     if folder.name != change.rename:
         durable.replace(folder / layout.RECORD, encode(before))
         return before
-    ids.pass_on(places, before.first_id, folder.with_name(before.name), folder)
+    ids.pass_on(places, before, folder.with_name(before.name), folder)
     return container

@@ -11,9 +11,9 @@ from tests.system.conftest import Built
 pytestmark = [needs("root", "archive", "program:conmon", "program:runc"), pytest.mark.slow]
 
 PACKAGES = (
-    "bubblewrap busybox-static debootstrap docker.io docker-cli fuse-overlayfs nftables passt"
-    " podman slirp4netns uidmap"
-)
+    "bubblewrap busybox-static dbus-user-session debootstrap docker{dot}io fuse-overlayfs"
+    " libpam-systemd nftables passt podman slirp4netns uidmap"
+).format(dot=".")
 IMAGE = "mkdir -p /img/bin; cp /bin/busybox /img/bin; ln -s busybox /img/bin/sh; "
 AS_USER = "su - ann -c 'XDG_RUNTIME_DIR=/run/user/1000; export XDG_RUNTIME_DIR; {}'"
 
@@ -36,7 +36,7 @@ def guest(request: pytest.FixtureRequest, oven: Oven, built: Built) -> Iterator[
     features = [f"--feature={one}" for one in ("nesting", "fuse", "tun")]
     oven("run", request.param, "--name", name, "--memory", "2G", *features)
     made = Guest(oven, name)
-    packages = PACKAGES if "trixie" in name else PACKAGES.replace("docker-cli ", "")
+    packages = f"{PACKAGES} docker-cli" if "trixie" in name else PACKAGES
     install = "apt-get install -y --no-install-recommends"
     made(f"apt-get update; DEBIAN_FRONTEND=noninteractive {install} {packages}")
     made(IMAGE)
@@ -69,7 +69,7 @@ def test_bubblewrap(guest: Guest) -> None:
 
 
 def test_debootstrap(guest: Guest) -> None:
-    find = "sed -n 's/^URIs: *//p;s/^deb [^h]*\\(http[^ ]*\\).*/\\1/p' /etc/apt/sources.list*"
-    mirror = guest(f"{find} /etc/apt/sources.list.d/* 2>/dev/null | head -n1").strip()
-    guest(f"debootstrap --variant=minbase trixie /srv/tree {mirror}")
+    mirror = guest("grep -rhoE 'https?://[^ ]+' /etc/apt/sources.list* | head -n1").strip()
+    known = "container=lxc " if "bookworm" in guest.name else ""
+    guest(f"{known}debootstrap --variant=minbase bookworm /srv/tree {mirror}")
     assert guest("chroot /srv/tree /bin/echo here") == "here\n"

@@ -26,6 +26,11 @@ def options() -> "tuple[Decorator, ...]":
             help="Give it a device of the host; `none`: no more.",
         ),
         click.option(
+            "--ids",
+            metavar="N",
+            help="How many user and group ids it has, 65536 by default.",
+        ),
+        click.option(
             "--lxcfs/--no-lxcfs",
             default=None,
             help="Show its own memory, processors and uptime in /proc, where lxcfs runs.",
@@ -36,8 +41,8 @@ def options() -> "tuple[Decorator, ...]":
 def describe(container: "Container", given: Mapping[str, object]) -> "Container":
     """Lay features and devices over a record."""
     features, named = given.get("feature") or (), given.get("device") or ()
-    lxcfs = given.get("lxcfs")
-    if not features and not named and lxcfs is None:
+    lxcfs, ids = given.get("lxcfs"), given.get("ids")
+    if not features and not named and lxcfs is None and ids is None:
         return container
     import msgspec
 
@@ -53,7 +58,17 @@ def describe(container: "Container", given: Mapping[str, object]) -> "Container"
             for path in _added(container.devices, named)
         ),
         lxcfs=container.lxcfs if lxcfs is None else lxcfs,
+        ids=container.ids if ids is None else _whole_ranges(str(ids)),
     )
+
+
+def _whole_ranges(word: str) -> int:
+    """Read a number of ids, which come in ranges of 65536."""
+    from builder.model import amounts
+    from builder.runtime.record.container import IDS, MOST_IDS
+
+    wanted = int(amounts.count(1, MOST_IDS).read(word, "--ids"))
+    return -(-wanted // IDS) * IDS
 
 
 def _added(there: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Ranges of ids are one container's on the whole host, also where homes know nothing of another."""
 
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from builder.runtime.record import ids
 from builder.runtime.record.container import IDS, load
 from tests.support.containers.rig import Rig, rig_in
 from tests.support.needs import needs
+from tests.support.oven import Oven
 
 # They make all homes of the host forget whose ids are whose.
 pytestmark = [pytest.mark.alone, needs("root", "program:runc", "program:conmon")]
@@ -110,3 +112,31 @@ def test_a_damaged_record_elsewhere_keeps_its_range(homes: tuple[Rig, Rig]) -> N
         assert make(two) != first
     finally:
         record.write_bytes(whole)
+
+
+def test_a_container_may_have_more(rig: Rig, oven: Oven) -> None:
+    create.create(rig.places, rig.container("one"))
+    create.create(rig.places, rig.container("test"))
+    oven("set", "test", "--ids", "100000")
+    create.create(rig.places, rig.container("two"))
+    control.start(rig.places, "test", Silent())
+    record = load(rig.places, "test")
+    assert record.ids == 2 * 65536
+    ranges = sorted(
+        (one.first_id, one.first_id + one.ids)
+        for one in (load(rig.places, name) for name in ("one", "test", "two"))
+    )
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ranges))
+    script = "touch /x; chown 131071:131071 /x; stat -c %u:%g /x; exec chown 131072 /x"
+    code, said = capture(rig.places, "test", ("sh", "-c", script))
+    assert (code != 0, said.splitlines()[0]) == (True, "131071:131071")
+    oven("cp", "--archive", "test:/x", rig.places.data / "x")
+    assert (rig.places.data / "x").stat().st_uid == 131071
+    control.destroy(rig.places, "test", force=True)
+    assert not (ids.CLAIMS / str(record.first_id + 65536)).exists()
+
+
+@pytest.mark.parametrize("word", ["0", "2000000", "many"])
+def test_so_many_are_refused(rig: Rig, oven: Oven, word: str) -> None:
+    create.create(rig.places, rig.container("test"))
+    assert f"`--ids {word}` is not a number" in oven.said("set", "test", "--ids", word, code=2)
