@@ -1,6 +1,6 @@
 """What the configuration of a container takes from this host, gathered."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from builder.host.kernel import cgroups, hierarchies
 from builder.host.places import Places
@@ -21,10 +21,10 @@ def gather(
     places: Places,
     container: Container,
     *,
-    shared: bool = False,
+    shown: Mapping[str, bytes] | None = None,
     hooks: dict[str, object] | None = None,
 ) -> HostFacts:
-    """Gather it; `shared` says that there is a `/run/host`, of one that boots."""
+    """Gather it; `shown` are the `settings` of one that boots, which has a `/run/host`."""
     return HostFacts(
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, container.name)),
@@ -34,25 +34,31 @@ def gather(
         hooks=hooks or {},
         disks=limits.disks_of(places, container),
         devices=tuple(devices.rules(container)),
-        shown=tuple(_shown(places, container, shared=shared)),
+        shown=tuple(_shown(places, container, shown)),
         processes=limits.usual_processes(),
         socketcall=rootfs.needs_socketcall(places, container),
     )
 
 
-def settings(container: Container) -> dict[str, bytes]:
+def settings(container: Container, resolvers: Sequence[str]) -> dict[str, bytes]:
     """Give drop-ins for a guest's systemd, by their folder below `/run/systemd`.
 
     Any other drop-in of the guest wins over these.
     """
     # With its usual 128 MiB a journal has a hash table that takes 3 MB of memory.
-    return {"journald.conf.d": _JOURNAL, **memory_files.settings(container.limits)}
+    found = {"journald.conf.d": _JOURNAL, **memory_files.settings(container.limits)}
+    if resolvers:
+        # It makes `/etc/resolv.conf` a link to its own, and asks nobody that it was not told of.
+        found["resolved.conf.d"] = f"[Resolve]\nDNS={' '.join(resolvers)}\n".encode()
+    return found
 
 
-def _shown(places: Places, container: Container, *, shared: bool) -> Iterator[Shown]:
-    if shared:
+def _shown(
+    places: Places, container: Container, folders: Mapping[str, bytes] | None
+) -> Iterator[Shown]:
+    if folders is not None:
         yield Shown(str(places.shared), "/run/host", _RUN_HOST)
-        for folder in settings(container):
+        for folder in folders:
             there = str(places.shared / SYSTEMD / folder)
             yield Shown(there, f"/run/systemd/{folder}", _RUN_HOST)
     for path in devices.wanted(container):

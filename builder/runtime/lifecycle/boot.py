@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -51,7 +52,8 @@ def prepare(held: Held) -> Path:
     held.volatile.mkdir(mode=0o700, parents=True)
     held.become(State(phase="starting", boot=pids.boot_id(), since=int(time.time())))
     shared = held.volatile / layout.SHARED
-    _prepare_shared(shared, held.record)
+    servers = rootfs.resolvers_for(held.places, held.record)
+    _prepare_shared(shared, held.record, facts.settings(held.record, servers))
     return shared
 
 
@@ -102,13 +104,13 @@ def _connect(places: Places, container: Container, pid: int) -> tuple[str, ...]:
     return tuple(address for lease in leases for address in lease.addresses)
 
 
-def _prepare_shared(shared: Path, container: Container) -> None:
+def _prepare_shared(shared: Path, container: Container, settings: Mapping[str, bytes]) -> None:
     """Fill what the container sees as `/run/host` (https://systemd.io/CONTAINER_INTERFACE)."""
     shared.mkdir()
     (shared / "container-manager").write_text("oven\n", encoding="ascii")
     (shared / "container-uuid").write_text(f"{container.uuid}\n", encoding="ascii")
     furnish.write_boot_id(shared)
-    for folder, content in facts.settings(container).items():
+    for folder, content in settings.items():
         target = shared / facts.SYSTEMD / folder
         target.mkdir(parents=True)
         (target / "00-oven.conf").write_bytes(content)
@@ -147,7 +149,7 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
     here = rootfs.RootfsSpec(places, container, shared=volatile / layout.SHARED, resolvers=servers)
     try:
         argv = _monitor(places, container, runtime, folder)
-        host = facts.gather(places, container, shared=True)
+        host = facts.gather(places, container, shown=facts.settings(container, servers))
         own_cgroups = hierarchies.available()
         monitor = launch.launch(
             launch.Program(

@@ -69,3 +69,22 @@ def test_a_host_name_of_systemd_stays(guest: Guest) -> None:
 
 def test_no_unit_has_failed(guest: Guest) -> None:
     assert guest("systemctl --failed --no-legend --plain") == ""
+
+
+@pytest.mark.slow  # what it needs comes from the archive
+@pytest.mark.parametrize("package", ["systemd-resolved", "network-manager"])
+@pytest.mark.parametrize("release", ["debian-bookworm", "debian-trixie"])
+def test_names_and_addresses_stay(oven: Oven, built: Built, release: str, package: str) -> None:
+    built(release)
+    name = f"names-{package}-{release.removeprefix('debian-')}"
+    oven("run", release, "--name", name)
+    guest = Guest(oven, name)
+    install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"
+    guest(f"apt-get update; {install} {package}")
+    addresses = guest("ip -br address show eth0 | awk '{print $3}'")
+    for _ in range(2):
+        guest(f"getent hosts {name} && apt-get update -o APT::Update::Error-Mode=any")
+        assert guest("ip -br address show eth0 | awk '{print $3}'") == addresses
+        assert guest("systemctl is-system-running --wait") == "running\n"
+        oven("restart", name)
+    oven("destroy", "--force", name)

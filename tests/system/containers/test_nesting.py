@@ -59,7 +59,7 @@ def test_podman_of_an_ordinary_user(guest: Guest) -> None:
     guest("useradd --create-home --uid 1000 ann; loginctl enable-linger ann")
     guest("echo ann:10000:50000 | tee /etc/subuid >/etc/subgid")
     guest(AS_USER.format("tar -C /img -c . | podman import - own"))
-    run = AS_USER.format('podman run --rm --network none own /bin/sh -c "echo here"')
+    run = AS_USER.format('podman run --rm --pids-limit 0 --network none own /bin/sh -c "echo here"')
     assert guest(run) == "here\n"
 
 

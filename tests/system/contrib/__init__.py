@@ -1,0 +1,1 @@
+"""Programs that come beside Oven."""
