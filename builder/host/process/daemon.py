@@ -74,6 +74,15 @@ class Stopping:
         cgroups.remove(self._cgroup)
 
 
+def runs(cgroup: str) -> bool:
+    """Tell whether there is one."""
+    for pid in cgroups.members(cgroup):
+        with hold(pid) as process:
+            if not process.gone:
+                return True
+    return False
+
+
 def reload(cgroup: str) -> bool:
     """Have a daemon read its files again; False when there is none."""
     held = _signal(cgroup, signal.SIGHUP)

@@ -1,5 +1,6 @@
 """Showing containers: what `list`, `show` and `top` tell of each."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import Literal
@@ -133,8 +134,12 @@ def show(places: Places, name: str) -> Summary:
 def _reached(places: Places, container: Container) -> Iterator[tuple[str, HostAccess]]:
     if not container.interfaces or places.ordinary:
         return
+    from builder.model.errors import HostError
+    from builder.runtime import network
     from builder.runtime.network import definitions  # slow to import, and `list` has no use for it
 
+    with contextlib.suppress(HostError):
+        network.mend_names(places)
     for one in container.interfaces:
         general = definitions.access(places, one.network)
         yield one.network, general if one.host is None else one.host

@@ -9,7 +9,16 @@ from builder.runtime.network.resolv_conf import resolvers
 from builder.runtime.record.container import Container, Interface
 from builder.runtime.record.layout import folder_of
 
-__all__ = ["admit", "attach", "detach", "let_go", "resolvers", "resolvers_for", "set_live"]
+__all__ = [
+    "admit",
+    "attach",
+    "detach",
+    "let_go",
+    "mend_names",
+    "resolvers",
+    "resolvers_for",
+    "set_live",
+]
 
 
 def attach(places: Places, container: Container, pid: int) -> tuple[Lease, ...]:
@@ -60,6 +69,12 @@ def let_go(places: Places, name: str) -> None:
         detach(places, name)
         return
     Switch().let_go(_key(places, name))
+
+
+def mend_names(places: Places) -> None:
+    """Have names served again where somebody has killed the server; HostError when it cannot."""
+    if not places.ordinary:
+        Switch().mend_names()
 
 
 def set_live(places: Places, container: Container) -> None:

@@ -147,6 +147,14 @@ class Switch:
             self._settle(state)
             link.configure(to_deafen(one) for one in state.segments)
 
+    def mend_names(self) -> None:
+        """Have every network served that is to be; asks for no lock where all are."""
+        if not self._names.silent(self.state()):
+            return
+        with self._ledger.locked():
+            self._names.follow(alive(self._ledger.load()), anew=True)
+            self._names.wait()
+
     def state(self) -> NetworkState:
         """Tell what running containers have; asks for no lock, so that it never waits."""
         return alive(self._ledger.load())
@@ -211,7 +219,23 @@ class Switch:
         strays = sorted(_strays(present, state.segments, state.leases))
         self._mend(state, present)
         rules = _rules(state) if state.leases else firewall.REMOVAL
-        return [*([link.removal(strays)] if strays else []), link.nft(rules)]
+        removal = [link.removal(strays)] if strays else []
+        return [*removal, *self._laid_again(state, present), link.nft(rules)]
+
+    def _laid_again(self, state: NetworkState, present: frozenset[str]) -> list[link.LinkJob]:
+        """Lay cables that somebody removed; give the jobs of their ends inside."""
+        lost = [one for one in state.leases if one.interface not in present]
+        by_key = {one.key: one for one in state.segments}
+        link.configure(
+            [
+                *(to_lay(one, by_key[one.segment]) for one in lost),
+                *(line for one in lost for line in plug_in(one, by_key[one.segment])),
+            ]
+        )
+        for lease in lost:
+            link.set_sysctl(f"ipv6/conf/{lease.interface}/disable_ipv6", "1")
+        members = {lease.pid: [one for one in lost if one.pid == lease.pid] for lease in lost}
+        return [link.ip(inside(ends, by_key), inside=pid) for pid, ends in members.items()]
 
     def _mend(self, state: NetworkState, present: frozenset[str]) -> None:
         """Bring back bridges that somebody removed."""

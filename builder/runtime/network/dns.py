@@ -78,6 +78,11 @@ class Names:
             if not known or ((changed or anew) and not daemon.reload(cgroup)):
                 self._start(segment)
 
+    def silent(self, state: NetworkState) -> bool:
+        """Tell whether a network has no server that should have one: somebody has killed it."""
+        served = (one.bridge for one in state.segments if one.named)
+        return not all(daemon.runs(_cgroup(self._folder, bridge)) for bridge in served)
+
     def wait(self) -> None:
         """Wait until what `follow` began is done; raises HostError when one cannot serve."""
         while self._stopping:

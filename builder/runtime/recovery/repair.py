@@ -8,7 +8,7 @@ from builder.host import pids
 from builder.host.places import Places
 from builder.host.trees import durable
 from builder.host.trees.removal import remove_tree
-from builder.model.errors import NotFoundError
+from builder.model.errors import HostError, NotFoundError
 from builder.runtime.record import layout, locks, state
 from builder.runtime.record.container import Container, load
 from builder.runtime.record.layout import CHANGE, folder_of
@@ -81,8 +81,14 @@ def _see_to_processes(container: Held) -> None:
         container.clean()
         if current is not None and current.pid:
             container.tell("ended", how="unseen")
-    elif state.is_alone(current):
+        return
+    if state.is_alone(current):
         container.state = orphans.adopt(container.places, container.name)
+    if state.alive(current) and container.record.interfaces:
+        from builder.runtime import network
+
+        with contextlib.suppress(HostError):  # names can wait, and the verb has other work
+            network.mend_names(container.places)
 
 
 def _loaded(places: Places, name: str, *, layers: bool) -> Container:

@@ -198,3 +198,13 @@ def test_network_with_a_name_of_the_world_hides_nothing(rig: Rig, stub: set[str]
     assert lookup(one, "one.org", server="10.221.0.1") == lease.address
     assert lookup(one, "example.org", server="10.221.0.1") == "192.0.2.99"
     assert stub == {"example.org"}
+
+
+def test_a_server_that_was_killed_is_there_again_with_the_next_look(rig: Rig) -> None:
+    web, lease = rig.attach("web")
+    (server,) = rig.servers()
+    os.kill(server, signal.SIGKILL)
+    with pids.hold(server) as process:
+        process.wait(10)
+    rig.switch.mend_names()
+    assert lookup(web, "web") == lease.address

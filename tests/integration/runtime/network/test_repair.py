@@ -164,3 +164,12 @@ def test_failing_attach_leaves_nothing(rig: Rig) -> None:
     with pytest.raises(HostError, match="`ip` cannot set up the network: RTNETLINK answers: File"):
         rig.join(guest, "web")
     rig.assert_clean()
+
+
+def test_a_removed_cable_is_laid_again(rig: Rig) -> None:
+    web, lease = rig.attach("web", "8080:80")
+    web.serve("web", 80)
+    rig.host.run("ip", "link", "del", lease.interface)
+    assert rig.outside.ask("tcp", HOST, 8080) == REFUSED
+    rig.switch.settle()
+    assert rig.outside.ask("tcp", HOST, 8080).startswith("web ")
