@@ -12,7 +12,7 @@ from builder.model.lock import Lock
 from tests.support.builds.reference_tools import make_archive, mmdebstrap
 from tests.support.needs import needs
 from tests.support.oven import Oven
-from tests.support.trees.whole_trees import differences, facts_of
+from tests.support.trees.whole_trees import differences, facts_of, owners_by_name
 
 pytestmark = [
     needs("root", "archive", "program:mmdebstrap", "program:apt-ftparchive"),
@@ -74,8 +74,12 @@ def test_it_is_the_tree_of_mmdebstrap(oven: Oven, disk: Path, name: str) -> None
     mmdebstrap(lock, archive, folder / "theirs")
     (tarball,) = folder.glob("*.tar.zst")
     (folder / "ours").mkdir()
-    subprocess.run(["tar", "--zstd", "-xpf", tarball, "-C", folder / "ours"], check=True)
-    ours, theirs = (facts_of(folder / one, epoch=lock.epoch) for one in ("ours", "theirs"))
+    options = ("--zstd", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls")
+    subprocess.run(["tar", *options, "-xpf", tarball, "-C", folder / "ours"], check=True)
+    ours, theirs = (
+        owners_by_name(facts_of(folder / one, epoch=lock.epoch), folder / one)
+        for one in ("ours", "theirs")
+    )
     found = [
         str(one)
         for one in differences(ours, theirs)
