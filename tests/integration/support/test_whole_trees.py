@@ -14,7 +14,14 @@ from tests.support.trees.whole_trees import differences, facts_of, owners_by_nam
 pytestmark = needs("root", "program:setcap")
 
 EPOCH = 1_700_000_000
-STATUS = "Package: bash\nArchitecture: amd64\nStatus: install ok installed\nConffiles:\n /etc/rc 0123\n\n"
+STATUS = """\
+Package: bash
+Architecture: amd64
+Status: install ok installed
+Conffiles:
+ /etc/rc 0123
+
+"""
 
 
 @pytest.fixture
