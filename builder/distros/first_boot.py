@@ -14,7 +14,7 @@ class FirstBootUnit(Value, frozen=True):
     needs: str
     """The program that makes it; without it in the tree there is no unit."""
     missing: tuple[str, ...]
-    """The unit runs when one of these is not there."""
+    """The unit runs when one of these is not there, and fails if it does not make all of them."""
     command: tuple[str, ...]
 
 
@@ -208,6 +208,8 @@ def first_boot_unit(row: FirstBootUnit) -> UnitFile:
             ("Type", "oneshot"),
             ("Environment", HOME),
             ("ExecStart", Call(row.command)),
+            # Some programs say how they are used, and end well.
+            *(("ExecStartPost", Call(("/usr/bin/test", "-s", path))) for path in row.missing),
             ("TimeoutStartSec", "5min"),  # else it would be waited for without end
         ),
     )
@@ -215,8 +217,11 @@ def first_boot_unit(row: FirstBootUnit) -> UnitFile:
 
 def first_boot_line(row: FirstBootUnit) -> str:
     """Give what does the same in a script of sh(1)."""
-    there = " && ".join(f"test -e {path}" for path in row.missing)
-    return f"{there} || {shlex.join(row.command)}\n"
+    there, made = (
+        " && ".join(f"test {sign} {path}" for path in row.missing) for sign in ("-e", "-s")
+    )
+    wrong = shlex.quote(f"oven: {row.name}: not all is made of {' '.join(row.missing)}")
+    return f"{there} || {shlex.join(row.command)}\n{made} || echo {wrong} >&2\n"
 
 
 # What recipes say

@@ -84,4 +84,4 @@ def make_base(inputs: BaseInputs, tools: Tools) -> Tree:
         return Tree(store.keep_tree(kitchen.tree, epoch=inputs.epoch, packages=used))
 
 
-BOOTSTRAP = Stage("bootstrap", 7, make_base, Tree, tree_held)
+BOOTSTRAP = Stage("bootstrap", 8, make_base, Tree, tree_held)

@@ -180,4 +180,4 @@ def _environment(variables: Variables) -> dict[str, str]:
     return script_environment(groups)
 
 
-CUSTOMIZE = Stage("customize", 11, customize, Tree, tree_held)
+CUSTOMIZE = Stage("customize", 12, customize, Tree, tree_held)

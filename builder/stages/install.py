@@ -177,4 +177,4 @@ def tree_of(digest: Digest, store: Store) -> Path:
     return tree
 
 
-INSTALL = Stage("install", 8, install, Tree, tree_held)
+INSTALL = Stage("install", 9, install, Tree, tree_held)

@@ -118,4 +118,4 @@ def import_tarball(inputs: Import, tools: Tools) -> Tree:
         return Tree(store.keep_tree(draft / "tree", epoch=inputs.epoch))
 
 
-IMPORT = Stage("import", 3, import_tarball, Tree, tree_held)
+IMPORT = Stage("import", 4, import_tarball, Tree, tree_held)

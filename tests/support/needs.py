@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import os
+import re
 import shutil
 import subprocess
 import urllib.request
@@ -20,11 +21,12 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def needs(*abilities: str) -> pytest.MarkDecorator:
     """Mark a test, or with `pytestmark` a module, by what the machine must have.
 
-    Known are `root`, `archive` (a Debian mirror answers), `userns` (an ordinary user may have a
-    user namespace), `program:NAME` and `library:NAME`.
+    Known are `root`, `archive` (a Debian mirror answers), `archive:ARCH` (it has that architecture
+    of bookworm whole), `userns` (an ordinary user may have a user namespace), `program:NAME` and
+    `library:NAME`.
     """
     for ability in abilities:
-        if ability not in CHECKS and not ability.startswith(("program:", "library:")):
+        if ability not in CHECKS and ability.partition(":")[0] not in KINDS:
             msg = f"nobody knows how to tell whether there is `{ability}`"
             raise ValueError(msg)
     return pytest.mark.needs(*abilities)
@@ -45,9 +47,7 @@ def require(*abilities: str) -> None:
 def lack(ability: str) -> str | None:
     """Tell what keeps the machine from having an ability; None when it has it."""
     kind, _, name = ability.partition(":")
-    if kind == "library":
-        return _library(name)
-    return _program(name) if kind == "program" else CHECKS[ability]()
+    return KINDS[kind](name) if name else CHECKS[ability]()
 
 
 def _library(name: str) -> str | None:
@@ -90,6 +90,31 @@ def _archive() -> str | None:
     return f"no Debian mirror answers ({'; '.join(reasons)})"
 
 
+def _whole_archive(arch: str) -> str | None:
+    """Hold the sizes of indexes against what is signed: some mirrors miss some of them."""
+    from builder.distros.debian.archive.mirrors import find_mirrors
+    from builder.distros.debian.family import DEBIAN
+
+    if reason := lack("archive"):
+        return reason
+    mirrors = find_mirrors({})
+    for archive, pocket in DEBIAN.pockets("bookworm", arch):
+        folder, index = f"{mirrors[archive][0]}/dists/{pocket}", f"main/binary-{arch}/Packages.xz"
+        try:
+            with urllib.request.urlopen(f"{folder}/InRelease", timeout=20) as answer:
+                told = re.search(
+                    rf"^ \S{{64}} +(\d+) {index}$", answer.read().decode(), re.MULTILINE
+                )
+            asked = urllib.request.Request(f"{folder}/{index}", method="HEAD")
+            with urllib.request.urlopen(asked, timeout=20) as answer:
+                size = answer.headers["Content-Length"]
+        except OSError as error:
+            return f"{folder}: {error}"
+        if told is None or told[1] != size:
+            return f"{folder}/{index} is not the one that its InRelease tells of"
+    return None
+
+
 def _userns() -> str | None:
     if reason := _program("newuidmap") or _program("unshare"):
         return reason
@@ -104,4 +129,9 @@ CHECKS: Mapping[str, Callable[[], str | None]] = {
     "root": _root,
     "archive": _archive,
     "userns": _userns,
+}
+KINDS: Mapping[str, Callable[[str], str | None]] = {
+    "archive": _whole_archive,
+    "library": _library,
+    "program": _program,
 }

@@ -151,6 +151,8 @@ def test_a_removed_secret_is_made_again_at_first_boot(
     clean(tree, epoch=EPOCH)
     assert not secret.exists()
     assert unit.read_text() == first_boot_unit(row).text()
+    checks = [line for line in unit.read_text().splitlines() if line.startswith("ExecStartPost=")]
+    assert checks == [f"ExecStartPost=/usr/bin/test -s {path}" for path in row.missing]
     link = unit.parent / "sysinit.target.wants" / unit.name
     assert link.resolve() == unit
 

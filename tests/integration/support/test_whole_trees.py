@@ -9,12 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.support.needs import needs
-from tests.support.trees.whole_trees import differences, facts_of
+from tests.support.trees.whole_trees import differences, facts_of, owners_by_name
 
 pytestmark = needs("root", "program:setcap")
 
 EPOCH = 1_700_000_000
-STATUS = "Package: bash\nStatus: install ok installed\nConffiles:\n /etc/rc 0123\n\n"
+STATUS = """\
+Package: bash
+Architecture: amd64
+Status: install ok installed
+Conffiles:
+ /etc/rc 0123
+
+"""
 
 
 @pytest.fixture
@@ -78,3 +85,16 @@ def test_a_change_is_seen_where_it_is(tree: Path, name: str) -> None:
     change(other)
     found = differences(facts_of(other, epoch=EPOCH), facts_of(tree, epoch=EPOCH))
     assert {f"{one.path} {one.what}" for one in found} == expected
+
+
+def test_owners_have_the_names_that_each_tree_knows(tree: Path) -> None:
+    (tree / "etc").mkdir()
+    (tree / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    seen = []
+    for first, second in (("ssh", "mail"), ("mail", "ssh")):
+        (tree / "etc/group").write_text(f"root:x:0:\n{first}:x:101:\n{second}:x:102:\n")
+        os.chown(tree / "program", 0, 101 if first == "ssh" else 102)
+        os.chown(tree / "one", 7, 101)
+        facts = owners_by_name(facts_of(tree, epoch=EPOCH), tree)
+        seen.append((facts["program"]["owner"], facts["one"]["owner"]))
+    assert seen == [("root:ssh", "7:ssh"), ("root:ssh", "7:mail")]

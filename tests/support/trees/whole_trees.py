@@ -70,6 +70,26 @@ def facts_of(root: Path, *, epoch: int) -> dict[str, Facts]:
     return {**found, **_packages(root / STATUS)}
 
 
+def owners_by_name(facts: Mapping[str, Facts], root: Path) -> dict[str, Facts]:
+    """Tell owners by the names that the tree's own accounts have for them.
+
+    The numbers are given in the order in which packages are configured, and that differs.
+    """
+    users, groups = (_names(root / path) for path in ("etc/passwd", "etc/group"))
+    found: dict[str, Facts] = {}
+    for path, known in facts.items():
+        found[path] = known
+        if owner := known.get("owner"):
+            user, _, group = owner.partition(":")
+            found[path] = {**known, "owner": f"{users.get(user, user)}:{groups.get(group, group)}"}
+    return found
+
+
+def _names(accounts: Path) -> dict[str, str]:
+    rows = [line.split(":") for line in accounts.read_text(encoding="utf-8").splitlines()]
+    return {row[2]: row[0] for row in rows}
+
+
 def _walk(folder: Path, root: Path) -> Iterator[tuple[Path, os.stat_result]]:
     yield folder, folder.lstat()
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):

@@ -88,6 +88,27 @@ def test_a_failure_is_a_failed_unit(oven: Oven, built: Built, tmp_path: Path) ->
     assert "oven-first-boot-early.service" in oven.said("build", path, code=6)
 
 
+def test_a_program_that_makes_nothing_and_ends_well_is_a_failed_unit(
+    oven: Oven, built: Built, tmp_path: Path
+) -> None:
+    built("debian-bookworm")
+    told = """\
+from = "debian-bookworm"
+
+[template]
+name = "first"
+
+[[script]]
+path = "leave"
+"""
+    path = recipe(tmp_path, told)
+    script = "#!/bin/sh\necho shared >/etc/hostid\nln -s /bin/true /usr/sbin/zgenhostid\n"
+    (path.parent / "first/leave").write_text(script)
+    said = oven.said("build", path, code=6)
+    assert "oven-host-id.service failed" in said
+    assert "ExecStartPost=/usr/bin/test -s /etc/hostid" in said
+
+
 @pytest.mark.parametrize(
     ("line", "problem", "at"),
     [
