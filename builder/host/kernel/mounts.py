@@ -41,6 +41,7 @@ _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _OPEN_TREE_CLONE = 1
 _CLOSE_RANGE_CLOEXEC = 4
+_FSPICK_CLOEXEC, _FSPICK_EMPTY_PATH = 1, 8
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_CMD_CREATE = 6
 _FSCONFIG_CMD_RECONFIGURE = 7
@@ -92,9 +93,13 @@ def mount_tmpfs(target: Path, options: str) -> None:
     _mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
 
 
-def resize_tmpfs(target: Path, size: str) -> None:
-    """Give one that is mounted another size; OSError when it holds more (fspick(2))."""
-    context = _syscall(_FSPICK, ctypes.c_int(_AT_FDCWD), os.fsencode(target), ctypes.c_uint(1))
+def resize_tmpfs(folder: int, size: str) -> None:
+    """Give one another size, by a descriptor of its top (fspick(2)).
+
+    OSError when it holds more, or is no tmpfs.
+    """
+    flags = ctypes.c_uint(_FSPICK_CLOEXEC | _FSPICK_EMPTY_PATH)
+    context = _syscall(_FSPICK, ctypes.c_int(folder), b"", flags)
     try:
         words = (ctypes.c_uint(_FSCONFIG_SET_STRING), b"size", size.encode(), ctypes.c_int(0))
         _syscall(_FSCONFIG, ctypes.c_int(context), *words)

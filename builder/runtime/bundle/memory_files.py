@@ -1,14 +1,14 @@
 """File systems in memory: how large those of a container may become."""
 
 import errno
-from pathlib import Path
+from functools import partial
 
 import msgspec
 
 from builder.host.kernel import mounts
-from builder.host.kernel.mountinfo import mount_table
 from builder.host.kernel.visits import visit
 from builder.model.errors import ConflictError
+from builder.runtime.bundle import lookup
 from builder.runtime.record.container import Limits
 
 # What lies in them counts as the container's memory. As large as a machine of that much memory has
@@ -52,28 +52,24 @@ def resize(name: str, pid: int, limits: Limits) -> None:
     those of a container that ends meanwhile.
     """
     found = sizes(limits)
-    wanted = {"/dev/shm": found.shm, "/run": found.run, "/tmp": found.tmp}  # its own
-    asked = {"/dev/shm": limits.shm, "/run": limits.run, "/tmp": limits.tmp}
-    try:
-        there = {str(one.point) for one in mount_table(pid) if one.kind == "tmpfs"}
-    except OSError:
-        return
-    for target, size in wanted.items():
-        if target not in there:
-            continue
-        try:
-            # With no more power than root in there: who knows what lies there by now.
-            visit(pid, ("user", "mnt"), lambda: _resize(target, size))  # noqa: B023  # done now
-        except OSError as error:
-            if asked[target] is not None and error.errno == errno.EINVAL:
-                raise ConflictError(
-                    f"`{target}` in container `{name}` cannot have that size: {error.strerror}",
-                    hint="see `df` inside; remove something there, or choose more",
-                ) from error
+    wanted = (("dev/shm", found.shm, limits.shm), ("run", found.run, limits.run),
+              ("tmp", found.tmp, limits.tmp))  # fmt: skip
+    with lookup.root_of(name, pid) as tree:
+        for path, size, asked in wanted:
+            try:
+                with tree.folder(path) as fd:
+                    # With no more power than root in there: what is of the host stays as it is.
+                    visit(pid, ("user", "mnt"), partial(_resize, fd, size))
+            except OSError as error:
+                if asked is not None and error.errno == errno.EINVAL:
+                    raise ConflictError(
+                        f"`/{path}` in container `{name}` cannot have that size: {error.strerror}",
+                        hint="see `df` inside; remove something there, or choose more",
+                    ) from error
 
 
-def _resize(target: str, size: str) -> bytes:
-    mounts.resize_tmpfs(Path(target), size)
+def _resize(fd: int, size: str) -> bytes:
+    mounts.resize_tmpfs(fd, size)
     return b""
 
 

@@ -7,7 +7,7 @@ import pytest
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
-from tests.support.containers.rig import Rig
+from tests.support.containers.rig import FEATURES, Rig
 from tests.support.faults.bounded import ends, inside
 from tests.support.faults.silent_fuse import FILE, FOLDER, silent_fuse
 from tests.support.needs import needs
@@ -31,7 +31,7 @@ def test_nobody_waits_for_a_file_system_that_never_answers(
     (tmp_path / "file").touch()
     current = state.read(rig.places, "test")
     assert current is not None
-    places = {"/etc/passwd": FILE, "/srv/folder": FOLDER}
+    places = {"/etc/passwd": FILE, "/srv/folder": FOLDER, "/dev/shm": FOLDER}
     with silent_fuse(current.pid, tmp_path / "fuse", places):
         refused = "that is not entered is mounted there"
         assert refused in ends(oven, "exec", "test", "--", "true", code=125)
@@ -46,10 +46,12 @@ def test_nobody_waits_for_a_file_system_that_never_answers(
                      ("list",), ("diff", "test", "--as-overlay", tmp_path / "made"),
                      ("snapshot", "create", "test"), ("clone", "test", "other"),
                      ("export", "test", "-o", tmp_path / "file.oven"),
-                     ("set", "test", "--pids", "500"), ("stop", "test")):  # fmt: skip
+                     ("set", "test", "--pids", "500", "--memory", "100M", "--hostname", "new"),
+                     ("stop", "test")):  # fmt: skip
             ends(oven, *verb)
 
 
+@pytest.mark.skipif("fuse" in FEATURES, reason="it was given one")
 def test_root_inside_has_no_way_to_fuse(rig: Rig) -> None:
     """The device is not there, cannot be made, and no other descriptor stands in for it."""
     script = """

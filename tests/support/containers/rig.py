@@ -17,7 +17,14 @@ from builder.host import pids
 from builder.host.places import Places
 from builder.model.value import Digest
 from builder.runtime.lifecycle import control, create
-from builder.runtime.record.container import Container, Init, Limits, all_names, new_container
+from builder.runtime.record.container import (
+    Container,
+    Feature,
+    Init,
+    Limits,
+    all_names,
+    new_container,
+)
 from builder.runtime.record.layout import UPPER, cgroup_of, folder_of
 from tests.support.oven import CHECKOUT
 
@@ -36,6 +43,10 @@ sleep 1000 &
 while :; do wait; done
 """
 
+FEATURES: tuple[Feature, ...] = msgspec.convert(
+    os.environ.get("OVEN_TEST_FEATURES", "").split(), tuple[Feature, ...]
+)
+"""What every container of a run of tests has: attacks are tried with all of it, too."""
 DIGEST = Digest("sha256:" + "ab" * 32)
 
 
@@ -49,7 +60,9 @@ class Rig:
         self, name: str = "test", init: Init = "other", limits: Limits | None = None
     ) -> Container:
         fresh = new_container(name, DIGEST, "tiny")
-        return msgspec.structs.replace(fresh, init=init, limits=limits or Limits())
+        return msgspec.structs.replace(
+            fresh, init=init, limits=limits or Limits(), features=FEATURES
+        )
 
     def of_systemd(self, name: str = "test") -> None:
         """Make a container with an init that passes for systemd, and never says that it is up."""
