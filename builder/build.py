@@ -221,5 +221,10 @@ def describe(order: BuildRequest, packages: tuple[InstalledPackage, ...]) -> Man
         tarball=order.lock.asked.tarball,
         parameters=recipe.parameters,
         ports=recipe.port,
+        features=tuple(
+            dict.fromkeys(
+                word for one in layers(order.loaded) for word in one.recipe.container.features
+            )
+        ),
         oven=__version__,
     )

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from builder.model.feature import Feature
 from builder.model.recipe import Arch, Parameter, Port, Tarball
 from builder.model.value import Digest, Value
 
@@ -37,5 +38,7 @@ class Manifest(Value, frozen=True, kw_only=True):
     """Somebody's root file system that it was made from."""
     parameters: dict[str, Parameter] = {}
     ports: tuple[Port, ...] = ()
+    features: tuple[Feature, ...] = ()
+    """What its containers ask for."""
     oven: str
     """The version of Oven that made it."""

@@ -10,6 +10,7 @@ import msgspec
 from builder.host.places import Places
 from builder.model import amounts
 from builder.model.errors import ConflictError, NotFoundError, OvenError, StageError
+from builder.model.feature import Feature
 from builder.model.network import DEFAULT
 from builder.model.progress import Silent
 from builder.model.recipe import Probe
@@ -49,6 +50,7 @@ class Probing(Value, frozen=True, kw_only=True):
     timeout: str = TIMEOUT
     may_fail: tuple[str, ...] = ()
     """Units that are no fault when they fail."""
+    features: tuple[Feature, ...] = ()
 
 
 class Probed(Value, frozen=True, kw_only=True):
@@ -65,6 +67,7 @@ def probing(template: Template, runtime: str, asked: Probe) -> Probing:
         network=bool(asked.network),
         timeout=asked.timeout or TIMEOUT,
         may_fail=tuple(sorted(asked.may_fail)),
+        features=template.features,
     )
 
 
@@ -124,7 +127,7 @@ def _container(trial: _Trial) -> "Container":
 
     container = new_container(trial.name, trial.inputs.template, trial.template)
     interfaces = (Interface(network=DEFAULT),) if trial.inputs.network else ()
-    return msgspec.structs.replace(container, interfaces=interfaces)
+    return msgspec.structs.replace(container, interfaces=interfaces, features=trial.inputs.features)
 
 
 def _started(trial: _Trial) -> "State":

@@ -17,6 +17,7 @@ import msgspec
 from builder.host.trees.durable import Disk, disk_errors, held, is_held, locked, private, replace
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
+from builder.model.feature import Feature
 from builder.model.value import Digest, Value, canonical, hex_of
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ class _Use(msgspec.Struct):
 
 
 class _Named(msgspec.Struct):
-    """The one thing of a manifest that running needs."""
+    """What of a manifest running needs."""
 
     name: str
+    features: tuple[Feature, ...] = ()
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -60,6 +62,8 @@ class Template(msgspec.Struct, frozen=True):
     folder: Path
     names: tuple[str, ...]
     """What it goes by; none when a newer one has taken its name."""
+    features: tuple[Feature, ...] = ()
+    """What its containers ask for."""
 
     @property
     def manifest(self) -> "Manifest":
@@ -292,7 +296,7 @@ class Templates:
             return None
         digest = Digest(f"sha256:{folder.name}")
         own = tuple(name for name, points_to in names.items() if points_to == digest)
-        return Template(digest=digest, name=named.name, folder=folder, names=own)
+        return Template(digest, named.name, folder, own, named.features)
 
     def _not_found(self, wanted: str, names: dict[str, Digest]) -> NotFoundError:
         hint = f"`oven build {wanted}` makes it when there is such a recipe"

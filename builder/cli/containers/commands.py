@@ -114,7 +114,20 @@ def described(places: Places, template: str, name: str, given: Mapping[str, obje
     found = Templates(places.data).find(template)
     fresh = new_container(name, found.digest, found.name)
     usual = (Interface(network=DEFAULT),)
-    return describe(msgspec.structs.replace(fresh, interfaces=usual), given)
+    fresh = msgspec.structs.replace(fresh, interfaces=usual)
+    if not found.features:
+        return describe(fresh, given)
+    asked = given.get("feature") or ()
+    assert isinstance(asked, tuple)  # as both ways give it
+    if "asked" in asked:
+        fresh = msgspec.structs.replace(fresh, features=found.features)
+    made = describe(fresh, given)
+    if (missing := set(found.features) - set(made.features)) and not asked:
+        sys.stderr.write(
+            f"note: the template `{found.name}` asks for {', '.join(sorted(missing))}:"
+            " `--feature asked` gives that to a container, `--feature none` says no\n"
+        )
+    return made
 
 
 def unpack(places: Places, template: str) -> None:

@@ -89,6 +89,7 @@ HEADERS = {
     "Allow": "`[[allow]]`",
     "Parameter": "`[parameters.NAME]`",
     "Port": "`[[port]]`",
+    "ContainerWish": "`[container]`",
     "Probe": "`[probe]`",
     "Settings": "Top level",
     "Archive": "`[archive.NAME]`",

@@ -29,6 +29,7 @@ from builder.model.names import (
 )
 from builder.model.recipe.content import (
     Allow,
+    ContainerWish,
     Debconf,
     Fetch,
     FileRights,
@@ -262,6 +263,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Values for the overlay's `.j2` files, one `[parameters.NAME]` each."""
     port: tuple[Port, ...] = ()
     """Ports on which the appliance serves, one `[[port]]` each."""
+    container: ContainerWish = ContainerWish()
+    """What its containers ask for."""
     probe: Probe = Probe()
     """How the template is tried once it is built."""
     include: tuple[IncludePath, ...] = ()

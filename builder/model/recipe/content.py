@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from builder.model.feature import Feature
 from builder.model.names import (
     AbsolutePath,
     AccountName,
@@ -261,3 +262,11 @@ class Allow(Value, frozen=True, kw_only=True):
     """The file, or a folder of such files."""
     reason: Reason
     """Why all containers may have the same: `a key of its tests`."""
+
+
+class ContainerWish(Value, frozen=True, kw_only=True):
+    """What containers of the template ask for beyond the usual. Whoever runs one grants it, by
+    `--feature asked`."""
+
+    features: tuple[Feature, ...] = ()
+    """`tun`, `fuse`, `kmsg` and `nesting`."""

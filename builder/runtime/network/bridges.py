@@ -226,13 +226,9 @@ class Switch:
         """Lay cables that somebody removed; give the jobs of their ends inside."""
         lost = [one for one in state.leases if one.interface not in present]
         by_key = {one.key: one for one in state.segments}
-        link.configure(
-            [
-                *(to_lay(one, by_key[one.segment]) for one in lost),
-                *(line for one in lost for line in plug_in(one, by_key[one.segment])),
-            ]
-        )
         for lease in lost:
+            segment = by_key[lease.segment]
+            link.configure([to_lay(lease, segment), *plug_in(lease, segment)])
             link.set_sysctl(f"ipv6/conf/{lease.interface}/disable_ipv6", "1")
         members = {lease.pid: [one for one in lost if one.pid == lease.pid] for lease in lost}
         return [link.ip(inside(ends, by_key), inside=pid) for pid, ends in members.items()]

@@ -13,6 +13,7 @@ import msgspec
 from builder.host.places import Places
 from builder.host.trees import durable
 from builder.model.errors import NotFoundError, RecipeError
+from builder.model.feature import Feature
 from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
 from builder.model.numbers import LARGEST
@@ -26,9 +27,6 @@ MOST_IDS = 16 * IDS
 Init = Literal["systemd", "openrc", "sysvinit", "busybox", "runit", "finit", "other"]
 Status = Literal["running", "starting", "stopping", "stopped", "frozen", "restarting"]
 
-
-Feature = Literal["tun", "fuse", "kmsg", "nesting"]
-"""What of the kernel a container has beyond the usual: devices, and what containers in it need."""
 
 Restart = Literal["no", "on-failure", "always"]
 """Whether a container that ended by itself is started again; a reboot from inside always is.

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from builder.runtime.record.container import Feature
+from builder.model.feature import Feature
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT
 

@@ -15,11 +15,11 @@ import msgspec
 
 from builder.host import pids
 from builder.host.places import Places
+from builder.model.feature import Feature
 from builder.model.value import Digest
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record.container import (
     Container,
-    Feature,
     Init,
     Limits,
     all_names,

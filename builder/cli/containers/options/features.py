@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from builder.runtime.record.container import Container
 
 
+ASKED = "asked"
+"""Stands for what the template asks for, which is known where a container is made."""
+
+
 def options() -> "tuple[Decorator, ...]":
     """Give what click needs to know of them."""
     import click
@@ -16,8 +20,8 @@ def options() -> "tuple[Decorator, ...]":
         click.option(
             "--feature",
             multiple=True,
-            type=click.Choice(["tun", "fuse", "kmsg", "nesting", "none"]),
-            help="Give it a device, or what containers in it need; `none`: no more.",
+            type=click.Choice(["tun", "fuse", "kmsg", "nesting", "asked", "none"]),
+            help="Give it a device, what containers in it need, or what its template asks for.",
         ),
         click.option(
             "--device",
@@ -52,7 +56,7 @@ def describe(container: "Container", given: Mapping[str, object]) -> "Container"
     assert isinstance(named, tuple)
     return msgspec.structs.replace(
         container,
-        features=_added(container.features, features),
+        features=_added(container.features, tuple(word for word in features if word != ASKED)),
         devices=tuple(
             path if path in container.devices else devices.check(path)
             for path in _added(container.devices, named)

@@ -118,5 +118,5 @@ def test_a_cache() -> None:
         epoch=1700000000,
     )
     assert INSTALL.key(inputs) == (
-        "sha256:d2cfb2aa7af668e421609ab4a8c59cd2874aa1fb36c5def16a07df1f316b7366"
+        "sha256:bb392abffc924449ff5a990148751a75309b9b5f8fc0c8a9f8d91b7ae55b51cc"
     )
