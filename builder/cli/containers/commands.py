@@ -40,7 +40,8 @@ def exec_one(name: str, command: tuple[str, ...], given: Mapping[str, object]) -
     """Run a command in a running container; give its exit status."""
 
     def work() -> int:
-        from builder.runtime.access.exec import ExecOptions, exec_command
+        from builder.runtime.access.calls import ExecOptions
+        from builder.runtime.access.exec import exec_command
 
         return exec_command(
             session.places_of(name), name, ExecOptions(argv=command, **_manner(given))
