@@ -11,7 +11,7 @@ from builder.host.kernel import cgroups, mounts
 from builder.host.places import Places
 from builder.host.process import guard, launch
 from builder.model.errors import HostError, OvenError
-from builder.runtime.bundle import lookup, oci_runtime
+from builder.runtime.bundle import lookup, oci_runtime, raw_words, runnable
 from builder.runtime.bundle.process import (
     PATH,
     Process,
@@ -104,14 +104,17 @@ def _resolve(target: Target, call: ExecOptions) -> Process:
     with lookup.root_of(target.name, target.current.pid) as tree:
         user = lookup.find_user(tree, call.user)
         words = dict(word.partition("=")[::2] for word in call.env)
-        lookup.check_program(tree, call.argv[0], words.get("PATH", PATH))
-    env = [f"HOME={user.home}", *call.env]
-    if call.tty:
-        env.insert(0, f"TERM={os.environ.get('TERM', 'linux')}")
-    return Process(
-        argv=call.argv, env=tuple(env), terminal=call.tty, uid=user.uid, gid=user.gid,
-        groups=user.groups, cwd=lookup.check_folder(call.cwd),
-    )  # fmt: skip
+        cwd = lookup.check_folder(call.cwd)
+        runnable.check_place(tree, cwd)
+        runnable.check_program(tree, call.argv[0], words.get("PATH", PATH), cwd)
+        env = [f"HOME={user.home}", *call.env]
+        if call.tty:
+            env.insert(0, f"TERM={os.environ.get('TERM', 'linux')}")
+        process = Process(
+            argv=call.argv, env=tuple(env), terminal=call.tty, uid=user.uid, gid=user.gid,
+            groups=user.groups, cwd=cwd,
+        )  # fmt: skip
+        return raw_words.carried(process, tree)
 
 
 @contextlib.contextmanager
@@ -146,4 +149,6 @@ def _refused(name: str, current: State, complaint: str) -> OvenError:
         return lookup.has_ended(name)
     if "paused" in complaint:
         return is_frozen(name)
+    if (told := runnable.told_by(complaint)) is not None:
+        return told
     return HostError(f"cannot run a command in container `{name}`: {complaint}")

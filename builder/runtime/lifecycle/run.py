@@ -15,7 +15,7 @@ from builder.host.programs import PROMPT
 from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime.bundle import facts, lookup, oci_runtime, rootfs, spec
+from builder.runtime.bundle import facts, lookup, oci_runtime, raw_words, rootfs, runnable, spec
 from builder.runtime.bundle.process import PATH, Process, plain_umask
 from builder.runtime.lifecycle import allowed, create
 from builder.runtime.record import ids, layout
@@ -93,7 +93,8 @@ def _run(places: Places, container: Container, order: RunOptions) -> int:
             gate.close()
     complaint = oci_runtime.complaint(log)
     if complaint is not None:
-        raise HostError(f"cannot run the command: {complaint}")
+        told = runnable.told_by(complaint)
+        raise told or HostError(f"cannot run the command: {complaint}")
     return code
 
 
@@ -108,14 +109,16 @@ def _disconnect(places: Places, container: Container) -> None:
 def _process(tree: TreeIO, order: RunOptions) -> Process:
     user = lookup.find_user(tree, order.user)
     words = dict(word.partition("=")[::2] for word in order.env)
-    lookup.check_program(tree, order.argv[0], words.get("PATH", PATH))
+    runnable.check_place(tree, order.cwd)
+    runnable.check_program(tree, order.argv[0], words.get("PATH", PATH), order.cwd)
     env = [f"HOME={user.home}", *order.env]
     if order.tty:
         env.insert(0, f"TERM={os.environ.get('TERM', 'linux')}")
-    return Process(
+    process = Process(
         argv=order.argv, env=tuple(env), terminal=order.tty, uid=user.uid, gid=user.gid,
         groups=user.groups, cwd=order.cwd,
     )  # fmt: skip
+    return raw_words.carried(process, tree)
 
 
 def _signal(runtime: int, begun: Path, number: int, sender: launch.Sender) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from builder.model.errors import HostError
-from builder.runtime.bundle import lookup
+from builder.runtime.bundle import runnable
 from builder.runtime.lifecycle.run import RunOptions, run_command
 from builder.runtime.record.container import Limits
 from builder.runtime.record.layout import cgroup_of
@@ -90,9 +90,9 @@ def test_template_stays_as_it_was(rig: Rig, tree: Path) -> None:
 
 
 def test_missing_program_is_told_apart(rig: Rig) -> None:
-    with pytest.raises(lookup.NoProgramError, match="no program `nonesuch`"):
+    with pytest.raises(runnable.NoProgramError, match="no program `nonesuch`"):
         run_command(rig.places, rig.container(), RunOptions(("nonesuch",)))
-    with pytest.raises(lookup.NotExecutableError):
+    with pytest.raises(runnable.CannotStartError):
         run_command(rig.places, rig.container(), RunOptions(("/etc/passwd",)))
 
 
