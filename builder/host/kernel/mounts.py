@@ -279,7 +279,7 @@ def adopting() -> Iterator[None]:
 
 
 def _adopt(more: int) -> None:
-    """Count who wants that: it holds for the whole process, whose threads may do so side by side."""
+    """Count who wants that: it holds for the whole process, and threads may want it each."""
     global _adopters  # noqa: PLW0603  # as the kernel has it
     with _ADOPTING:
         _adopters += more

@@ -115,39 +115,34 @@ def _check_format(tree: TreeIO, path: str, left: int) -> None:
     """
     try:
         with tree.opened(path, follow=True) as file:
-            head = os.pread(file, _LINE, 0)
-            if head.startswith(b"#!"):
-                words = head[2:].partition(b"\n")[0].split(maxsplit=1)
-                needed = words[0] if words else None
-            elif head.startswith(b"\x7fELF"):
-                needed = _loader(file)
-            else:
-                return
+            interpreter = os.fsdecode(_interpreter(file))
     except CrossingError:
         raise
     except (PermissionError, FileNotFoundError):
         return  # that of an ordinary user's container, or one that has just gone
     except (struct.error, ValueError):
         raise CannotStartError(f"`{path}` in the container is damaged: it is no program") from None
-    if needed is None:
+    if not interpreter.startswith("/") or _is_mounted(interpreter):
         return
-    interpreter = os.fsdecode(needed)
-    if _is_mounted(interpreter) or not interpreter.startswith("/"):
-        return
+    needed = f"`{path}` in the container needs `{interpreter}`"
     if not tree.exists(interpreter):
-        raise NoProgramError(
-            f"`{path}` in the container needs `{interpreter}`, which is not there",
-        )
+        raise NoProgramError(f"{needed}, which is not there")
     if not is_executable(tree, interpreter):
-        raise CannotStartError(
-            f"`{path}` in the container needs `{interpreter}`, which is not executable"
-        )
+        raise CannotStartError(f"{needed}, which is not executable")
     if left:
         _check_format(tree, interpreter, left - 1)
 
 
-def _loader(file: int) -> bytes | None:
-    """Give the interpreter that a program names; ValueError or struct.error for one that is damaged.
+def _interpreter(file: int) -> bytes:
+    """Give what a script or a program names to interpret it; nothing where it names none."""
+    head = os.pread(file, _LINE, 0)
+    if head.startswith(b"#!"):
+        return (head[2:].partition(b"\n")[0].split(maxsplit=1) or [b""])[0]
+    return (loader(file) or b"") if head.startswith(b"\x7fELF") else b""
+
+
+def loader(file: int) -> bytes | None:
+    """Give the interpreter that a program names; a damaged one is a ValueError or struct.error.
 
     See elf(5), and load_elf_binary in the kernel's fs/binfmt_elf.c.
     """

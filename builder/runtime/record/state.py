@@ -100,7 +100,9 @@ def alive(state: State | None) -> bool:
 
 def has_monitor(state: State | None) -> bool:
     """Tell whether one that is alive has its monitor too, whose mounts show its own disk."""
-    return state is not None and alive(state) and pids.is_alive(state.monitor, state.monitor_started)
+    return (
+        state is not None and alive(state) and pids.is_alive(state.monitor, state.monitor_started)
+    )
 
 
 def waited_for(state: State) -> bool:
