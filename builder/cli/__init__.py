@@ -1,14 +1,14 @@
 """Words and colors: what a person types and reads."""
 
-import contextlib
-import gc
 import os
-import signal
 import sys
+
+from builder.cli import keys
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    keys.leave_at_once()
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # It was closed, as by `>&-`; else the next file that is opened would be in its place.
@@ -19,6 +19,10 @@ def main() -> None:
 
         sys.stdout.write(f"oven {__version__}\n")
         return
+    import contextlib
+    import gc
+    import signal
+
     # A caller may have held signals back, or have let the kernel wait for its children, as Perl's
     # `$SIG{CHLD} = 'IGNORE'` does; none of that is for us.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

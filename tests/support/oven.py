@@ -36,7 +36,8 @@ class Oven:
             cwd=self.cwd,
             env=self.environment,
         )
-        shown = f"{' '.join(map(str, arguments))}\n{text(done.stdout)}\n{text(done.stderr)}"
+        called = text(os.fsencode(" ".join(map(str, arguments))))
+        shown = f"{called}\n{text(done.stdout)}\n{text(done.stderr)}"
         assert done.returncode == code, f"status {done.returncode}, not {code}: oven {shown}"
         assert b"Traceback" not in done.stderr, shown
         return done

@@ -40,7 +40,8 @@ def exec_one(name: str, command: tuple[str, ...], given: Mapping[str, object]) -
     """Run a command in a running container; give its exit status."""
 
     def work() -> int:
-        from builder.runtime.access.exec import ExecOptions, exec_command
+        from builder.runtime.access.calls import ExecOptions
+        from builder.runtime.access.exec import exec_command
 
         return exec_command(
             session.places_of(name), name, ExecOptions(argv=command, **_manner(given))
@@ -95,11 +96,10 @@ def passing_status(work: Callable[[], int]) -> int:
         return work()
     except OvenError as error:
         from builder.cli.terminal.report import show
-        from builder.runtime.bundle.lookup import NoProgramError, NotExecutableError
+        from builder.runtime.bundle.runnable import CannotStartError
 
         show(error)
-        numbers: dict[type[OvenError], int] = {NotExecutableError: 126, NoProgramError: 127}
-        return numbers.get(type(error), CANNOT_RUN)
+        return error.exit_code if isinstance(error, CannotStartError) else CANNOT_RUN
 
 
 def described(places: Places, template: str, name: str, given: Mapping[str, object]) -> "Container":

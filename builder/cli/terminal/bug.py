@@ -12,8 +12,9 @@ EXIT_CODE = 70
 def report_bug() -> int:
     """Write the current exception to a file and say where; gives the exit code."""
     text = traceback.format_exc()
-    with tempfile.NamedTemporaryFile("w", prefix="oven-bug-", suffix=".txt", delete=False) as file:
-        file.write(" ".join(sys.argv) + "\n\n" + text)
+    with tempfile.NamedTemporaryFile(prefix="oven-bug-", suffix=".txt", delete=False) as file:
+        # Words of the command line may be any bytes.
+        file.write((" ".join(sys.argv) + "\n\n" + text).encode(errors="surrogateescape"))
     last = text.strip().splitlines()[-1]
     sys.stderr.write(
         f"error: this is a bug in oven: {last}\n"

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+from builder.cli import keys
 from builder.host import notices
 from builder.model.errors import OvenError
 
@@ -23,10 +24,14 @@ def told(work: Callable[[], object]) -> int:
             signal.signal(number, terminate)
     notices.listen(_tell)
     try:
-        code = work()
+        try:
+            keys.interrupt()
+            code = work()
+        finally:
+            keys.leave_at_once()
     except KeyboardInterrupt:
         _tell("\ninterrupted")
-        return 130
+        return keys.INTERRUPTED
     except Terminated as ended:
         _tell("\ninterrupted")
         return 128 + ended.number

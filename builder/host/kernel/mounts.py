@@ -1,5 +1,6 @@
 """Mounts and namespaces: the system calls behind a container's file system."""
 
+import _thread
 import contextlib
 import ctypes
 import errno
@@ -57,6 +58,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_SECUREBITS = 28
 _PR_SET_CHILD_SUBREAPER = 36
 _SECBIT_NO_SETUID_FIXUP = 1 << 2
+
+_ADOPTING = _thread.allocate_lock()
+_adopters = 0
 
 
 def unshare(flags: int) -> None:
@@ -267,11 +271,20 @@ def live_on() -> None:
 @contextlib.contextmanager
 def adopting() -> Iterator[None]:
     """Have what loses its parent below this process meanwhile become its child (prctl(2))."""
-    checked(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
+    _adopt(1)
     try:
         yield
     finally:
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        _adopt(-1)
+
+
+def _adopt(more: int) -> None:
+    """Count who wants that: it holds for the whole process, and threads may want it each."""
+    global _adopters  # noqa: PLW0603  # as the kernel has it
+    with _ADOPTING:
+        _adopters += more
+        wanted = ctypes.c_ulong(_adopters > 0)
+        checked(libc.prctl(_PR_SET_CHILD_SUBREAPER, wanted, 0, 0, 0), "prctl")
 
 
 def close_on_exec(first: int) -> None:

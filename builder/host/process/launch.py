@@ -77,11 +77,16 @@ def launch_isolated(
     return _fork(work, prepare, program.argv, beside)
 
 
-def attend(pid: int, first: Callable[[], None], pass_on: Callable[[int, Sender], None]) -> int:
+def attend(
+    pid: int,
+    first: Callable[[], None],
+    pass_on: Callable[[int, Sender], None],
+    heir: Callable[[], int] | None = None,
+) -> int:
     """Wait for a child in the foreground, doing `first` before; give its exit status.
 
     Signals for this process go to `pass_on`. The terminal sends its own, as for Ctrl-C, to the
-    child as well.
+    child as well. Where a child does its part and goes, `heir` gives the one that it leaves to us.
     """
     watched = {*FORWARDED, *_FROM_TERMINAL, signal.SIGCHLD}
     old = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
@@ -89,8 +94,11 @@ def attend(pid: int, first: Callable[[], None], pass_on: Callable[[int, Sender],
         first()
         while True:
             done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
+            if done and (status or heir is None):
                 return _shell_status(status)
+            if done and heir is not None:
+                pid, heir = heir(), None
+                continue
             got = signal.sigwaitinfo(watched)
             if got.si_signo != signal.SIGCHLD:
                 # When it goes, though, the one that leads the session hears of it alone.
@@ -102,20 +110,31 @@ def attend(pid: int, first: Callable[[], None], pass_on: Callable[[int, Sender],
 
 
 def capture(pid: int, stream: int, limit: int, timeout: float) -> tuple[int, bytes]:
-    """Read what a child prints until it ends; a child that is too loud or slow is killed."""
+    """Read what a child prints until it ends; a child that is too loud or slow is killed.
+
+    What it leaves running may keep the stream open, and is not waited for.
+    """
     output = bytearray()
     deadline = time.monotonic() + timeout
     poll = select.poll()
     poll.register(stream, select.POLLIN)
     try:
-        while len(output) < limit:
-            left = deadline - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
-                break
-            data = os.read(stream, 65536)
-            if not data:
-                return wait(pid), bytes(output)
-            output += data
+        with pids.hold(pid) as child:
+            if not child.gone:
+                poll.register(child, select.POLLIN)
+            while len(output) < limit and (left := deadline - time.monotonic()) > 0:
+                over = child.gone  # asked before, so that it says no more after what is read now
+                if not over:
+                    poll.poll(left * 1000)
+                if select.select([stream], [], [], 0)[0]:
+                    if data := os.read(stream, 65536):
+                        output += data
+                        continue
+                    if not child.wait(left):
+                        break
+                    over = True
+                if over:
+                    return wait(pid), bytes(output)
     except BaseException:
         _kill(pid)
         raise
@@ -123,8 +142,13 @@ def capture(pid: int, stream: int, limit: int, timeout: float) -> tuple[int, byt
     return 128 + signal.SIGKILL, bytes(output)
 
 
-def wait(pid: int) -> int:
-    """Wait for a child and give its exit status as a shell would."""
+def wait(pid: int, timeout: float | None = None) -> int:
+    """Wait for a child and give its exit status as a shell would; one that is late is killed."""
+    if timeout is not None:
+        with pids.hold(pid) as child:
+            if not child.wait(timeout):
+                _kill(pid)
+                return 128 + signal.SIGKILL
     return _shell_status(os.waitpid(pid, 0)[1])
 
 

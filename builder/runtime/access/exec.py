@@ -6,41 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from builder.host.kernel import cgroups
 from builder.host.places import Places
 from builder.host.process import launch, terminal
-from builder.host.process.guard import Guard, Settings
-from builder.model.errors import HostError, OvenError
-from builder.runtime.bundle import lookup, oci_runtime
-from builder.runtime.bundle.process import (
-    PATH,
-    Process,
-    enter_again,
-    plain_umask,
-    process_part,
-    rlimits,
-)
-from builder.runtime.record import state
-from builder.runtime.record.container import check_name
-from builder.runtime.record.layout import volatile_of
-from builder.runtime.record.seen import is_frozen
-from builder.runtime.record.state import State
-from builder.runtime.recovery import orphans, repair
+from builder.host.process.pumps import Pumps
+from builder.runtime.access.calls import Call, ExecOptions, Target, made, running
+from builder.runtime.bundle import lookup
 
 _OUTPUT_LIMIT = 1 << 20
-
-
-class ExecOptions(msgspec.Struct, frozen=True):
-    """A command for a running container, and how it is run."""
-
-    argv: tuple[str, ...]
-    user: str = "root"
-    """`NAME`, `UID` or `UID:GID`."""
-    cwd: str = "/"
-    env: tuple[str, ...] = ()
-    """`NAME=value` words."""
-    tty: bool = False
-    """Whether it gets a terminal of its own, joined to ours."""
 
 
 class BootReport(msgspec.Struct, frozen=True):
@@ -57,18 +29,28 @@ def exec_command(places: Places, name: str, call: ExecOptions) -> int:
 
     When this process is killed, the command and all of its session end.
     """
-    current = _running(places, name)
-    before = terminal.settings() if call.tty else None
-    with terminal.given_back(before), _program(places, name, current, call, before) as made:
-        program, guard = made
-        pid = launch.launch(program, _way_in(places, name, current), guard.over)
+    target = running(places, name)
+    if not call.tty:
+        return _with_pipes(target, call)
+    before = terminal.settings()
+    with terminal.given_back(before), made(target, call, before) as ready:
+        pid = ready.launch((0, 1, 2))
         return launch.attend(pid, lambda: None, _forward_to(pid))
+
+
+def _with_pipes(target: Target, call: ExecOptions) -> int:
+    """Run a command to its end, whatever it leaves running there."""
+    with made(target, call) as ready, Pumps(ready.owner) as pumps:
+        told = _Told(ready)
+        code = launch.attend(ready.launch(pumps.streams), pumps.start, told.pass_on, told.heir)
+        pumps.finish()
+    return code
 
 
 def enter(places: Places, name: str, user: str = "root") -> int:
     """Open the user's login shell on our terminal; give its exit status."""
-    current = _running(places, name)
-    with lookup.root_of(name, current.pid) as tree:
+    target = running(places, name)
+    with lookup.root_of(name, target.current.pid) as tree:
         found = lookup.find_user(tree, user)
         home = found.home if lookup.is_folder(tree, found.home) else "/"
     env = [f"HOME={found.home}", f"SHELL={found.shell}"]
@@ -85,21 +67,11 @@ def capture(
     places: Places, name: str, argv: Sequence[str], *, timeout: float = 60
 ) -> tuple[int, str]:
     """Run a command as root without stdin; give its exit status, and all that it printed."""
-    current = _running(places, name)
-    reading, writing = os.pipe()
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with _program(places, name, current, ExecOptions(tuple(argv))) as (program, guard):
-            silent = msgspec.structs.replace(program, streams=(null, writing, writing))
-            try:
-                pid = launch.launch(silent, _way_in(places, name, current), guard.over)
-            finally:
-                os.close(writing)
-                os.close(null)
-            code, output = launch.capture(pid, reading, _OUTPUT_LIMIT, timeout)
-    finally:
-        os.close(reading)
-    return code, output.decode(errors="replace")
+    with _silent(places, name, argv) as (reading, runtime, call):
+        code, said = launch.wait(runtime, timeout), b""
+        if code == 0:
+            code, said = launch.capture(call.command(), reading, _OUTPUT_LIMIT, timeout)
+    return code, said.decode(errors="replace")
 
 
 def output(places: Places, name: str, argv: Sequence[str]) -> Iterator[bytes]:
@@ -107,22 +79,13 @@ def output(places: Places, name: str, argv: Sequence[str]) -> Iterator[bytes]:
 
     It ends when nobody wants more of them.
     """
-    current = _running(places, name)
-    reading, writing = os.pipe()
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    with (
-        open(reading, "rb") as file,  # noqa: PTH123  # opened by descriptor
-        _program(places, name, current, ExecOptions(tuple(argv))) as (program, guard),
-    ):
-        silent = msgspec.structs.replace(program, streams=(null, writing, writing))
-        try:
-            pid = launch.launch(silent, _way_in(places, name, current), guard.over)
-        finally:
-            os.close(writing)
-            os.close(null)
-        # A hostile program may never end its line.
-        yield from iter(lambda: file.readline(_OUTPUT_LIMIT), b"")
-        launch.wait(pid)
+    with _silent(places, name, argv) as (reading, runtime, call):
+        if launch.wait(runtime) == 0:
+            command = call.command()
+            with open(reading, "rb", closefd=False) as file:
+                # A hostile program may never end its line.
+                yield from iter(lambda: file.readline(_OUTPUT_LIMIT), b"")
+            launch.wait(command)
 
 
 def boot_report(places: Places, name: str, *, timeout: float = 120) -> BootReport:
@@ -134,66 +97,48 @@ def boot_report(places: Places, name: str, *, timeout: float = 120) -> BootRepor
     return BootReport(state=output.strip(), failed=failed)
 
 
-def _running(places: Places, name: str) -> State:
-    repair.resume(places, check_name(name))
-    return orphans.look(places, name).need_going()
-
-
-def _way_in(places: Places, name: str, current: State) -> Callable[[], None]:
-    def enter() -> None:
-        try:
-            enter_again(places, name, current.monitor)
-        except (FileNotFoundError, ProcessLookupError):
-            raise lookup.has_ended(name) from None
-
-    return enter
-
-
-def _resolve(name: str, current: State, call: ExecOptions) -> Process:
-    with lookup.root_of(name, current.pid) as tree:
-        user = lookup.find_user(tree, call.user)
-        words = dict(word.partition("=")[::2] for word in call.env)
-        lookup.check_program(tree, call.argv[0], words.get("PATH", PATH))
-    env = [f"HOME={user.home}", *call.env]
-    if call.tty:
-        env.insert(0, f"TERM={os.environ.get('TERM', 'linux')}")
-    return Process(
-        argv=call.argv, env=tuple(env), terminal=call.tty, uid=user.uid, gid=user.gid,
-        groups=user.groups, cwd=lookup.check_folder(call.cwd),
-    )  # fmt: skip
-
-
 @contextlib.contextmanager
-def _program(
-    places: Places, name: str, current: State, call: ExecOptions, before: Settings | None = None
-) -> Iterator[tuple[launch.Program, Guard]]:
-    """Give the call of the runtime, and its guard; two files last as long as it may use them."""
-    process = _resolve(name, current, call)
-    unique = f"exec-{os.getpid()}-{os.urandom(4).hex()}"
-    file = volatile_of(places, name) / f"{unique}.json"
-    log = file.with_suffix(".log")
-    plain_umask()
+def _silent(places: Places, name: str, argv: Sequence[str]) -> Iterator[tuple[int, int, Call]]:
+    """Launch a command as root without stdin; give where its output is read, and the runtime."""
+    target = running(places, name)
+    reading, writing = os.pipe()
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        file.write_bytes(msgspec.json.encode(process_part(process, rlimits())))
-        runtime = oci_runtime.of_container(places, name, current)
-        place = ("--process", str(file), *cgroups.place_of_others())
-        argv = (*oci_runtime.command(runtime, places, name, log), "exec", *place, name)
-        with Guard((file, log), before) as guard:
-            yield launch.Program(argv, guarded=True), guard
-        complaint = oci_runtime.complaint(log)
-        if complaint is not None:
-            raise _refused(name, current, complaint)
+        with made(target, ExecOptions(tuple(argv))) as call:
+            try:
+                os.fchown(writing, *call.owner)
+                runtime = call.launch((null, writing, writing))
+            finally:
+                os.close(writing)
+                os.close(null)
+            yield reading, runtime, call
     finally:
-        file.unlink(missing_ok=True)
-        log.unlink(missing_ok=True)
+        os.close(reading)
 
 
-def _refused(name: str, current: State, complaint: str) -> OvenError:
-    if not state.alive(current):
-        return lookup.has_ended(name)
-    if "paused" in complaint:
-        return is_frozen(name)
-    return HostError(f"cannot run a command in container `{name}`: {complaint}")
+class _Told:
+    """What others tell us by signals while a command runs, or is about to."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._command = 0
+        self._missed: list[int] = []
+
+    def pass_on(self, number: int, _: launch.Sender) -> None:
+        """Tell the command, which is not in the session of our terminal either."""
+        if self._command:
+            os.kill(self._command, number)
+        elif number in self._missed:
+            self._call.give_up()  # it was told twice
+        else:
+            self._missed.append(number)
+
+    def heir(self) -> int:
+        """Turn from the runtime to the command, which hears what was told meanwhile."""
+        self._command = self._call.command()
+        for number in self._missed:
+            os.kill(self._command, number)
+        return self._command
 
 
 def _forward_to(pid: int) -> Callable[[int, launch.Sender], None]:

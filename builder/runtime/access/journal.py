@@ -10,7 +10,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, NotFoundError
 from builder.runtime.access import logs
 from builder.runtime.access.logs import LogRange
-from builder.runtime.bundle import lookup, rootfs
+from builder.runtime.bundle import rootfs, runnable
 from builder.runtime.record import state
 from builder.runtime.recovery import orphans, repair
 
@@ -32,7 +32,7 @@ def read(places: Places, name: str, wanted: LogRange, unit: str | None = None) -
         try:
             lines = output(places, name, ("journalctl", *options, *follow))
             yield from map(logs.plain, lines)
-        except lookup.NoProgramError:
+        except runnable.NoProgramError:
             raise NotFoundError(
                 f"container `{name}` has no journalctl",
                 hint=f"`oven logs {name}` shows its console",

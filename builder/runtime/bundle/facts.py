@@ -23,8 +23,12 @@ def gather(
     *,
     shown: Mapping[str, bytes] | None = None,
     hooks: dict[str, object] | None = None,
+    more: tuple[Shown, ...] = (),
 ) -> HostFacts:
-    """Gather it; `shown` are the `settings` of one that boots, which has a `/run/host`."""
+    """Gather it; `shown` are the `settings` of one that boots, which has a `/run/host`.
+
+    `more` is seen inside beside the usual.
+    """
     return HostFacts(
         rootfs=str(places.rootfs),
         cgroup=cgroups.path_of(cgroup_of(places, container.name)),
@@ -34,7 +38,7 @@ def gather(
         hooks=hooks or {},
         disks=limits.disks_of(places, container),
         devices=tuple(devices.rules(container)),
-        shown=tuple(_shown(places, container, shown)),
+        shown=(*_shown(places, container, shown), *more),
         processes=limits.usual_processes(),
         socketcall=rootfs.needs_socketcall(places, container),
     )

@@ -1,7 +1,6 @@
-"""Looking into a container's root from outside: who a user is, whether a program is there."""
+"""Looking into a container's root from outside: who a user is, where a command may work."""
 
 import contextlib
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,31 +10,12 @@ from builder.host.kernel.crossings import CrossingError
 from builder.host.trees.treeio import NOTHING, TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.numbers import number
-from builder.runtime.bundle.process import PATH
 from builder.runtime.record.container import MOST_IDS
 
 # Nothing of the container runs for this and no library of the host reads its files: programs that
 # entered a container to look up a user were tricked into loading its code (CVE-2019-14271).
 
-_MOUNTED = ("/dev/", "/proc/", "/run/", "/sys/")
-"""What lies there is seen only once the container runs."""
-
-
 _TABLE_LIMIT = 1 << 24
-_LINKS = 40
-"""Links in a row that the kernel follows too (path_resolution(7))."""
-
-
-class NoProgramError(HostError):
-    """The command is not in the container; a shell would end with 127."""
-
-    exit_code = 127
-
-
-class NotExecutableError(HostError):
-    """The command is there, but is no program; a shell would end with 126."""
-
-    exit_code = 126
 
 
 def has_ended(name: str) -> ConflictError:
@@ -108,24 +88,6 @@ def is_folder(tree: TreeIO, path: str) -> bool:
         return False
 
 
-def check_program(tree: TreeIO, program: str, path: str = PATH) -> None:
-    """Refuse a command that cannot be started, with the error that says how a shell would end."""
-    if "/" in program:
-        if not program.startswith("/") or program.startswith(_MOUNTED):
-            return
-        candidates = [program]
-    else:
-        candidates = [f"{folder}/{program}" for folder in path.split(":")]
-    try:
-        found = [candidate for candidate in candidates if tree.exists(candidate)]
-    except CrossingError:
-        return  # it is the runtime's to see, from inside
-    if not found:
-        raise NoProgramError(f"there is no program `{program}` in the container")
-    if not any(_is_executable(tree, candidate) for candidate in found):
-        raise NotExecutableError(f"`{found[0]}` in the container is not executable")
-
-
 def check_folder(path: str) -> str:
     """Refuse a working folder that the runtime might look up outside (CVE-2024-21626)."""
     parts = [part for part in path.split("/") if part not in {"", "."}]
@@ -134,21 +96,6 @@ def check_folder(path: str) -> str:
             f"`{path}` cannot be the working folder", hint="give an absolute path without `..`"
         )
     return path
-
-
-def _is_executable(tree: TreeIO, path: str) -> bool:
-    """Tell whether it is a regular file with an execute bit, links followed."""
-    for _ in range(_LINKS):
-        try:
-            mode = tree.lstat(path).st_mode
-            if not stat.S_ISLNK(mode):
-                return stat.S_ISREG(mode) and bool(mode & 0o111)
-            target = tree.readlink(path)
-        except OSError:
-            return False
-        folder = path.rpartition("/")[0]
-        path = target if target.startswith("/") else f"{folder}/{target}"
-    return False
 
 
 def _group(rows: list[list[str]], wanted: str) -> int:

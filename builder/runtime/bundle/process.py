@@ -6,10 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from builder.host.kernel import cgroups, mounts
+from builder.host.kernel import cgroups, hierarchies, mounts
 from builder.host.places import Places
 from builder.host.process import caller
+from builder.runtime.record import state
 from builder.runtime.record.layout import cgroup_of
+from builder.runtime.record.state import State
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CAPABILITIES = tuple(
@@ -114,10 +116,29 @@ def plain_umask() -> None:
     os.umask(0o022)
 
 
-def enter_again(places: Places, name: str, monitor: int) -> None:
+def enter_again(places: Places, name: str, current: State) -> None:
     """Move this process into the room of a running container, where its monitor is.
 
     That is still outside of the container; the runtime takes the last step (CVE-2019-5736).
     """
     cgroups.enter(cgroup_of(places, name))
-    mounts.join_namespace(monitor)
+    try:
+        mounts.join_namespace(current.monitor)
+    except (FileNotFoundError, ProcessLookupError):
+        # Somebody has killed it, and the room went with it, but not the container.
+        if not state.alive(current):
+            raise
+        _enter_bare_room(places)
+
+
+def _enter_bare_room(places: Places) -> None:
+    """Move this process into mounts that the runtime takes for the room: it looks only for these.
+
+    Its helpers start in the folder of the root, and it needs the cgroups as they were shown to it.
+    """
+    mounts.private_namespace()
+    places.point.mkdir(mode=0o711, parents=True, exist_ok=True)
+    mounts.mount_tmpfs(places.point, "mode=711")
+    places.rootfs.mkdir()
+    if hierarchies.layout() is hierarchies.Layout.LEGACY:
+        hierarchies.show_legacy_only(places.rootfs)

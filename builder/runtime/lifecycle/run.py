@@ -15,7 +15,16 @@ from builder.host.programs import PROMPT
 from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
-from builder.runtime.bundle import facts, lookup, oci_runtime, rootfs, spec
+from builder.runtime.bundle import (
+    facts,
+    lookup,
+    oci_runtime,
+    raw_words,
+    reaper,
+    rootfs,
+    runnable,
+    spec,
+)
 from builder.runtime.bundle.process import PATH, Process, plain_umask
 from builder.runtime.lifecycle import allowed, create
 from builder.runtime.record import ids, layout
@@ -42,7 +51,8 @@ class RunOptions(msgspec.Struct, frozen=True):
 def run_command(places: Places, container: Container, order: RunOptions) -> int:
     """Run a command in a container made after `container`; give its exit status.
 
-    Name and ids are chosen here. The command is the first process inside, with no init around.
+    Name and ids are chosen here. The command is the first process inside, or the second where this
+    host has an init that may go around it.
     """
     allowed.check(places, container)
     limits.check(places, container)
@@ -70,7 +80,9 @@ def _run(places: Places, container: Container, order: RunOptions) -> int:
     volatile.mkdir(mode=0o700, parents=True)
     bundle.mkdir()
     gate = _Gate(places, container) if container.interfaces else None
-    host = facts.gather(places, container, hooks=gate.hooks() if gate else None)
+    init = reaper.find()
+    more = (reaper.shown(init),) if init else ()
+    host = facts.gather(places, container, hooks=gate.hooks() if gate else None, more=more)
     servers = rootfs.resolvers_for(places, container)
     here = rootfs.RootfsSpec(places, container, volatile=True, resolvers=servers)
 
@@ -78,6 +90,8 @@ def _run(places: Places, container: Container, order: RunOptions) -> int:
         rootfs.enter(here)
         with TreeIO(places.rootfs) as tree:
             process = _process(tree, order)
+        if init:
+            process = msgspec.structs.replace(process, argv=reaper.around(process.argv))
         content = spec.configuration(container, process, host)
         (bundle / "config.json").write_bytes(msgspec.json.encode(content))
 
@@ -87,13 +101,14 @@ def _run(places: Places, container: Container, order: RunOptions) -> int:
     try:
         pid = launch.launch_isolated(program, prepare, partial(limits.join, places, container))
         first = (lambda: gate.open(pid)) if gate else _nothing
-        code = launch.attend(pid, first, partial(_signal, pid, begun))
+        code = launch.attend(pid, first, _Signals(pid, begun, reaped=init is not None).hand)
     finally:
         if gate:
             gate.close()
     complaint = oci_runtime.complaint(log)
     if complaint is not None:
-        raise HostError(f"cannot run the command: {complaint}")
+        told = runnable.told_by(complaint)
+        raise told or HostError(f"cannot run the command: {complaint}")
     return code
 
 
@@ -108,42 +123,55 @@ def _disconnect(places: Places, container: Container) -> None:
 def _process(tree: TreeIO, order: RunOptions) -> Process:
     user = lookup.find_user(tree, order.user)
     words = dict(word.partition("=")[::2] for word in order.env)
-    lookup.check_program(tree, order.argv[0], words.get("PATH", PATH))
+    runnable.check_place(tree, order.cwd)
+    runnable.check_program(tree, order.argv[0], words.get("PATH", PATH), order.cwd)
     env = [f"HOME={user.home}", *order.env]
     if order.tty:
         env.insert(0, f"TERM={os.environ.get('TERM', 'linux')}")
-    return Process(
+    process = Process(
         argv=order.argv, env=tuple(env), terminal=order.tty, uid=user.uid, gid=user.gid,
         groups=user.groups, cwd=order.cwd,
     )  # fmt: skip
+    return raw_words.carried(process, tree)
 
 
-def _signal(runtime: int, begun: Path, number: int, sender: launch.Sender) -> None:
-    """Hand a signal to the command, which dies of it as any process would.
+class _Signals:
+    """Hands signals to the command, which dies of them as any process would.
 
-    `begun` is a file that the runtime writes once it has started the command.
-    As the first of its namespace it is immune to what it does not handle (pid_namespaces(7)).
-    What a terminal sends is for all processes of the command; it has reached the runtime too,
-    which told the first.
+    `begun` is a file that the runtime writes once it has started the command; `reaped` says that
+    there is an init around that. Without, the command is the first of its namespace, and immune to
+    what it does not handle (pid_namespaces(7)). What a terminal sends is for all processes of the
+    command; it has reached the runtime too, which told the first.
     """
-    first, *others = _inside(runtime) or (None,)
-    if first is None and begun.exists():
-        return  # it has ended, perhaps by the same signal, and the runtime is about to say how
-    if first is None:
-        # It has not begun, and may never: a runtime that hangs is not waited for any longer. What
-        # a terminal sends has reached the runtime.
-        if sender is launch.Sender.PROGRAM and number not in {signal.SIGUSR1, signal.SIGUSR2}:
-            os.kill(runtime, signal.SIGKILL)
-        return
-    if not pids.catches(first, number):
-        os.kill(first, signal.SIGKILL)
-        return
-    targets = others if number in {signal.SIGINT, signal.SIGQUIT} else []
-    if sender is launch.Sender.PROGRAM:
-        targets = [first, *targets]
-    for pid in targets:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
+
+    def __init__(self, runtime: int, begun: Path, *, reaped: bool) -> None:
+        self._runtime = runtime
+        self._begun = begun
+        self._reaped = reaped
+
+    def hand(self, number: int, sender: launch.Sender) -> None:
+        """Hand one on."""
+        first, *others = _inside(self._runtime) or (None,)
+        if first is None and self._begun.exists():
+            return  # it has ended, perhaps by the same signal, and the runtime is about to say how
+        if first is None:
+            # It has not begun, and may never: a runtime that hangs is not waited for any longer.
+            # What a terminal sends has reached the runtime.
+            usual = {signal.SIGUSR1, signal.SIGUSR2}
+            if sender is launch.Sender.PROGRAM and number not in usual:
+                os.kill(self._runtime, signal.SIGKILL)
+            return
+        if self._reaped and others:
+            first, *others = others
+        elif not self._reaped and not pids.catches(first, number):
+            os.kill(first, signal.SIGKILL)
+            return
+        targets = others if number in {signal.SIGINT, signal.SIGQUIT} else []
+        if sender is launch.Sender.PROGRAM:
+            targets = [first, *targets]
+        for pid in targets:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def _inside(runtime: int) -> list[int]:

@@ -98,6 +98,13 @@ def alive(state: State | None) -> bool:
     return state is not None and pids.is_alive(state.pid, state.pid_started)
 
 
+def has_monitor(state: State | None) -> bool:
+    """Tell whether one that is alive has its monitor too, whose mounts show its own disk."""
+    return (
+        state is not None and alive(state) and pids.is_alive(state.monitor, state.monitor_started)
+    )
+
+
 def waited_for(state: State) -> bool:
     """Tell whether the command that waits for a container to be up, or to try again, lives."""
     return pids.is_alive(state.starter, state.starter_started)

@@ -66,9 +66,9 @@ def resize(places: Places, container: Container, limits: Limits) -> None:
         _move_over(places, container, limits)
         return
     current = state.read(places, container.name)
-    if current is not None and state.alive(current):
+    if current is not None and state.has_monitor(current):
         images.resize(image, places.disk, limits.disk, namespace=current.monitor)
-    elif images.kind_of(image) == "ext4":
+    elif images.kind_of(image) == "ext4" and not state.alive(current):
         images.resize_at_rest(image, limits.disk)
     else:
         with writable.opened(places, container) as folder:
@@ -76,9 +76,9 @@ def resize(places: Places, container: Container, limits: Limits) -> None:
 
 
 def usage(places: Places, name: str) -> images.ImageUse | None:
-    """Tell how much of its disk a running container uses; None where it has no limit."""
+    """Tell how much of its disk a running container uses; None where that cannot be seen."""
     current = state.read(places, name)
-    if writable.image_of(places, name) is None or current is None or not state.alive(current):
+    if writable.image_of(places, name) is None or current is None or not state.has_monitor(current):
         return None
     return images.room(writable.seen_by(places, current.monitor))
 

@@ -38,7 +38,7 @@ def opened(places: Places, container: Container) -> Iterator[Path]:
         yield folder_of(places, container.name)
         return
     current = state.read(places, container.name)
-    if current is not None and state.alive(current):
+    if current is not None and state.has_monitor(current):
         area = seen_by(places, current.monitor)
         with told_of_disk(places, container.name, area):
             yield area
@@ -53,7 +53,11 @@ def opened(places: Places, container: Container) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def mounted(places: Places, name: str, image: Path) -> Iterator[Path]:
-    """Mount the image of a container that does not run, seen by this process alone."""
+    """Mount the image of a container, seen by this process alone.
+
+    One that runs, and has lost its monitor, has it mounted already: mount(8) takes the same loop
+    device for it, so that it is the same file system.
+    """
     from builder.host.trees import images  # most containers have none
 
     target = places.runtime / "open" / name

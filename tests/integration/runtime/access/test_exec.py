@@ -14,7 +14,8 @@ import pytest
 from builder.host.pids import hold
 from builder.model.errors import ConflictError, NotFoundError, OvenError, RecipeError
 from builder.model.progress import Silent
-from builder.runtime.access.exec import ExecOptions, capture, exec_command, output
+from builder.runtime.access.calls import ExecOptions
+from builder.runtime.access.exec import capture, exec_command, output
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from tests.support.containers.rig import PREAMBLE, Rig, add_program, rig_in, tiny_tree
@@ -27,7 +28,8 @@ pytestmark = needs("root", "program:runc", "program:conmon")
 
 EXEC = """
 import sys
-from builder.runtime.access.exec import ExecOptions, exec_command
+from builder.runtime.access.calls import ExecOptions
+from builder.runtime.access.exec import exec_command
 sys.exit(exec_command(places, "test", ExecOptions({argv!r}, tty={tty})))
 """
 
@@ -126,7 +128,8 @@ def test_users_and_groups(begin: Running, user: str, expected: str) -> None:
     process = begin(
         f"""
         import sys
-        from builder.runtime.access.exec import ExecOptions, exec_command
+        from builder.runtime.access.calls import ExecOptions
+        from builder.runtime.access.exec import exec_command
         sys.exit(exec_command(places, "test", ExecOptions(("id",), user="{user}")))
         """
     )

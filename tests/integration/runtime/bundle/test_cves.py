@@ -20,7 +20,8 @@ from builder.host.trees import durable
 from builder.model.errors import HostError, OvenError
 from builder.model.progress import Silent
 from builder.runtime.access import copying, logs
-from builder.runtime.access.exec import ExecOptions, capture, exec_command
+from builder.runtime.access.calls import ExecOptions
+from builder.runtime.access.exec import capture, exec_command
 from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
 from builder.runtime.lifecycle.run import RunOptions, run_command
@@ -96,7 +97,8 @@ def test_nothing_is_typed_into_the_terminal_of_who_looks_inside(rig: Rig, name: 
         for one in (number, number | 1 << 32)
     )
     code = PREAMBLE.format(home=rig.places.data) + (
-        "import sys\nfrom builder.runtime.access.exec import ExecOptions, exec_command\n"
+        "import sys\nfrom builder.runtime.access.calls import ExecOptions\n"
+        "from builder.runtime.access.exec import exec_command\n"
         f"perl = ExecOptions(('perl', '-e', {attack!r}), tty=True)\n"
         "sys.exit(exec_command(places, 'test', perl))\n"
     )

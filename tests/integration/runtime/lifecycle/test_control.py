@@ -16,7 +16,8 @@ from builder.host.kernel import hierarchies
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime.access import logs
-from builder.runtime.access.exec import ExecOptions, capture, exec_command
+from builder.runtime.access.calls import ExecOptions
+from builder.runtime.access.exec import capture, exec_command
 from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import ids, state
@@ -142,7 +143,8 @@ def test_exec_as_user_and_its_groups(running: Rig) -> None:
     process = running.call(
         """
         import sys
-        from builder.runtime.access.exec import ExecOptions, exec_command
+        from builder.runtime.access.calls import ExecOptions
+        from builder.runtime.access.exec import exec_command
         call = ExecOptions(("sh", "-c", "id; cat; exit 5"), user="ann", env=("A=b",))
         sys.exit(exec_command(places, "test", call))
         """

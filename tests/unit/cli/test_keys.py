@@ -1,0 +1,50 @@
+"""Ctrl-C at every moment of a start: no traceback, be it in the middle of an import."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.oven import CHECKOUT
+
+# The kernel is asked for the signal when that import begins; it comes at the next instruction.
+START = """
+import os, signal, sys
+from builder.cli import main
+
+class Moment:
+    left = {moment}
+
+    def find_spec(self, *_):
+        Moment.left -= 1
+        if not Moment.left:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Moment())
+sys.argv = ["oven", *{arguments}]
+main()
+"""
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3, 5, 8, 13, 21, 34, 55, 89])
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["exec", "x", "--", "true"], ["build", "--help"], ["nosuch"]]
+)
+def test_no_traceback(arguments: list[str], moment: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START.format(moment=moment, arguments=arguments)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=CHECKOUT,
+        env={"OVEN_HOME": "/nonexistent", "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.strip() in {"", "interrupted"}
+
+
+def test_who_ignores_it_goes_on() -> None:
+    """As a shell has it for what runs in the background."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    code += START.format(moment=3, arguments=["nosuch"])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, cwd=CHECKOUT, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 2
