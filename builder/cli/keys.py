@@ -12,10 +12,12 @@ def leave_at_once() -> None:
         _signal.signal(_signal.SIGINT, _leave)
 
 
-def interrupt() -> None:
-    """Have Ctrl-C interrupt what is under way, which is undone then."""
-    if _signal.getsignal(_signal.SIGINT) is _leave:
+def interrupt() -> bool:
+    """Have Ctrl-C interrupt what is under way, to be undone; tell whether it would leave."""
+    leaves = _signal.getsignal(_signal.SIGINT) is _leave
+    if leaves:
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    return leaves
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001  # the signal module's way

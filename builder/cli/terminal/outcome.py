@@ -23,12 +23,14 @@ def told(work: Callable[[], object]) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, terminate)
     notices.listen(_tell)
+    leaves = False
     try:
         try:
-            keys.interrupt()
+            leaves = keys.interrupt()
             code = work()
         finally:
-            keys.leave_at_once()
+            if leaves:
+                keys.leave_at_once()
     except KeyboardInterrupt:
         _tell("\ninterrupted")
         return keys.INTERRUPTED

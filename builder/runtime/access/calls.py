@@ -48,6 +48,8 @@ class Target(msgspec.Struct, frozen=True):
     name: str
     current: State
     first_id: int
+    ids: int
+    """How many ids it has, from that one on."""
 
 
 class Call:
@@ -97,12 +99,13 @@ def running(places: Places, name: str) -> Target:
     """Find a container that can run a command now; ConflictError when it is stopped or frozen."""
     repair.resume(places, check_name(name))
     seen = orphans.look(places, name)
-    return Target(places, name, seen.need_going(), seen.record.first_id)
+    record = seen.record
+    return Target(places, name, seen.need_going(), record.first_id, record.ids)
 
 
 def _resolve(target: Target, call: ExecOptions) -> Process:
     with lookup.root_of(target.name, target.current.pid) as tree:
-        user = lookup.find_user(tree, call.user)
+        user = lookup.find_user(tree, call.user, target.ids)
         words = dict(word.partition("=")[::2] for word in call.env)
         cwd = lookup.check_folder(call.cwd)
         runnable.check_place(tree, cwd)

@@ -154,7 +154,7 @@ def _told_when_full(places: Places, goal: _Opened) -> Iterator[None]:
 
 def _manner(origin: _Opened, goal: _Opened, wish: CopyOptions) -> CopyManner:
     if wish.owner is not None:
-        user = lookup.find_user(goal.tree, wish.owner) if goal.first is not None else None
+        user = lookup.find_user(goal.tree, wish.owner, goal.ids) if goal.first is not None else None
         if user is None:
             raise RecipeError("`--owner` is for what goes into a container")
         given = goal.outer(user.uid, user.gid)

@@ -51,7 +51,7 @@ def enter(places: Places, name: str, user: str = "root") -> int:
     """Open the user's login shell on our terminal; give its exit status."""
     target = running(places, name)
     with lookup.root_of(name, target.current.pid) as tree:
-        found = lookup.find_user(tree, user)
+        found = lookup.find_user(tree, user, target.ids)
         home = found.home if lookup.is_folder(tree, found.home) else "/"
     env = [f"HOME={found.home}", f"SHELL={found.shell}"]
     if found.name:

@@ -10,7 +10,6 @@ from builder.host.kernel.crossings import CrossingError
 from builder.host.trees.treeio import NOTHING, TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.numbers import number
-from builder.runtime.record.container import MOST_IDS
 
 # Nothing of the container runs for this and no library of the host reads its files: programs that
 # entered a container to look up a user were tricked into loading its code (CVE-2019-14271).
@@ -51,26 +50,27 @@ class UserInside(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-def find_user(tree: TreeIO, wanted: str) -> UserInside:
+def find_user(tree: TreeIO, wanted: str, ids: int) -> UserInside:
     """Look up a user or `USER:GROUP`, each by name or number; a number needs no entry.
 
-    HostError when a table is there that is no readable file: the OCI runtime would wait for it.
+    The container has so many ids. HostError when a table is there that is no readable file: the OCI
+    runtime would wait for it.
     """
     uid, _, group = wanted.partition(":")
     groups = _table(tree, "etc/group", 4)
-    gid = _group(groups, group) if group else None
+    gid = _group(groups, group, ids) if group else None
     for fields in _table(tree, "etc/passwd", 7):
-        if uid in {fields[0], fields[2]} and _are_ids(fields[2], fields[3]):
+        if uid in {fields[0], fields[2]} and _are_ids(ids, fields[2], fields[3]):
             return UserInside(
                 uid=int(fields[2]),
                 gid=int(fields[3]) if gid is None else gid,
-                groups=_groups_of(groups, fields[0]) if gid is None else (),
+                groups=_groups_of(groups, fields[0], ids) if gid is None else (),
                 home=fields[5] if fields[5].startswith("/") else "/",
                 shell=fields[6] if fields[6].startswith("/") else "/bin/sh",
                 name=fields[0],
             )
     if uid.isdigit():
-        return UserInside(uid=_id(uid), gid=gid or 0)
+        return UserInside(uid=_id(uid, ids), gid=gid or 0)
     raise NotFoundError(f"there is no user `{uid}` in the container")
 
 
@@ -98,17 +98,18 @@ def check_folder(path: str) -> str:
     return path
 
 
-def _group(rows: list[list[str]], wanted: str) -> int:
+def _group(rows: list[list[str]], wanted: str, ids: int) -> int:
     for fields in rows:
-        if wanted == fields[0] and _are_ids(fields[2]):
+        if wanted == fields[0] and _are_ids(ids, fields[2]):
             return int(fields[2])
     if wanted.isdigit():
-        return _id(wanted)
+        return _id(wanted, ids)
     raise NotFoundError(f"there is no group `{wanted}` in the container")
 
 
-def _groups_of(rows: list[list[str]], name: str) -> tuple[int, ...]:
-    return tuple(int(row[2]) for row in rows if name in row[3].split(",") and _are_ids(row[2]))
+def _groups_of(rows: list[list[str]], name: str, ids: int) -> tuple[int, ...]:
+    own = (row for row in rows if name in row[3].split(","))
+    return tuple(int(row[2]) for row in own if _are_ids(ids, row[2]))
 
 
 def _table(tree: TreeIO, path: str, width: int) -> list[list[str]]:
@@ -125,11 +126,11 @@ def _table(tree: TreeIO, path: str, width: int) -> list[list[str]]:
     return [row for row in rows if len(row) == width]
 
 
-def _are_ids(*words: str) -> bool:
-    return all(number(word, MOST_IDS - 1) is not None for word in words)
+def _are_ids(ids: int, *words: str) -> bool:
+    return all(number(word, ids - 1) is not None for word in words)
 
 
-def _id(word: str) -> int:
-    if not _are_ids(word):
-        raise RecipeError(f"`{word}` is no id of a user or group", hint=f"give 0 to {MOST_IDS - 1}")
+def _id(word: str, ids: int) -> int:
+    if not _are_ids(ids, word):
+        raise RecipeError(f"`{word}` is no id of a user or group", hint=f"give 0 to {ids - 1}")
     return int(word)

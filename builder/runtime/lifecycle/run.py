@@ -89,7 +89,7 @@ def _run(places: Places, container: Container, order: RunOptions) -> int:
     def prepare() -> None:
         rootfs.enter(here)
         with TreeIO(places.rootfs) as tree:
-            process = _process(tree, order)
+            process = _process(tree, order, container.ids)
         if init:
             process = msgspec.structs.replace(process, argv=reaper.around(process.argv))
         content = spec.configuration(container, process, host)
@@ -120,8 +120,8 @@ def _disconnect(places: Places, container: Container) -> None:
         network.let_go(places, container.name)
 
 
-def _process(tree: TreeIO, order: RunOptions) -> Process:
-    user = lookup.find_user(tree, order.user)
+def _process(tree: TreeIO, order: RunOptions, ids: int) -> Process:
+    user = lookup.find_user(tree, order.user, ids)
     words = dict(word.partition("=")[::2] for word in order.env)
     runnable.check_place(tree, order.cwd)
     runnable.check_program(tree, order.argv[0], words.get("PATH", PATH), order.cwd)

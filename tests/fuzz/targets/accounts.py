@@ -32,7 +32,7 @@ def play(data: bytes) -> None:
         with TreeIO(folder) as tree:
             for wanted in ("root", "me", "me:sudo", "1000", "0:0"):
                 with contextlib.suppress(OvenError):
-                    find_user(tree, wanted)
+                    find_user(tree, wanted, 65536)
             accounts = Accounts(tree, 0)
             accounts.home("root")
             accounts.add("new", None, "/bin/sh")

@@ -1,10 +1,12 @@
 """Ctrl-C at every moment of a start: no traceback, be it in the middle of an import."""
 
+import signal
 import subprocess
 import sys
 
 import pytest
 
+from builder.cli.terminal import outcome
 from tests.support.oven import CHECKOUT
 
 # The kernel is asked for the signal when that import begins; it comes at the next instruction.
@@ -38,6 +40,12 @@ def test_no_traceback(arguments: list[str], moment: int) -> None:
     )  # fmt: skip
     assert done.returncode == 130, done.stderr
     assert done.stderr.strip() in {"", "interrupted"}
+
+
+def test_a_verb_that_another_program_calls_leaves_ctrl_c_to_it() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    assert outcome.told(lambda: 3) == 3
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_who_ignores_it_goes_on() -> None:
