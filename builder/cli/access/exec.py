@@ -31,8 +31,9 @@ def exec_(
 @click.command()
 @click.argument("name")
 @click.option("-u", "--user", default="root", metavar="USER", help="Whose shell to open.")
-def enter(name: str, user: str) -> int:
-    """Open a login shell in a running container."""
+@click.option("--no-login", is_flag=True, help="Open the bare shell, without a session of PAM.")
+def enter(name: str, user: str, no_login: bool) -> int:  # noqa: FBT001  # click's way
+    """Log in to a running container: a session, its settings and a shell, without a password."""
     from builder.runtime.access.exec import enter as open_shell
 
-    return passing_status(lambda: open_shell(places_of(name), name, user))
+    return passing_status(lambda: open_shell(places_of(name), name, user, login=not no_login))

@@ -10,9 +10,11 @@ from builder.host.places import Places
 from builder.host.process import launch, terminal
 from builder.host.process.pumps import Pumps
 from builder.runtime.access.calls import Call, ExecOptions, Target, made, running
-from builder.runtime.bundle import lookup
+from builder.runtime.bundle import lookup, runnable
 
 _OUTPUT_LIMIT = 1 << 20
+_LOGIN = ("/usr/bin/su", "/etc/pam.d/su-l")
+"""What opens a session for a user, and how PAM is told to."""
 
 
 class BootReport(msgspec.Struct, frozen=True):
@@ -47,18 +49,25 @@ def _with_pipes(target: Target, call: ExecOptions) -> int:
     return code
 
 
-def enter(places: Places, name: str, user: str = "root") -> int:
-    """Open the user's login shell on our terminal; give its exit status."""
-    target = running(places, name)
+def enter(places: Places, name: str, user: str = "root", *, login: bool = True) -> int:
+    """Open the user's login shell on our terminal; give its exit status.
+
+    With `login` it has a session as any other: PAM opens it, where the container has that.
+    """
+    target, tty = running(places, name), os.isatty(0) and os.isatty(1)
     with lookup.root_of(name, target.current.pid) as tree:
         found = lookup.find_user(tree, user, target.ids)
         home = found.home if lookup.is_folder(tree, found.home) else "/"
+        opens = found.name == user and all(runnable.has_file(tree, one) for one in _LOGIN)
+    if login and opens:
+        # As root, who is not asked for a password (pam_rootok(8)).
+        call = ExecOptions(argv=(_LOGIN[0], "--login", user), tty=tty)
+        return exec_command(places, name, call)
     env = [f"HOME={found.home}", f"SHELL={found.shell}"]
     if found.name:
         env += [f"USER={found.name}", f"LOGNAME={found.name}"]
     call = ExecOptions(
-        argv=(found.shell, "-l"), user=user, cwd=lookup.check_folder(home), env=tuple(env),
-        tty=os.isatty(0) and os.isatty(1),
+        argv=(found.shell, "-l"), user=user, cwd=lookup.check_folder(home), env=tuple(env), tty=tty
     )  # fmt: skip
     return exec_command(places, name, call)
 

@@ -90,6 +90,14 @@ def _is_mounted(path: str) -> bool:
     return os.path.normpath(path + "/x").startswith(_MOUNTED)
 
 
+def has_file(tree: TreeIO, path: str) -> bool:
+    """Tell whether a path leads to a regular file; one that is not entered is none."""
+    try:
+        return tree.is_file(path)
+    except CrossingError:
+        return False
+
+
 def is_executable(tree: TreeIO, path: str) -> bool:
     """Tell whether it is a regular file with an execute bit, links followed."""
     for _ in range(_LINKS):

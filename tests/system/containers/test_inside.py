@@ -88,3 +88,31 @@ def test_names_and_addresses_stay(oven: Oven, built: Built, release: str, packag
         assert guest("systemctl is-system-running --wait") == "running\n"
         oven("restart", name)
     oven("destroy", "--force", name)
+
+
+def test_who_enters_logs_in(guest: Guest) -> None:
+    guest("echo LANG=C.UTF-8 >/etc/default/locale; useradd -m -s /bin/bash ann 2>&1 || true")
+    script = b"id -un; pwd; echo $LANG $MAIL; exit 3\n"
+
+    def entered(*options: str) -> list[str]:
+        done = guest.oven("enter", guest.name, *options, code=3, stdin=script)
+        return text(done.stdout).splitlines()
+
+    assert entered("-u", "ann") == ["ann", "/home/ann", "C.UTF-8 /var/mail/ann"]
+    assert entered() == ["root", "/root", "C.UTF-8 /var/mail/root"]
+    assert entered("-u", "ann", "--no-login") == ["ann", "/home/ann", ""]
+
+
+@pytest.mark.slow  # what it needs comes from the archive
+@pytest.mark.parametrize("release", ["debian-bookworm", "debian-trixie"])
+def test_who_enters_has_a_session(oven: Oven, built: Built, release: str) -> None:
+    built(release)
+    name = f"session-{release.removeprefix('debian-')}"
+    oven("run", release, "--name", name)
+    guest = Guest(oven, name)
+    install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"
+    guest(f"apt-get update; {install} dbus-user-session libpam-systemd; useradd -m ann")
+    script = b"echo $XDG_RUNTIME_DIR; systemctl --user is-active default.target\n"
+    done = oven("enter", name, "-u", "ann", stdin=script)
+    assert text(done.stdout) == "/run/user/1000\nactive\n"
+    oven("destroy", "--force", name)
