@@ -1,12 +1,11 @@
 """Hierarchies: how the host arranges its cgroups, and which of them are this user's."""
 
-import ctypes
 import os
 from enum import Enum
 from pathlib import Path
 
 from builder.host.kernel import mounts
-from builder.host.kernel.libc import libc
+from builder.host.kernel.filesystems import filesystem_type
 from builder.host.kernel.mountinfo import mount_table
 from builder.host.kernel.namespaces import current
 
@@ -30,7 +29,7 @@ class Layout(Enum):
 
 def layout() -> Layout:
     """Find out by the type of the file system that is mounted there."""
-    return Layout.UNIFIED if _filesystem_type(ROOT) == _CGROUP2_MAGIC else Layout.LEGACY
+    return Layout.UNIFIED if filesystem_type(ROOT) == _CGROUP2_MAGIC else Layout.LEGACY
 
 
 def available() -> bool:
@@ -64,9 +63,7 @@ def delegated() -> Path | None:
 def whole() -> int | None:
     """Open the version 2 hierarchy where the host shows all of it, some 5 ms quicker than anew."""
     folder = ROOT if layout() is Layout.UNIFIED else ROOT / "unified"
-    if _filesystem_type(folder) != _CGROUP2_MAGIC or not os.access(
-        folder / "cgroup.procs", os.W_OK
-    ):
+    if filesystem_type(folder) != _CGROUP2_MAGIC or not os.access(folder / "cgroup.procs", os.W_OK):
         return None
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if os.fstat(fd).st_ino != _WHOLE:
@@ -115,11 +112,3 @@ def _is_ours(folder: Path) -> bool:
     except OSError:
         return False
     return owner == os.geteuid() and os.access(folder / "cgroup.procs", os.W_OK)
-
-
-def _filesystem_type(path: Path) -> int:
-    """Give `f_type` of statfs(2), which Python does not; it is the first long of the struct."""
-    buffer = (ctypes.c_long * 32)()
-    if libc.statfs(os.fsencode(path), buffer) != 0:
-        return 0
-    return int(buffer[0])

@@ -8,8 +8,8 @@ from builder.host.kernel.libc import last_error, libc
 
 _OPENAT2 = 437
 """The system call's number, the same on every architecture (asm-generic/unistd.h)."""
-NO_CROSSING, NO_MAGICLINKS, BENEATH, IN_ROOT = 0x01, 0x02, 0x08, 0x10
-"""Rules (RESOLVE_* of linux/openat2.h): enter no mount; follow no link of /proc; stay below."""
+NO_CROSSING, NO_MAGICLINKS, NO_SYMLINKS, BENEATH, IN_ROOT = 0x01, 0x02, 0x04, 0x08, 0x10
+"""Rules (RESOLVE_* of linux/openat2.h): enter no mount; no link of /proc; no link; stay below."""
 _RACES = 128
 """openat2 gives EAGAIN when somebody renames folders under a `..`; the man page says: try again."""
 

@@ -23,7 +23,7 @@ from builder.runtime.record.container import Container, check_name, encode
 from builder.runtime.record.layout import CHANGE, LAYERS, RECORD, UPPER, folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.recovery.held import Held
-from builder.runtime.storage import change, layers, writable
+from builder.runtime.storage import change, layers, live, whole, writable
 from builder.runtime.storage.change import LayerChange
 from builder.runtime.storage.merged import merged
 
@@ -134,17 +134,15 @@ def _copy(source: Held, made: Container, area: Path, *, now: bool) -> None:
     (area / LAYERS).mkdir(mode=0o700, exist_ok=True)
     with writable.opened(source.places, source.record) as theirs:
         for layer in made.layers:
-            layers.link_tree(theirs / LAYERS / layer, area / LAYERS / layer)
+            whole.link_tree(theirs / LAYERS / layer, area / LAYERS / layer)
         if not now:
             if made.layers:
                 layers.copy_status(area / LAYERS / made.layers[0], area / UPPER)
             return
         (area / UPPER).rmdir()
         if not state.alive(source.state):
-            layers.copy_tree(theirs / UPPER, area / UPPER)
+            whole.copy_tree(theirs / UPPER, area / UPPER)
             return
     halts = not cgroups.is_frozen(source.cgroup)
     with source.changing(frozen=halts) as draft:
-        if halts:
-            cgroups.freeze(source.cgroup, frozen=True)
-        layers.copy_tree(draft.area / UPPER, area / UPPER)
+        live.copy_upper(draft, area / UPPER, source.cgroup)

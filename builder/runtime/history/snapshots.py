@@ -22,8 +22,8 @@ from builder.runtime.storage.change import Kind, LayerChange, LayerDraft, Snapsh
 def create(places: Places, name: str, snapshot: str | None = None, kind: Kind = "asked") -> str:
     """Keep what a container is now; give the snapshot's name.
 
-    Of a stopped container it is instant. A running one is halted while its changes are copied,
-    which takes no time and no room where the file system can share blocks.
+    Of a stopped container it is instant. What a running one has changed is copied while it goes
+    on; it is halted for a moment at the end.
     """
     with repair.holding(places, name) as held, durable.disk_errors(folder_of(places, name)):
         container = held.record

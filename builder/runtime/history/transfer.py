@@ -35,7 +35,7 @@ from builder.runtime.record.layout import (
 )
 from builder.runtime.recovery import repair
 from builder.runtime.recovery.held import Held
-from builder.runtime.storage import change, layers
+from builder.runtime.storage import change, live
 from builder.runtime.storage.change import Snapshot
 from builder.runtime.storage.merged import merged
 from builder.store import Store
@@ -80,7 +80,7 @@ class Taken:
 
 
 def export_container(places: Places, name: str, file: BinaryIO, packing: ExportOptions) -> None:
-    """Write a container to an open file. One that runs is halted while its changes are copied."""
+    """Write a container to an open file. One that runs is halted for a moment."""
     check_name(name)
     folder = folder_of(places, name)
     with repair.holding(places, name) as held, durable.disk_errors(folder):
@@ -168,13 +168,7 @@ def _still(held: Held) -> Iterator[tuple[Path, Path]]:
             yield draft.area, draft.area / UPPER
             return
         copy = draft.drafts / UPPER
-        if halts:
-            cgroups.freeze(held.cgroup, frozen=True)
-        try:
-            layers.copy_tree(draft.area / UPPER, copy)
-        finally:
-            if halts:
-                cgroups.freeze(held.cgroup, frozen=False)
+        live.copy_upper(draft, copy, held.cgroup)
         yield draft.area, copy
 
 

@@ -5,21 +5,15 @@ import os
 import stat
 from pathlib import Path
 
-from builder.host.kernel import cgroups
 from builder.host.overlayfs import notes
-from builder.host.process import launch
-from builder.host.programs import find_program, missing_program
 from builder.host.trees.links import own_files
-from builder.host.trees.removal import remove_tree
-from builder.model.errors import HostError
 from builder.runtime.record.container import Container
 from builder.runtime.record.layout import DRAFTS, LAYERS, UPPER
+from builder.runtime.storage import live, whole
 from builder.runtime.storage.change import LayerDraft
 
 MOST = 20
 """Layers that a container may stand on; the kernel takes more, but looks through each."""
-
-_OUTPUT = 1 << 16
 
 Moves = tuple[tuple[str, str], ...]
 
@@ -57,21 +51,14 @@ def set_aside(draft: LayerDraft, container: Container) -> tuple[tuple[str, ...],
 
 
 def copied(draft: LayerDraft, container: Container, cgroup: str) -> tuple[tuple[str, ...], Moves]:
-    """Copy the upper layer of a running container while all its processes are halted.
+    """Copy the upper layer of a running container as it is at one moment.
 
     One that a person has halted stays so.
     """
     if is_unchanged(draft, container):
         return container.layers, ()
     name = new_name()
-    halted = cgroups.is_frozen(cgroup)
-    if not halted:
-        cgroups.freeze(cgroup, frozen=True)
-    try:
-        copy_tree(draft.area / UPPER, draft.drafts / name)
-    finally:
-        if not halted:
-            cgroups.freeze(cgroup, frozen=False)
+    live.copy_upper(draft, draft.drafts / name, cgroup)
     draft.sync()
     return (name, *container.layers), ((f"{DRAFTS}/{name}", f"{LAYERS}/{name}"),)
 
@@ -84,31 +71,6 @@ def is_unchanged(draft: LayerDraft, container: Container) -> bool:
     if container.layers:
         return _status_of(upper) == _status_of(draft.area / LAYERS / container.layers[0])
     return _status_of(upper) == (0o755, 0, 0, {})
-
-
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder with all that the kernel keeps of files: owners, attributes, holes, whiteouts.
-
-    Blocks are shared where the file system can do that.
-    """
-    code, told = _copy(source, target, "--reflink=auto")
-    if code != 0 and "No space left" in told:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
-    if code != 0:
-        raise HostError(
-            f"cannot copy a layer: {told.splitlines()[0] if told else f'cp ended with {code}'}",
-        )
-
-
-def link_tree(source: Path, target: Path) -> None:
-    """Copy a folder that never changes, its files as hard links where that is possible.
-
-    It is not between file systems, projects of a disk quota, and for files with very many links.
-    """
-    if _copy(source, target, "--link")[0] != 0:
-        remove_tree(target)
-        copy_tree(source, target)
-    own_files(target)
 
 
 def merge(draft: LayerDraft, layers: tuple[str, ...]) -> tuple[str, Moves]:
@@ -188,30 +150,4 @@ def _link(source: bytes, target: bytes) -> None:
     except OSError as error:
         if error.errno != errno.EMLINK:
             raise
-        copy_tree(Path(os.fsdecode(source)), Path(os.fsdecode(target)))
-
-
-def _copy(source: Path, target: Path, how: str) -> tuple[int, str]:
-    """Run GNU cp, which follows no link with -a; give its status and its complaint."""
-    program = find_program("cp")
-    if program is None:
-        raise missing_program("cp")
-    argv = (str(program), "-a", how, "--no-target-directory", "--", str(source), str(target))
-    code, output = _run(argv)
-    return code, output.decode(errors="replace").strip()
-
-
-def _run(argv: tuple[str, ...]) -> tuple[int, bytes]:
-    """Run a program that ends when this process does; give its status and its words."""
-    reading, writing = os.pipe()
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            program = launch.Program(argv, {"LC_ALL": "C"}, (null, writing, writing))
-            pid = launch.launch(program, lambda: None)
-        finally:
-            os.close(writing)
-            os.close(null)
-        return launch.capture(pid, reading, _OUTPUT, timeout=1e6)
-    finally:
-        os.close(reading)
+        whole.copy_tree(Path(os.fsdecode(source)), Path(os.fsdecode(target)))

@@ -85,10 +85,15 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/storage/layers.py": (
         (
             ".chmod .lstat .mkdir os.chown os.getxattr os.link os.listdir os.listxattr "
-            "os.lstat os.mkdir os.open os.path.lexists os.setxattr os.utime"
+            "os.lstat os.mkdir os.path.lexists os.setxattr os.utime"
         ),
         STILL,
     ),
+    "runtime/storage/live.py": (
+        ".stat .unlink .write_bytes os.open",
+        LAYERS + ", beside them a file that tells the time; /dev/null",
+    ),
+    "runtime/storage/whole.py": ("os.open", HOST),
     "runtime/resources/limits.py": (".exists .iterdir .read_text .write_text", HOST),
     "runtime/access/logs.py": (".exists .open .read_bytes", RUNS),
     "runtime/inspect/shared_memory.py": (".is_dir .iterdir .stat", LAYERS),

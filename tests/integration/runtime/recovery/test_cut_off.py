@@ -137,9 +137,9 @@ def test_what_an_administrator_froze_stays_frozen(rig: Rig, oven: Oven) -> None:
     up(rig, oven)
     oven("freeze", "test")
     killed = KILLED_FROZEN.replace(
-        "halt = ", "import builder.runtime.storage.layers as layers\nhalt = "
+        "halt = ", "import builder.runtime.storage.whole as whole\nhalt = "
     )
-    killed = killed.replace("cgroups.freeze = freeze", "layers.copy_tree = lambda *_: os.abort()")
+    killed = killed.replace("cgroups.freeze = freeze", "whole.copy_tree = lambda *_: os.abort()")
     (rig.places.data / "containers/test/upper/more").write_text("more\n")
     assert ended(rig, killed) == -signal.SIGABRT
     oven("list")
