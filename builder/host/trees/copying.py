@@ -70,10 +70,17 @@ class CopyManner:
 
 Place = tuple[int, str]
 """An open folder, and a name in it."""
+Put = Callable[[Place, Callable[[int], None]], None]
+"""Puts a file somewhere, which is made by its descriptor."""
 
 
-def copy(source: Place, target: Place, manner: CopyManner, depth: int = 0) -> None:
-    """Copy a file, a link or a folder with all in it; folders that are there are filled."""
+def copy(
+    source: Place, target: Place, manner: CopyManner, depth: int = 0, *, first: bool = False
+) -> None:
+    """Copy a file, a link or a folder with all in it; folders that are there are filled.
+
+    `first` says that the target is in a folder that this copy has made.
+    """
     with opened(source, manner.step) as (handle, status):
         if stat.S_ISDIR(status.st_mode):
             _copy_folder(handle, target, manner, depth)
@@ -81,7 +88,7 @@ def copy(source: Place, target: Place, manner: CopyManner, depth: int = 0) -> No
             to = os.readlink("", dir_fd=handle)
             put_link(target, to, manner.owner(status.st_uid, status.st_gid))
         elif stat.S_ISREG(status.st_mode):
-            _copy_file(handle, target, manner)
+            _copy_file(handle, target, manner, put=_put_first if first else _replace)
         elif manner.everything and not stat.S_ISSOCK(status.st_mode):
             _copy_special(target, status, manner)
         else:
@@ -113,19 +120,46 @@ def put_file(
     times: tuple[int, int] | None = None,
 ) -> None:
     """Put a file there once it is whole, in place of a file or a link of that name."""
+
+    def make(fd: int) -> None:
+        write(fd)
+        os.fchown(fd, *owner)
+        os.fchmod(fd, mode)  # after the owner: chown clears set-id bits
+        if times is not None:
+            os.utime(fd, ns=times)
+
+    _replace(target, make)
+
+
+def _replace(target: Place, make: Callable[[int], None]) -> None:
     folder, name = target
     with _draft(target) as draft:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(draft, flags, 0o600, dir_fd=folder)
-        try:
-            write(fd)
-            os.fchown(fd, *owner)
-            os.fchmod(fd, mode)  # after the owner: chown clears set-id bits
-            if times is not None:
-                os.utime(fd, ns=times)
-        finally:
-            os.close(fd)
+        _create((folder, draft), make)
         os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _create(target: Place, make: Callable[[int], None]) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(target[1], flags, 0o600, dir_fd=target[0])
+    try:
+        make(fd)
+    finally:
+        os.close(fd)
+
+
+def _put_first(target: Place, make: Callable[[int], None]) -> None:
+    """Put a file into a folder that this copy has made, which is not whole itself as yet.
+
+    So it takes no name of its own first, which would be as much work again for small files.
+    """
+    try:
+        _create(target, make)
+    except FileExistsError:
+        _replace(target, make)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(target[1], dir_fd=target[0])
+        raise
 
 
 def put_link(target: Place, to: str, owner: tuple[int, int]) -> None:
@@ -170,7 +204,7 @@ def _copy_folder(source: int, target: Place, manner: CopyManner, depth: int) -> 
                 _refuse_itself(inner, copied)
             for name in names(inner):
                 with changed_is_fine(name, manner):
-                    copy((inner, name), (copied, name), manner, depth + 1)
+                    copy((inner, name), (copied, name), manner, depth + 1, first=made)
             if made:
                 os.fchown(copied, *manner.owner(status.st_uid, status.st_gid))
                 os.fchmod(copied, _mode(status, manner))
@@ -187,7 +221,7 @@ def _make_folder(target: Place) -> bool:
     return True
 
 
-def _copy_file(source: int, target: Place, manner: CopyManner) -> None:
+def _copy_file(source: int, target: Place, manner: CopyManner, *, put: Put) -> None:
     status = os.fstat(source)
     known = manner.links.get((status.st_dev, status.st_ino))
     if known is not None:
@@ -195,15 +229,16 @@ def _copy_file(source: int, target: Place, manner: CopyManner) -> None:
         return
     file = open_file(source)
     try:
+        status = os.fstat(file)
 
-        def write(fd: int) -> None:
+        def make(fd: int) -> None:
             pour(file, fd, manner.advance)
             _copy_attributes(file, fd, manner)
+            os.fchown(fd, *manner.owner(status.st_uid, status.st_gid))
+            os.fchmod(fd, _mode(status, manner))  # after the owner: chown clears set-id bits
+            os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-        status = os.fstat(file)
-        owner = manner.owner(status.st_uid, status.st_gid)
-        times = (status.st_atime_ns, status.st_mtime_ns)
-        put_file(target, write, _mode(status, manner), owner, times)
+        put(target, make)
     finally:
         os.close(file)
     if status.st_nlink > 1 and len(manner.links) < _LINKED:
