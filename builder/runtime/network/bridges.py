@@ -145,10 +145,11 @@ class Switch:
         with self._ledger.locked():
             state = alive(self._ledger.load())
             self._settle(state)
+            self._lay_again(state)
             link.configure(to_deafen(one) for one in state.segments)
 
     def mend_names(self) -> None:
-        """Have every network served that is to be; asks for no lock where all are."""
+        """Have every network served; asks for no lock where all are."""
         if not self._names.silent(self.state()):
             return
         with self._ledger.locked():
@@ -219,19 +220,20 @@ class Switch:
         strays = sorted(_strays(present, state.segments, state.leases))
         self._mend(state, present)
         rules = _rules(state) if state.leases else firewall.REMOVAL
-        removal = [link.removal(strays)] if strays else []
-        return [*removal, *self._laid_again(state, present), link.nft(rules)]
+        return [*([link.removal(strays)] if strays else []), link.nft(rules)]
 
-    def _laid_again(self, state: NetworkState, present: frozenset[str]) -> list[link.LinkJob]:
-        """Lay cables that somebody removed; give the jobs of their ends inside."""
-        lost = [one for one in state.leases if one.interface not in present]
-        by_key = {one.key: one for one in state.segments}
-        for lease in lost:
-            segment = by_key[lease.segment]
-            link.configure([to_lay(lease, segment), *plug_in(lease, segment)])
-            link.set_sysctl(f"ipv6/conf/{lease.interface}/disable_ipv6", "1")
-        members = {lease.pid: [one for one in lost if one.pid == lease.pid] for lease in lost}
-        return [link.ip(inside(ends, by_key), inside=pid) for pid, ends in members.items()]
+    def _lay_again(self, state: NetworkState) -> None:
+        """Lay cables that somebody removed; a container that ends meanwhile needs none."""
+        present, by_key = link.interfaces(), {one.key: one for one in state.segments}
+        for lease in (one for one in state.leases if one.interface not in present):
+            way = by_key[lease.segment]
+            try:
+                link.configure([to_lay(lease, way), *plug_in(lease, way)])
+                link.set_sysctl(f"ipv6/conf/{lease.interface}/disable_ipv6", "1")
+                link.perform(link.ip(inside([lease], by_key), inside=lease.pid))
+            except HostError:
+                if lease in alive(state).leases:
+                    raise
 
     def _mend(self, state: NetworkState, present: frozenset[str]) -> None:
         """Bring back bridges that somebody removed."""
