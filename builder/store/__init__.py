@@ -14,6 +14,7 @@ each live process), `flights/` (locks) and `uses/` (who works with the store jus
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -235,7 +236,7 @@ class Store:
     @contextlib.contextmanager
     def draft(self) -> Iterator[Path]:
         """Lend an empty folder on the store's file system; what is left in it is removed."""
-        stack = contextlib.ExitStack()
+        stack, outer = contextlib.ExitStack(), None
         try:
             with disk_errors(self.root), locked(self._drafts_lock), undisturbed():
                 outer = Path(tempfile.mkdtemp(dir=self.root / "drafts"))
@@ -247,7 +248,16 @@ class Store:
             yield inner
         finally:
             with undisturbed():  # Ctrl-C between two of the callbacks would leave out the others
-                stack.close()
+                try:
+                    stack.close()
+                except (KeyboardInterrupt, OSError) as error:
+                    # A thread that hears signals may take one for us, in the middle of a removal;
+                    # the next step then finds a folder that is not empty.
+                    if outer is not None and outer.exists():
+                        remove_tree(outer)
+                    if isinstance(error, OSError) and error.errno == errno.ENOTEMPTY:
+                        raise KeyboardInterrupt from None
+                    raise
 
     def _sweep_drafts(self) -> None:
         """Remove the drafts of processes that died: their locks are free."""
