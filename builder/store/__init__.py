@@ -14,7 +14,6 @@ each live process), `flights/` (locks) and `uses/` (who works with the store jus
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import tempfile
@@ -236,7 +235,7 @@ class Store:
     @contextlib.contextmanager
     def draft(self) -> Iterator[Path]:
         """Lend an empty folder on the store's file system; what is left in it is removed."""
-        stack, outer = contextlib.ExitStack(), None
+        stack = contextlib.ExitStack()
         try:
             with disk_errors(self.root), locked(self._drafts_lock), undisturbed():
                 outer = Path(tempfile.mkdtemp(dir=self.root / "drafts"))
@@ -248,16 +247,7 @@ class Store:
             yield inner
         finally:
             with undisturbed():  # Ctrl-C between two of the callbacks would leave out the others
-                try:
-                    stack.close()
-                except (KeyboardInterrupt, OSError) as error:
-                    # A thread that hears signals may take one for us, in the middle of a removal;
-                    # the next step then finds a folder that is not empty.
-                    if outer is not None and outer.exists():
-                        remove_tree(outer)
-                    if isinstance(error, OSError) and error.errno == errno.ENOTEMPTY:
-                        raise KeyboardInterrupt from None
-                    raise
+                stack.close()
 
     def _sweep_drafts(self) -> None:
         """Remove the drafts of processes that died: their locks are free."""
