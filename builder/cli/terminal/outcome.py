@@ -63,6 +63,8 @@ class Terminated(BaseException):
 
 def terminate(number: int, frame: object) -> None:  # noqa: ARG001  # the signal module's way
     """Handle SIGTERM, and SIGHUP as the loss of a terminal or of a line to it sends."""
+    if keys.is_put_off(number):
+        return
     # Once is enough: whoever asks again, as systemd and shells do, must not stop the undoing.
     for each in ENDING:
         signal.signal(each, signal.SIG_IGN)

@@ -42,6 +42,36 @@ def test_no_traceback(arguments: list[str], moment: int) -> None:
     assert done.stderr.strip() in {"", "interrupted"}
 
 
+TAKEN = """
+import os, signal, sys, threading, time
+from builder.cli import keys
+from builder.cli.terminal import outcome
+from builder.host.pids import undisturbed
+
+def work():
+    over = threading.Event()
+    threading.Thread(target=over.wait, daemon=True).start()
+    with undisturbed():
+        os.kill(os.getpid(), signal.{name})  # the other thread takes it: this one holds it back
+        time.sleep(0.2)
+        print("whole", flush=True)
+    print("never")
+
+keys.leave_at_once()
+sys.exit(outcome.told(work))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_what_is_held_back_waits_whichever_thread_takes_it(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TAKEN.format(name=name)],
+        capture_output=True, text=True, cwd=CHECKOUT,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr.strip()) == ("whole\n", "interrupted")
+    assert done.returncode == 128 + signal.Signals[name]
+
+
 def test_a_verb_that_another_program_calls_leaves_ctrl_c_to_it() -> None:
     before = signal.getsignal(signal.SIGINT)
     assert outcome.told(lambda: 3) == 3
