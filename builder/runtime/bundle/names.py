@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from builder.host.kernel import mounts, uts
 from builder.host.trees.treeio import TreeIO
 from builder.runtime.bundle import lookup
-from builder.runtime.record.container import Container
+from builder.runtime.record.container import HOST_NAME, Container
 
 # Everybody adds lines to these files: administrators, packages, scripts of a build. Oven has a
 # block in them that it writes anew, and the rest is theirs.
@@ -111,11 +111,8 @@ def _name_in(tree: TreeIO) -> str | None:
         word = line.strip()
         if word and not word.startswith(b"#"):
             name = word.decode(errors="replace")
-            return name if _NAME.fullmatch(name) else None
+            return name if HOST_NAME.fullmatch(name) else None
     return None
-
-
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
 
 
 def _content(tree: TreeIO, path: str) -> bytes | None:

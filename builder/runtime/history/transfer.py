@@ -24,7 +24,7 @@ from builder.model.value import Digest, Value, canonical
 from builder.runtime.bundle import names
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
-from builder.runtime.record.container import NAME, Container, check_name, readable
+from builder.runtime.record.container import HOST_NAME, NAME, Container, check_name, readable
 from builder.runtime.record.layout import (
     DRAFTS,
     LAYERS,
@@ -46,7 +46,6 @@ _ROOM = 1 << 30
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LAYER = re.compile(r"[0-9a-f]{12}")
 _UUID = re.compile(r"[0-9a-f]{32}")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
 _MOST_LAYERS = 10_000
 _LAST = 253402300799
 """The last second of the year 9999."""
@@ -280,7 +279,7 @@ def _checks(parcel: Parcel) -> Iterator[tuple[str, bool]]:
     yield "layers", all(map(_LAYER.fullmatch, named)) and len(named) < _MOST_LAYERS
     yield "snapshots", all(map(NAME.fullmatch, parcel.snapshots))
     yield "uuid", bool(_UUID.fullmatch(given.uuid))
-    yield "hostname", bool(_HOST.fullmatch(given.hostname))
+    yield "hostname", bool(HOST_NAME.fullmatch(given.hostname))
     yield "name", bool(NAME.fullmatch(given.name))
     yield "networks", all(NAME.fullmatch(one.network) for one in given.interfaces)
     # These become part of the firewall's rules.

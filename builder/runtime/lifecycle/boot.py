@@ -52,8 +52,7 @@ def prepare(held: Held) -> Path:
     held.volatile.mkdir(mode=0o700, parents=True)
     held.become(State(phase="starting", boot=pids.boot_id(), since=int(time.time())))
     shared = held.volatile / layout.SHARED
-    servers = rootfs.resolvers_for(held.places, held.record)
-    _prepare_shared(shared, held.record, facts.settings(held.record, servers))
+    _prepare_shared(shared, held.record)
     return shared
 
 
@@ -104,16 +103,12 @@ def _connect(places: Places, container: Container, pid: int) -> tuple[str, ...]:
     return tuple(address for lease in leases for address in lease.addresses)
 
 
-def _prepare_shared(shared: Path, container: Container, settings: Mapping[str, bytes]) -> None:
+def _prepare_shared(shared: Path, container: Container) -> None:
     """Fill what the container sees as `/run/host` (https://systemd.io/CONTAINER_INTERFACE)."""
     shared.mkdir()
     (shared / "container-manager").write_text("oven\n", encoding="ascii")
     (shared / "container-uuid").write_text(f"{container.uuid}\n", encoding="ascii")
     furnish.write_boot_id(shared)
-    for folder, content in settings.items():
-        target = shared / facts.SYSTEMD / folder
-        target.mkdir(parents=True)
-        (target / "00-oven.conf").write_bytes(content)
     with contextlib.suppress(FileNotFoundError):
         (shared / "os-release").write_bytes(Path("/etc/os-release").read_bytes())
     # Root inside reads by its group, and owns nothing: crun makes the mount in a way that lets root
@@ -121,6 +116,13 @@ def _prepare_shared(shared: Path, container: Container, settings: Mapping[str, b
     credentials = shared / "credentials"
     credentials.mkdir(mode=0o550)
     os.chown(credentials, 0, container.first_id)
+
+
+def _write_settings(shared: Path, settings: Mapping[str, bytes]) -> None:
+    for folder, content in settings.items():
+        target = shared / facts.SYSTEMD / folder
+        target.mkdir(parents=True)
+        (target / "00-oven.conf").write_bytes(content)
 
 
 def _write_bundle(volatile: Path, container: Container, host: spec.HostFacts) -> None:
@@ -145,11 +147,15 @@ def _create(places: Places, container: Container, runtime: Path) -> int:
         "TMPDIR": str(places.temporary),
         "PYTHONPATH": str(PACKAGE.parent),
     }
-    servers = rootfs.resolvers_for(places, container)
-    here = rootfs.RootfsSpec(places, container, shared=volatile / layout.SHARED, resolvers=servers)
     try:
+        servers = rootfs.resolvers_for(places, container)
+        here = rootfs.RootfsSpec(
+            places, container, shared=volatile / layout.SHARED, resolvers=servers
+        )
+        settings = facts.settings(container, servers)
+        _write_settings(volatile / layout.SHARED, settings)
         argv = _monitor(places, container, runtime, folder)
-        host = facts.gather(places, container, shown=facts.settings(container, servers))
+        host = facts.gather(places, container, shown=settings)
         own_cgroups = hierarchies.available()
         monitor = launch.launch(
             launch.Program(

@@ -18,6 +18,7 @@ from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
 from builder.model.numbers import LARGEST
 from builder.model.value import Digest, Value, canonical, hex_of
+from builder.model.visible import visible
 from builder.runtime.record import layout
 
 IDS = 65536
@@ -167,6 +168,20 @@ def check_name(name: str) -> str:
         raise RecipeError(
             f"`{name}` cannot name a container",
             hint="use lower-case letters, digits and `-`, at most 63, beginning with a letter",
+        )
+    return name
+
+
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
+"""A host name, with a domain or without (hostname(7)); it becomes a line of `/etc/hosts`."""
+
+
+def check_hostname(name: str) -> str:
+    """Refuse what no container can be called inside."""
+    if not HOST_NAME.fullmatch(name):
+        raise RecipeError(
+            f"`{visible(name)}` is no host name",
+            hint="use letters, digits, `-` and dots, at most 64",
         )
     return name
 

@@ -59,6 +59,10 @@ def describe(container: "Container", given: Mapping[str, object]) -> "Container"
         )
         if given.get(option) is not None
     }
+    if "hostname" in changes:
+        from builder.runtime.record.container import check_hostname
+
+        check_hostname(str(changes["hostname"]))
     return msgspec.structs.replace(container, **changes, autostart=_autostart(container, given))
 
 

@@ -139,3 +139,10 @@ def test_a_change_that_fails_leaves_the_name_as_it_was(
             running.places, "test", lambda old: msgspec.structs.replace(old, hostname="other")
         )
     assert inside(running, "cat /etc/hostname /proc/sys/kernel/hostname") == "test\ntest\n"
+
+
+@pytest.mark.parametrize("name", ["a b", "x\n10.0.0.1 bank.example", "-x", "", "a" * 65])
+def test_what_is_no_host_name_is_refused(rig: Rig, oven: Oven, name: str) -> None:
+    create.create(rig.places, rig.container())
+    assert "is no host name" in oven.said("set", "test", "--hostname", name, code=2)
+    assert load(rig.places, "test").hostname == "test"
