@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+from builder.host.heard import heard
 from builder.model.visible import visible
 
 UNDISTURBED = 2.0
@@ -240,7 +241,8 @@ def disturbed() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-        yield
+        with heard():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

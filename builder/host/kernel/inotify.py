@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from builder.host.heard import heard
 from builder.host.kernel.libc import last_error, libc
 
 _IN_MODIFY = 0x2
@@ -39,5 +40,6 @@ class Folder:
         """Wait until something has changed since the last call, or so many seconds."""
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
-        if poll.poll(None if timeout is None else timeout * 1000):
-            os.read(self._fd, 65536)
+        with heard():
+            if poll.poll(None if timeout is None else timeout * 1000):
+                os.read(self._fd, 65536)

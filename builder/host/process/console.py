@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 
+from builder.host.heard import heard
 from builder.host.process import terminal
 from builder.host.process.guard import Guard
 
@@ -53,7 +54,8 @@ def _join(connection: socket.socket, typed: int | None) -> Ending:
     if typed is not None:
         poll.register(typed, select.POLLIN)
     while True:
-        ready = [fd for fd, _ in poll.poll()]
+        with heard():
+            ready = [fd for fd, _ in poll.poll()]
         if connection.fileno() in ready:
             try:
                 packet = connection.recv(_PACKET)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from builder.host.heard import heard
 from builder.host.pids import HeldProcess
 from builder.host.trees.removal import remove_below
 
@@ -56,7 +57,8 @@ class Listener:
         poll.register(process, select.POLLIN)
         while True:
             left = deadline - time.monotonic()
-            events = dict(poll.poll(max(left, 0) * 1000))
+            with heard():
+                events = dict(poll.poll(max(left, 0) * 1000))
             if self._socket.fileno() in events:
                 message = self._socket.recv(4096)
                 if b"READY=1" in message.split(b"\n"):

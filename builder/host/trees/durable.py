@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builder.host import locks, pids
+from builder.host.heard import heard
 from builder.model.errors import HostError
 
 
@@ -79,7 +80,8 @@ def draft_of(path: Path) -> Iterator[Path]:
         try:
             with pids.undisturbed():  # or Ctrl-C leaves a file that nobody knows of
                 fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            with heard():
+                fcntl.flock(fd, fcntl.LOCK_EX)
             if not _is_at(fd, draft):
                 continue  # whoever had it before us has renamed it
             yield draft
@@ -123,7 +125,8 @@ def locked(path: Path, *, wait: bool = True, make: bool = True, what: str = "") 
                 if wait and what:
                     locks.lock(fd, what)
                 else:
-                    fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                    with heard():
+                        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 yield False
                 return
@@ -149,7 +152,8 @@ def gate(path: Path, *, alone: bool = False) -> Iterator[None]:
         return
     # A descriptor for each time: a lock belongs to the descriptor, and threads would share it.
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        with heard():
+            fcntl.flock(fd, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
     finally:
         os.close(fd)

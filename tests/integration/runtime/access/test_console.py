@@ -34,7 +34,12 @@ echo hello
 done
 """
 ATTACH = (
-    PREAMBLE + "\nfrom builder.runtime.access import console\nprint(console.attach(places, 'test'))"
+    PREAMBLE
+    + """
+from builder.cli.terminal.outcome import told
+from builder.runtime.access import console
+told(lambda: print(console.attach(places, "test")))
+"""
 )
 
 
