@@ -23,24 +23,26 @@ def heard() -> Iterator[None]:
     if not _is_ours():
         yield
         return
-    before = signal.setitimer(signal.ITIMER_REAL, _PERIOD, _PERIOD)
+    before = signal.getitimer(signal.ITIMER_REAL)
     try:
+        signal.setitimer(signal.ITIMER_REAL, _PERIOD, _PERIOD)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, *before)
 
 
 def _is_ours() -> bool:
-    """Tell whether alarms are nobody else's, and do nothing by now.
+    """Tell whether alarms are nobody else's, and this is the main thread; then they do nothing.
 
     They go on doing nothing, since the last one may come when the timer is off already.
     """
-    handler = signal.getsignal(signal.SIGALRM)
-    if handler is signal.SIG_DFL:
-        with contextlib.suppress(ValueError):  # not the main thread
-            signal.signal(signal.SIGALRM, _look)
-            return True
-    return handler is _look
+    if signal.getsignal(signal.SIGALRM) not in {signal.SIG_DFL, _look}:
+        return False
+    try:
+        signal.signal(signal.SIGALRM, _look)
+    except ValueError:  # another thread: the timer is one for all of them
+        return False
+    return True
 
 
 def _look(number: int, frame: object) -> None:
