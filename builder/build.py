@@ -12,13 +12,16 @@ from dataclasses import replace as replace_in
 from msgspec.structs import replace
 
 from builder import __version__
+from builder.appliance.variables import Variables
 from builder.distros import ArchiveSources, distro
+from builder.model.interface import defaults
 from builder.model.lock import Lock, Package, Removal
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.recipe import Probe
 from builder.model.value import Digest, digest_of
 from builder.recipes.debconf import selections
 from builder.recipes.holds import holds
+from builder.recipes.interface import interface_of
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.repositories import kept
 from builder.recipes.request import BuildRequest, base_of, extras_of, layers
@@ -39,7 +42,6 @@ from builder.stages.tree.overlay import errors_below, renderer_version
 from builder.stages.tree.overlay_files import read_overlays
 from builder.stages.tree.scripts import read_given, read_scripts
 from builder.stages.tree.secrets import MissingSecretError
-from builder.stages.tree.variables import Variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def customization(
         groups=recipe.group,
         users=recipe.user,
         files=recipe.file,
-        services=recipe.services,
+        services=recipe.services.of_tree(),
         system=recipe.system,
         fetched=fetch_files(recipe.fetch, loaded.source, tools),
         secrets=tuple(secret.name for secret in recipe.secret),
@@ -174,7 +176,7 @@ def customization(
         given=read_given(recipe.script, loaded.folder, tools.store, loaded.project),
         first_boot=read_first_boot(recipe.first_boot, loaded.folder, tools.store, loaded.project),
         variables=Variables(
-            parameters={name: one.default for name, one in recipe.parameters.items()},
+            parameters=defaults(interface_of(loaded).parameters),
             template={"name": recipe.template.name, "summary": recipe.template.summary},
             base={"distro": base.distro, "suite": base.suite, "arch": order.arch},
         ),
@@ -219,7 +221,7 @@ def describe(order: BuildRequest, packages: tuple[InstalledPackage, ...]) -> Man
         lock=digest_of(order.lock),
         packages=packages,
         tarball=order.lock.asked.tarball,
-        parameters=recipe.parameters,
+        interface=interface_of(order.loaded),
         ports=recipe.port,
         features=tuple(
             dict.fromkeys(

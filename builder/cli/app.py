@@ -11,6 +11,10 @@ from builder.cli.terminal.verbose import verbose
 
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("builder.cli.building.build", "Build templates from recipes and appliances."),
+    "appliance": (
+        "builder.cli.appliances.appliance",
+        "Show what appliances may be asked, and answer it.",
+    ),
     "lock": ("builder.cli.building.lock", "Write down exactly which packages a recipe means."),
     "recipe": (
         "builder.cli.building.recipe",

@@ -3,7 +3,9 @@
 from typing import Literal
 
 from builder.model.feature import Feature
-from builder.model.recipe import Arch, Parameter, Port, Tarball
+from builder.model.interface import Interface
+from builder.model.names import Line
+from builder.model.recipe import Arch, Port, Tarball
 from builder.model.value import Digest, Value
 
 MANIFEST_PATH = "usr/share/oven/manifest.json"
@@ -16,6 +18,13 @@ class InstalledPackage(Value, frozen=True, kw_only=True):
     name: str
     version: str
     arch: str
+
+
+class BuiltParameter(Value, frozen=True, kw_only=True):
+    """A parameter as templates say it that were made before there were interfaces."""
+
+    default: str | int | bool
+    summary: Line = ""
 
 
 class Manifest(Value, frozen=True, kw_only=True):
@@ -36,7 +45,10 @@ class Manifest(Value, frozen=True, kw_only=True):
     packages: tuple[InstalledPackage, ...]
     tarball: Tarball | None = None
     """Somebody's root file system that it was made from."""
-    parameters: dict[str, Parameter] = {}
+    parameters: dict[str, BuiltParameter] = {}
+    """Of an older template."""
+    interface: Interface = Interface()
+    """What its instances may be asked."""
     ports: tuple[Port, ...] = ()
     features: tuple[Feature, ...] = ()
     """What its containers ask for."""

@@ -11,7 +11,7 @@ from builder.model.errors import NotFoundError, RecipeError
 from builder.model.recipe import TARBALL, Recipe
 from builder.model.settings import Settings
 from builder.model.toml.decode import decode_data, decode_source
-from builder.recipes import rules
+from builder.recipes import interface, rules
 from builder.recipes.find import KINDS, Kind, find
 from builder.recipes.includes import cells_of, pieces
 from builder.recipes.loaded import LoadedRecipe
@@ -67,6 +67,7 @@ def _load_alone(path: Path, chosen: Chosen) -> LoadedRecipe:
     data, source = pieces(path, chosen)
     recipe = decode_data(data, source, Recipe)
     rules.check(recipe, source, suites=SUITES)
+    interface.check(recipe, source)
     of_appliance = path.name == "appliance.toml"
     loaded = LoadedRecipe(
         recipe=recipe,

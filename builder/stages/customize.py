@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.appliance.variables import Variables
 from builder.host.trees.durable import disk_errors
+from builder.model.interface import Json
 from builder.model.recipe.content import FileRights, Group, Services, System, User
 from builder.model.value import Digest, Value
 from builder.stages.fetch_files import FetchedFile
@@ -15,7 +17,6 @@ from builder.stages.tools import Tools
 from builder.stages.tree.first_boot import FirstBootProgram
 from builder.stages.tree.overlay import OverlayEntry
 from builder.stages.tree.scripts import GivenFile, ScriptFile
-from builder.stages.tree.variables import Variables
 
 if TYPE_CHECKING:
     from builder.distros.buildroot import Kitchen
@@ -172,7 +173,7 @@ def _asked_for(inputs: Customization) -> set[str]:
 def _environment(variables: Variables) -> dict[str, str]:
     from builder.stages.tree.scripts import script_environment
 
-    groups: dict[str, Mapping[str, str | int | bool]] = {
+    groups: dict[str, Mapping[str, Json]] = {
         "parameters": variables.parameters,
         "template": variables.template,
         "base": variables.base,

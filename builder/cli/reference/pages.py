@@ -6,10 +6,12 @@ from pathlib import Path
 
 import msgspec
 from msgspec.inspect import (
+    AnyType,
     BoolType,
     CollectionType,
     DictType,
     EnumType,
+    FloatType,
     IntType,
     LiteralType,
     Metadata,
@@ -78,7 +80,7 @@ HEADERS = {
     "Group": "`[[group]]`",
     "Repository": "`[[repository]]`",
     "User": "`[[user]]`",
-    "Services": "`[services]`",
+    "RecipeServices": "`[services]`",
     "System": "`[system]`",
     "Fetch": "`[[fetch]]`",
     "Overlay": "`[overlay]`",
@@ -88,6 +90,10 @@ HEADERS = {
     "FirstBootCommand": "`[[first-boot]]`",
     "Allow": "`[[allow]]`",
     "Parameter": "`[parameters.NAME]`",
+    "Affected": "`affects`",
+    "SecretSpec": "`[secrets.NAME]`",
+    "ServiceConfig": '`[services.config."UNIT"]`',
+    "Assertion": "`[[assert]]`",
     "Port": "`[[port]]`",
     "ContainerWish": "`[container]`",
     "Probe": "`[probe]`",
@@ -209,6 +215,10 @@ def _plain_words(kind: Type) -> str:
             return f"integer, {least} to {most}"
         case IntType():
             return "integer"
+        case FloatType():
+            return "number"
+        case AnyType():
+            return "anything"
         case BoolType():
             return "boolean"
         case StrType():

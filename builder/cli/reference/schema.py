@@ -7,6 +7,7 @@ import textwrap
 import msgspec
 
 from builder.model.recipe import Recipe
+from builder.model.value import Value
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 """What Taplo and the editors' own checkers all understand."""
@@ -60,6 +61,14 @@ def structs_of(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
 
 def attribute_docs(kind: type) -> dict[str, str]:
     """Read the docstrings that stand below the attributes of a class, by Python name."""
+    docs: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        if issubclass(one, Value) and one is not Value:
+            docs |= _own_docs(one)
+    return docs
+
+
+def _own_docs(kind: type) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)  # the source of a class is one
     docs: dict[str, str] = {}

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from builder.model.interface import Assertion, Parameter, SecretSpec
 from builder.model.names import (
     ArchiveSuite,
     ArchiveUrl,
@@ -36,9 +37,9 @@ from builder.model.recipe.content import (
     FirstBootCommand,
     Group,
     Overlay,
+    RecipeServices,
     Script,
     Secret,
-    Services,
     System,
     User,
 )
@@ -158,15 +159,6 @@ class Repository(Value, frozen=True, kw_only=True):
     """Whether the template's own package manager uses it too."""
 
 
-class Parameter(Value, frozen=True, kw_only=True):
-    """A value that the overlay's templates may use as `parameters.NAME`."""
-
-    default: str | int | bool
-    """The value unless another one is set."""
-    summary: Line = ""
-    """What it is for."""
-
-
 class Port(Value, frozen=True, kw_only=True):
     """A port on which the appliance serves."""
 
@@ -241,7 +233,7 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Archives that are not the distribution's own, one `[[repository]]` each."""
     user: tuple[User, ...] = ()
     """Accounts to add, one `[[user]]` each."""
-    services: Services = Services()
+    services: RecipeServices = RecipeServices()
     """Which systemd units start, and which never may."""
     system: System | None = None
     """Locale and time zone; an appliance keeps those of its base by default."""
@@ -260,7 +252,11 @@ class Recipe(Value, frozen=True, kw_only=True):
     allow: tuple[Allow, ...] = ()
     """What looks like a secret and may be in the template, one `[[allow]]` each."""
     parameters: dict[ParameterName, Parameter] = {}
-    """Values for the overlay's `.j2` files, one `[parameters.NAME]` each."""
+    """What an instance may be asked, one `[parameters.NAME]` each: templates see the answers."""
+    secrets: dict[ParameterName, SecretSpec] = {}
+    """Secrets that are made for each instance, one `[secrets.NAME]` each."""
+    assert_: tuple[Assertion, ...] = msgspec.field(name="assert", default=())
+    """What must hold for the answers together, one `[[assert]]` each."""
     port: tuple[Port, ...] = ()
     """Ports on which the appliance serves, one `[[port]]` each."""
     container: ContainerWish = ContainerWish()

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from builder.model.feature import Feature
+from builder.model.interface import ServiceConfig
 from builder.model.names import (
     AbsolutePath,
     AccountName,
@@ -99,6 +100,22 @@ class Services(Value, frozen=True, kw_only=True):
     """Units to mask, so that nothing can start them; they need not exist."""
     enable_for_users: tuple[UnitName, ...] = ()
     """User units to enable for every account, as `systemctl --global enable` does."""
+
+
+class RecipeServices(Services, frozen=True, kw_only=True):
+    """Which systemd units start, and how they hear of a new configuration."""
+
+    config: dict[UnitName, ServiceConfig] = {}
+    """How units hear of a new configuration, one `[services.config."UNIT"]` each."""
+
+    def of_tree(self) -> Services:
+        """Give what of it is done to a tree."""
+        return Services(
+            enable=self.enable,
+            disable=self.disable,
+            mask=self.mask,
+            enable_for_users=self.enable_for_users,
+        )
 
 
 LocaleName = Annotated[

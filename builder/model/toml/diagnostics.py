@@ -268,9 +268,10 @@ def _keys(kind: inspect.Type) -> dict[str, inspect.Type]:
 
 
 def _needed(kind: inspect.Type) -> list[str]:
-    """Give the keys that a table must have."""
+    """Give the keys that a table must have; where that is none, the one for what it is about."""
     fields = kind.fields if isinstance(kind, inspect.StructType) else ()
-    return [field.encode_name for field in fields if field.required]
+    needed = [field.encode_name for field in fields if field.required]
+    return needed or [name for field in fields if (name := field.encode_name) == "default"]
 
 
 def _plain(kind: inspect.Type) -> inspect.Type:

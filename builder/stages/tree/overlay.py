@@ -8,11 +8,11 @@ from typing import Literal
 
 import msgspec
 
+from builder.appliance.variables import Variables
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import OvenError, RecipeError
 from builder.model.value import Value
 from builder.stages.tree.homes import Homes, owner_below
-from builder.stages.tree.variables import Variables
 from builder.store import Store
 from builder.store.damage import checked_blob
 
@@ -70,7 +70,7 @@ def render_overlay(
     entries: tuple[OverlayEntry, ...], variables: Variables, store: Store
 ) -> dict[str, bytes]:
     """Render every template of an overlay, by target path."""
-    from builder.stages.tree.rendering import render
+    from builder.appliance.rendering import render
 
     templates = {entry.source: entry for entry in entries if entry.kind == "template"}
     texts = {source: _blob(store, entry).read_bytes() for source, entry in templates.items()}
@@ -107,7 +107,7 @@ def apply_overlay(
         except OSError as error:
             if error.errno not in TREES_FAULT:
                 raise
-            from builder.stages.tree.rendering import lowered
+            from builder.appliance.rendering import lowered
 
             problem = lowered(error.strerror or str(error))
             raise RecipeError(

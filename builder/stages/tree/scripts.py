@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from builder.host.programs import Command, tell_output
 from builder.model.errors import RecipeError, Span
+from builder.model.interface import Json
 from builder.model.recipe.content import Script
 from builder.model.toml.spans import Where
 from builder.model.value import Value
@@ -153,16 +156,17 @@ def run_scripts(
 
 
 def script_environment(
-    variables: Mapping[str, Mapping[str, str | int | bool]],
+    variables: Mapping[str, Mapping[str, Json]],
 ) -> dict[str, str]:
     """Give what a script sees beyond what every program in a sandbox does.
 
     `OVEN_TEMPLATE_NAME`, `OVEN_TEMPLATE_SUMMARY`, `OVEN_BASE_DISTRO`, `OVEN_BASE_SUITE`,
-    `OVEN_BASE_ARCH`, and `OVEN_PARAMETERS_<NAME>` for each parameter, truths as `true` and `false`.
+    `OVEN_BASE_ARCH`, and `OVEN_PARAMETERS_<NAME>` for each parameter that has a default: text as it
+    is, all else as JSON has it.
     """
     env = {}
     for group, values in variables.items():
         for name, value in values.items():
-            text = str(value).lower() if isinstance(value, bool) else str(value)
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             env[f"OVEN_{group}_{name}".upper()] = text
     return env

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from builder.appliance.variables import Variables
 from builder.host.network.downloads import Net
 from builder.host.programs import on_host
 from builder.model.errors import OvenError
@@ -19,7 +20,6 @@ from builder.stages.install import Installation, install
 from builder.stages.tools import Tools
 from builder.stages.tree.overlay_files import read_overlay
 from builder.stages.tree.scripts import read_given, read_scripts
-from builder.stages.tree.variables import Variables
 from builder.store import Store
 from tests.support.trees.base_trees import EPOCH, linked_copy, make_package
 

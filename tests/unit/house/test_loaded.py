@@ -14,7 +14,7 @@ UNCHANGED = (
     "jinja2 requests rich tarfile builder.distros.debian.archive.solve"
     " builder.distros.debian.bootstrap builder.distros.debian.package.deb builder.formats.tarball"
     " builder.formats.tar.unpack builder.host.sandbox.sandbox builder.stages.probe"
-    " builder.stages.tree.clean builder.stages.tree.rendering"
+    " builder.stages.tree.clean builder.appliance.rendering"
 )
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from builder.appliance.rendering import render
+from builder.appliance.variables import Variables
 from builder.host.process.bounded import Bounds
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError, Span
 from builder.recipes.project import Project
 from builder.stages.tree.overlay import OverlayEntry, apply_overlay, render_overlay
 from builder.stages.tree.overlay_files import read_overlay
-from builder.stages.tree.rendering import render
-from builder.stages.tree.variables import Variables
 from builder.store import Store
 
 VARIABLES = Variables(
@@ -139,7 +139,7 @@ def test_a_template_is_ended_with_its_line(
     text: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the midst of C code, too; what was rendered before it is not blamed."""
-    monkeypatch.setattr("builder.stages.tree.rendering.BOUNDS", Bounds(seconds=1, memory=256 << 20))
+    monkeypatch.setattr("builder.appliance.rendering.BOUNDS", Bounds(seconds=1, memory=256 << 20))
     texts = {Path("overlay/sound.j2"): b"\n\n{{ base.arch }}", SOURCE: f"\n{text}".encode()}
     with pytest.raises(RecipeError, match=f"the template takes more than .* {problem}") as caught:
         render(texts, VARIABLES)

@@ -97,13 +97,13 @@ hint: write `"3"`
 === union
 <good>
 [parameters.a]
-default = [1]
+default = 2026-01-01
 ---
-error: `default` must be a boolean, an integer or a string, not an array
+error: `default` must be a boolean, an integer, a float, a string, a table or an array, not a date
   --> r.toml:7:11
   |
-7 | default = [1]
-  |           ^^^
+7 | default = 2026-01-01
+  |           ^^^^^^^^^^
 
 === range
 <good>

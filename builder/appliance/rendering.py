@@ -10,9 +10,9 @@ from typing import IO
 
 import msgspec
 
+from builder.appliance.variables import Variables
 from builder.host.process.bounded import Bounds, within
 from builder.model.errors import RecipeError, Span
-from builder.stages.tree.variables import Variables
 
 # A template is a program: its sandbox lets it reach nothing, but it may loop and multiply, and no
 # list of what grows would be complete. So a process of its own runs it, with an end to time and

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
+from builder.model.interface import Json
 from builder.model.value import Value
 
 
 class Variables(Value, frozen=True, kw_only=True):
     """All that a template may see."""
 
-    parameters: dict[str, str | int | bool]
+    parameters: dict[str, Json]
     template: dict[str, str]
     """`name` and `summary`."""
     base: dict[str, str]

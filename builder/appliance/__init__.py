@@ -1,0 +1,1 @@
+"""Appliances: what an instance is asked, what its templates see, and what it keeps secret."""
