@@ -96,9 +96,13 @@ def _is_unused_server(name: str, others: frozenset[str]) -> bool:
 
 
 def _interfaces(home: Path) -> frozenset[str]:
-    """Name interfaces that came with containers; the bridge of a network may stay."""
-    folder = Path("/sys/class/net")
-    found = {path.name for path in folder.iterdir() if not (path / "bridge").exists()}
+    """Name interfaces that came with containers; the bridge of a network may stay.
+
+    What other programs of this machine make, such as LXC, is none of ours.
+    """
+    found = {
+        path.name for path in Path("/sys/class/net").glob("oven*") if not (path / "bridge").exists()
+    }
     return frozenset(found - _of_others(home))
 
 
