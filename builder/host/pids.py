@@ -117,6 +117,32 @@ def end_all(pid: int) -> None:
         process.send(signal.SIGKILL)
 
 
+def has_open(pid: int, path: str) -> bool:
+    """Tell whether a process has a file open that it sees by that path.
+
+    What its descriptors are said to lead to is read, and never followed: that need not answer.
+    """
+    try:
+        return any(_leads_to(one, path) for one in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False  # it has ended
+
+
+def _leads_to(link: Path, path: str) -> bool:
+    try:
+        return str(link.readlink()) == path
+    except OSError:
+        return False  # it was closed
+
+
+def program_of(pid: int) -> str:
+    """Give what a process calls its program; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def is_alive(pid: int, started: int) -> bool:
     """Tell whether the process of that pid and start time still runs."""
     kind, start = _kind_and_start(pid) if pid > 0 else (b"X", 0)

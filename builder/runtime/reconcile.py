@@ -7,6 +7,7 @@ import msgspec
 from builder.host.places import Places
 from builder.host.trees import durable
 from builder.model.errors import OvenError
+from builder.runtime.bundle import live_devices
 from builder.runtime.record import layout, state
 from builder.runtime.record.container import Container, save
 from builder.runtime.record.layout import folder_of, volatile_of
@@ -28,19 +29,21 @@ def settled(places: Places, container: Container) -> Container:
             save(places, wanted)
             container = wanted
         wish.unlink()
-    if state.alive(state.read(places, container.name)):
-        restore(places, container)
+    current = state.read(places, container.name)
+    if current is not None and state.alive(current):
+        restore(places, container, current.pid)
     return container
 
 
-def restore(places: Places, container: Container) -> None:
-    """Give the kernel what the record says.
+def restore(places: Places, container: Container, pid: int) -> None:
+    """Give the kernel what the record says of a running container, of that first process.
 
     What cannot be given now, as less memory than is in use, is left to the next command.
     """
     with contextlib.suppress(OvenError):
         limits.apply(container, limits.changes(places, container))
         set_reach(places, container)
+        live_devices.settle(places, container, container, pid)
         (volatile_of(places, container.name) / layout.SETTING).unlink(missing_ok=True)
 
 

@@ -1,11 +1,18 @@
 """`oven set`: change a container, running or not, at once and for good."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from builder.cli.containers.options import container_options, describe
 from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
 from builder.model.errors import RecipeError
+
+if TYPE_CHECKING:
+    from builder.runtime.lifecycle.update import Changed
 
 
 @click.command(name="set")
@@ -21,20 +28,13 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
     if all(value in (None, ()) for value in options.values()):
         raise RecipeError("nothing to change", hint="`oven set --help` lists what can be")
     from builder.runtime.lifecycle.update import change
-    from builder.runtime.record.layout import RECORD, folder_of
+    from builder.runtime.record.layout import folder_of
 
     places = places_of(name)
     changed = change(places, name, lambda container: describe(container, options), dry=dry_run)
     if dry_run:
-        for write in changed.writes:
-            click.echo(f"{write.path}\t{write.value}")
-        if changed.reached:
-            click.echo("rates of its networks, and what of the host it reaches")
-        if changed.disk:
-            click.echo(f"{folder_of(places, name) / 'disk.img'}\t{changed.container.limits.disk}")
-        if changed.fields:
-            record = folder_of(places, name) / RECORD
-            click.echo(f"{record}\t{', '.join(changed.fields)}")
+        for line in _foretold(changed, folder_of(places, name)):
+            click.echo(line)
         return
     if "autostart" in changed.fields:
         from builder.cli.containers.autostart import settle_autostart
@@ -43,4 +43,21 @@ def set_(name: str, dry_run: bool, **options: object) -> None:  # noqa: FBT001  
     if changed.at_start:
         words = " and ".join(changed.at_start)
         click.echo(f"note: {words} will be changed when `{name}` is started again", err=True)
+    for sentence in changed.in_use:
+        click.echo(f"note: {sentence}", err=True)
     click.echo(name)
+
+
+def _foretold(changed: "Changed", folder: Path) -> Iterator[str]:
+    """Say what would be done, a line each."""
+    from builder.runtime.record.layout import IMAGE, RECORD
+
+    yield from (f"{write.path}\t{write.value}" for write in changed.writes)
+    if changed.reached:
+        yield "rates of its networks, and what of the host it reaches"
+    yield from (f"{path}\tgiven" for path in changed.devices.give)
+    yield from (f"{path}\ttaken away" for path in changed.devices.take)
+    if changed.disk:
+        yield f"{folder / IMAGE}\t{changed.container.limits.disk}"
+    if changed.fields:
+        yield f"{folder / RECORD}\t{', '.join(changed.fields)}"

@@ -18,6 +18,22 @@ if TYPE_CHECKING:
 
 Line = tuple[str, str]
 
+_KEPT = (
+    "interfaces",
+    "binds",
+    "restart",
+    "autostart",
+    "protected",
+    "limits",
+    "features",
+    "devices",
+    "lxcfs",
+    "first-id",
+    "ids",
+    "uuid",
+)
+"""Parts of a record that scripts see as they are kept."""
+
 
 def facts(summary: "Summary", usage: "Usage | None") -> dict[str, object]:
     """Gather all that a script may want to know; `use` is None of what does not run."""
@@ -36,24 +52,11 @@ def facts(summary: "Summary", usage: "Usage | None") -> dict[str, object]:
         "network": [one.network for one in container.interfaces],
         "ports": [str(port) for port in container.ports],
         "host": {name: show_host_access(access) for name, access in summary.host},
-        "open": list(openings(container, summary.host)),
+        "open": list(openings(_as_it_is(summary), summary.host)),
     }
-    same = (
-        "interfaces",
-        "binds",
-        "restart",
-        "autostart",
-        "protected",
-        "limits",
-        "features",
-        "devices",
-        "lxcfs",
-        "first-id",
-        "ids",
-        "uuid",
-    )
-    result |= {key: kept[key] for key in same}
+    result |= {key: kept[key] for key in _KEPT}
     return result | {
+        "now": msgspec.to_builtins(summary.given),
         "pid": summary.pid,
         "exit-code": summary.exit_code,
         "created": moment(container.created),
@@ -86,8 +89,31 @@ def told(summary: "Summary", usage: "Usage | None", rates: "Rates | None") -> li
     else:
         lines.append(("autostart", "no"))
     lines.append(("protected", "yes" if container.protected else "no"))
-    lines += (("open", one) for one in openings(container, summary.host))
+    lines += (("open", one) for one in openings(_as_it_is(summary), summary.host))
+    lines += (("next start", one) for one in _other_next_time(summary))
     return lines
+
+
+def _as_it_is(summary: "Summary") -> "Container":
+    """Give a record that tells what there is now, of a container that runs."""
+    container, given = summary.container, summary.given
+    if given is None:
+        return container
+    return msgspec.structs.replace(container, features=given.features, devices=given.devices)
+
+
+def _other_next_time(summary: "Summary") -> Iterator[str]:
+    """Tell what a running container gets or loses by its next start."""
+    container, given = summary.container, summary.given
+    if given is None:
+        return
+    now, then = ((*one.features, *one.devices) for one in (given, container))
+    if more := [word for word in then if word not in now]:
+        yield f"with {', '.join(more)}"
+    if less := [word for word in now if word not in then]:
+        yield f"without {', '.join(less)}"
+    if given.ids != container.ids:
+        yield f"{container.ids} ids instead of {given.ids}"
 
 
 def _status(summary: "Summary") -> str:

@@ -19,9 +19,11 @@ from builder.host.kernel.libc import (
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
+    MS_PRIVATE,
     MS_REC,
     MS_SHARED,
     MS_SLAVE,
+    UMOUNT_NOFOLLOW,
     checked,
     libc,
 )
@@ -153,10 +155,19 @@ def detach(target: Path) -> None:
     checked(libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH)), f"umount {target}")
 
 
+def unmount(folder: int, name: str) -> None:
+    """Take away what is mounted on a name in the folder of a descriptor, for all who see it.
+
+    This process works in that folder from then on. OSError: EBUSY while something there is in use.
+    """
+    os.fchdir(folder)
+    flags = ctypes.c_int(UMOUNT_NOFOLLOW)
+    checked(libc.umount2(os.fsencode(name), flags), f"umount {name}")
+
+
 def mount_idmapped(source: Path, target: Path, namespace: int) -> None:
     """Show a folder with its owners shifted as the user namespace of that descriptor says."""
-    flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
-    tree = _syscall(_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(source), flags)
+    tree = _copy(source)
     try:
         try:
             _set_attributes(tree, _MOUNT_ATTR_IDMAP, namespace)
@@ -185,24 +196,43 @@ def mount_inside(source: Path, target: int, namespace: int | None, *, read_only:
     Without a namespace they stay as they are. There are no set-id bits and devices, nor what is
     mounted below the source. Raises OSError; EINVAL where its file system cannot shift owners.
     """
-    flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
-    tree = _syscall(_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(source), flags)
+    tree = _copy(source)
     try:
         wanted = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
         wanted |= _MOUNT_ATTR_RDONLY if read_only else 0
         wanted |= _MOUNT_ATTR_IDMAP if namespace is not None else 0
         _set_attributes(tree, wanted, namespace or 0)
-        _syscall(
-            _MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(target), b"",
-            ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH),
-        )  # fmt: skip
+        attach(tree, target)
     finally:
         os.close(tree)
 
 
-def _set_attributes(tree: int, wanted: int, namespace: int) -> None:
+def copy_device(node: Path) -> int:
+    """Give a descriptor of a mount of the node alone, which is nowhere yet (`attach`).
+
+    Nothing that is mounted on it later shows where it came from.
+    """
+    tree = _copy(node)
+    _set_attributes(tree, _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NOEXEC, 0, MS_PRIVATE)
+    return tree
+
+
+def attach(tree: int, target: int) -> None:
+    """Put such a mount on the folder or file of a descriptor, which must be of this namespace."""
+    _syscall(
+        _MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(target), b"",
+        ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH),
+    )  # fmt: skip
+
+
+def _copy(source: Path) -> int:
+    flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
+    return _syscall(_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(source), flags)
+
+
+def _set_attributes(tree: int, wanted: int, namespace: int, propagation: int = 0) -> None:
     # struct mount_attr: attr_set, attr_clr, propagation, userns_fd (mount_setattr(2))
-    attributes = struct.pack("QQQQ", wanted, 0, 0, namespace)
+    attributes = struct.pack("QQQQ", wanted, 0, propagation, namespace)
     size = ctypes.c_size_t(len(attributes))
     empty = ctypes.c_uint(_AT_EMPTY_PATH)
     _syscall(_MOUNT_SETATTR, ctypes.c_int(tree), b"", empty, attributes, size)

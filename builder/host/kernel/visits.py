@@ -18,11 +18,17 @@ _LONGEST = 4096
 """Bytes that a visitor may bring back."""
 
 
-def visit(pid: int, namespaces: tuple[str, ...], work: Callable[[], bytes]) -> bytes:
+def visit(
+    pid: int,
+    namespaces: tuple[str, ...],
+    work: Callable[[], bytes],
+    *,
+    pack: Callable[[], None] | None = None,
+) -> bytes:
     """Do something in those namespaces of a process, in that order; give what it brings back.
 
-    With `user` first the visitor has no more power than root in there. What fails there is an
-    OSError here.
+    With `user` first the visitor has no more power than root in there. `pack` is done before it
+    leaves, by the same fork. What fails there is an OSError here.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -33,6 +39,8 @@ def visit(pid: int, namespaces: tuple[str, ...], work: Callable[[], bytes]) -> b
             # All of them are opened first: in another user namespace one may not look any more.
             opened = [(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC), kind)
                       for kind in namespaces]  # fmt: skip
+            if pack is not None:
+                pack()
             for fd, kind in opened:
                 checked(libc.setns(ctypes.c_int(fd), ctypes.c_int(_KINDS[kind])), "setns")
             os.write(writing, work())

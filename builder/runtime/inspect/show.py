@@ -14,7 +14,7 @@ from builder.model.errors import NotFoundError
 from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
 from builder.model.value import Value
-from builder.runtime.record import layout, state
+from builder.runtime.record import given, layout, state
 from builder.runtime.record.container import (
     Autostart,
     Container,
@@ -23,6 +23,7 @@ from builder.runtime.record.container import (
     Status,
     check_name,
 )
+from builder.runtime.record.given import Given
 from builder.runtime.record.layout import folder_of
 from builder.runtime.record.state import State
 from builder.runtime.recovery import orphans
@@ -43,6 +44,8 @@ class Summary(Value, frozen=True, kw_only=True):
     """Its first process, as the host numbers it."""
     since: int | None = None
     """Seconds since 1970 when it was started."""
+    given: Given | None = None
+    """What it has now, where it runs, of what its record says for its next start."""
     address: str | None = None
     """Where it is reached."""
     addresses: tuple[str, ...] = ()
@@ -126,6 +129,7 @@ def show(places: Places, name: str) -> Summary:
         ready=current.ready,
         pid=current.pid or None,
         since=current.since,
+        given=given.read(places, name) if state.alive(current) else None,
         address=current.address,
         addresses=current.addresses,
     )

@@ -18,7 +18,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.runtime.bundle import facts, furnish, oci_runtime, pending, rootfs, spec
 from builder.runtime.bundle.process import Process
-from builder.runtime.record import inits, layout
+from builder.runtime.record import given, inits, layout
 from builder.runtime.record.container import Container, Init
 from builder.runtime.record.layout import folder_of, volatile_of
 from builder.runtime.record.state import State
@@ -87,6 +87,7 @@ def boot(held: Held, *, waiting: State | None = None) -> State:
         reboots=waiting.reboots if waiting else 0,
     )
     held.become(current)
+    given.write(places, held.name, given.at_start(held.record))
     furnish.furnish(held.name, pid)
     _start(places, held.name, runtime)
     # Only now, since one whose init has begun is never given up when this command dies.

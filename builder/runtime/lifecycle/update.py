@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -10,7 +10,8 @@ from builder.host.places import Places
 from builder.host.trees import durable
 from builder.model.errors import OvenError
 from builder.runtime import reconcile
-from builder.runtime.bundle import memory_files, names
+from builder.runtime.bundle import live_devices, memory_files, names
+from builder.runtime.bundle.live_devices import Plan
 from builder.runtime.lifecycle import allowed
 from builder.runtime.record import events, layout, state
 from builder.runtime.record.container import Container, check_name, encode
@@ -20,8 +21,10 @@ from builder.runtime.resources import limits
 from builder.runtime.storage import volumes, writable
 from builder.runtime.storage.merged import merged
 
-_AT_START = ("interfaces", "ports", "binds", "features", "devices", "lxcfs", "ids", "init")
+_AT_START = ("interfaces", "ports", "binds", "lxcfs", "ids", "init")
 """Parts of a record that a running container takes no notice of."""
+_OTHER_WALLS = "nesting"
+"""A feature that is more than a device: other filters of calls, and other mounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,11 @@ class Changed:
     reached: bool
     """Whether the rates of its networks, or what of the host it reaches, change at once."""
     at_start: tuple[str, ...]
-    """Those that count from the next start on."""
+    """What counts from the next start on: parts of the record, features and devices."""
+    devices: Plan
+    """What it is given at once, and what is taken away."""
+    in_use: tuple[str, ...] = ()
+    """Why some of that stays until it is stopped, a sentence each."""
 
 
 def change(
@@ -61,10 +68,14 @@ def change(
         if (new.interfaces, new.ports) != (old.interfaces, old.ports):
             allowed.check_asked(places, new)
         changed = _compare(held, new)
-        if changed.fields and not dry:
-            _do(held, changed)
+        if dry:
+            return changed
+        in_use: tuple[str, ...] = ()
+        if changed.fields or changed.devices.give or changed.devices.take:
+            in_use = _do(held, changed)
+        if changed.fields:
             held.tell("set", **_told(old, new))
-    return changed
+    return replace(changed, in_use=in_use)
 
 
 def _compare(held: Held, new: Container) -> Changed:
@@ -73,21 +84,30 @@ def _compare(held: Held, new: Container) -> Changed:
         field for field in Container.__struct_fields__ if getattr(old, field) != getattr(new, field)
     )
     reached = running and _differ_in_reach(old, new)
-    late = tuple(field for field in fields if field in _AT_START) if running else ()
+    late = [field for field in fields if field in _AT_START] if running else []
+    devices = live_devices.plan(held.places, new, old) if running else Plan()
+    if {"features", "devices"} & set(fields):
+        late += devices.late
+    if running and (_OTHER_WALLS in old.features) != (_OTHER_WALLS in new.features):
+        late.append(_OTHER_WALLS)
     return Changed(
         container=new,
         fields=fields,
         writes=limits.changes(held.places, new, old.limits) if running else (),
         disk=(old.limits.disk, old.limits.inodes) != (new.limits.disk, new.limits.inodes),
         reached=reached,
-        at_start=tuple(field for field in late if not (reached and field == "interfaces")),
+        at_start=tuple(word for word in late if not (reached and word == "interfaces")),
+        devices=devices,
     )
 
 
-def _do(held: Held, changed: Changed) -> None:
+def _do(held: Held, changed: Changed) -> tuple[str, ...]:
+    """Do all of it, or nothing; tell what could not be taken away, a sentence each."""
     old, new = held.record, changed.container
     note = held.volatile / layout.SETTING
-    noted = bool(changed.writes or changed.reached)
+    noted = bool(changed.writes or changed.reached or changed.devices.give or changed.devices.take)
+    pid = held.state.pid if held.state is not None else 0
+    in_use: tuple[str, ...] = ()
     if noted:
         note.write_bytes(b"")  # in memory, as what it is about is
     try:
@@ -97,13 +117,15 @@ def _do(held: Held, changed: Changed) -> None:
         if "hostname" in changed.fields:
             _call(held, new)
         _resize(held, old, new)
+        if changed.devices.give or changed.devices.take:
+            in_use = live_devices.settle(held.places, new, old, pid)
         if changed.disk:
             _change_disk(held, new)
         else:
             held.save(new)
     except BaseException:
         if noted:
-            reconcile.restore(held.places, old)
+            reconcile.restore(held.places, old, pid)
         if "hostname" in changed.fields:
             with contextlib.suppress(OvenError, OSError):
                 _call(held, old)
@@ -112,6 +134,7 @@ def _do(held: Held, changed: Changed) -> None:
         raise
     if noted:
         note.unlink()
+    return in_use
 
 
 def _call(held: Held, new: Container) -> None:

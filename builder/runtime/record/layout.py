@@ -34,6 +34,8 @@ FAULT = "ended.log"
 
 STATE = "state.json"
 """In the folder that ends with the boot: what is known of a container that was started."""
+GIVEN = "given.json"
+"""What it has of the kernel and of the host's devices, whatever it shall have."""
 SETTING = "setting"
 """There while the kernel may not hold what the record says."""
 BUNDLE = "bundle"

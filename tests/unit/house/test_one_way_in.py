@@ -41,6 +41,7 @@ HELD = "a descriptor that was opened by the audited module, by the caller or for
 OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/recovery/cleaning.py": (".exists", RUNS),
     "stages/accept.py": (".write_bytes", STORE),
+    "runtime/record/given.py": (".read_bytes", RUNS),
     "runtime/record/locks.py": (".stat os.open", RECORDS),
     "runtime/reconcile.py": (".exists .read_bytes .unlink", RECORDS),
     "recipes/lock_files.py": (".exists .read_bytes .stat .unlink os.utime", NAMED),
@@ -114,6 +115,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         f"{HOST}; nodes in a new file system that nobody else sees",
     ),
     "runtime/bundle/furnish.py": (".write_text", RUNS),
+    "runtime/bundle/live_devices.py": (".mkdir", RUNS),
     "runtime/bundle/lxcfs.py": (".exists .is_dir", HOST),
     "runtime/bundle/process.py": (".mkdir .read_text", f"{HOST}; {RUNS}"),
     "runtime/bundle/reaper.py": (".open", HOST),
