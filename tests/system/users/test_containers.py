@@ -309,6 +309,19 @@ def test_folders_and_volumes_of_the_user_are_shown(
     delegated("volume", "rm", "kept")
 
 
+def test_devices_come_and_go_while_it_runs(networked: Oven) -> None:
+    networked("run", "--name", "mine", "--network", "none", "debian-bookworm")
+    opened = ("exec", "mine", "--", "sh", "-c", "test -c /dev/net/tun && exec 3<>/dev/net/tun")
+    networked(*opened, code=1)
+    assert "note:" not in networked.said("set", "mine", "--feature", "tun")
+    networked(*opened)
+    networked("restart", "mine")
+    networked(*opened)
+    assert "note:" not in networked.said("set", "mine", "--feature", "none")
+    networked(*opened, code=1)
+    networked("destroy", "--force", "mine")
+
+
 def test_a_tun_device_that_may_not_be_used_is_told(delegated: Oven) -> None:
     if Path("/dev/net/tun").stat().st_mode & 0o006:
         pytest.skip("everybody may use it here")

@@ -15,7 +15,7 @@ from builder.runtime.bundle import devices
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import layout, state
 from builder.runtime.record.layout import volatile_of
-from tests.support.containers.rig import Rig
+from tests.support.containers.rig import Rig, add_program
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
 
@@ -26,8 +26,9 @@ NODES = "/dev/net/tun /dev/fuse /dev/kmsg"
 
 
 @pytest.fixture
-def inside(rig: Rig) -> Callable[..., str]:
+def inside(rig: Rig, tree: Path) -> Callable[..., str]:
     """A running container without any feature; runs a script in it."""
+    add_program(tree, "ip")
     made = msgspec.structs.replace(rig.container(), features=())
     create.create(rig.places, made)
     control.start(rig.places, "test", Silent())
@@ -55,14 +56,15 @@ def first_process(rig: Rig) -> int:
 def test_what_features_bring_is_there_at_once(
     rig: Rig, oven: Oven, inside: Callable[..., str]
 ) -> None:
+    inside("ip tuntap add dev tun9 mode tun", code=1)
     before = first_process(rig)
     said = oven.said("set", "test", "--feature", "tun", "--feature", "fuse", "--feature", "kmsg")
     assert "note:" not in said
     assert first_process(rig) == before
     kind = "character special file"
     assert inside(f"stat -c '%u %g %a %F' {NODES}").splitlines()[:2] == [f"0 0 666 {kind}"] * 2
-    for path in ("/dev/net/tun", "/dev/fuse"):
-        inside(OPEN.format(path))
+    inside(OPEN.format("/dev/fuse"))
+    assert inside("ip tuntap add dev tun9 mode tun; ip -o link show tun9").count("tun9") == 1
     assert "Permission denied" in inside("echo x 2>&1 >/dev/kmsg", code=2)
     assert shown(oven)["now"] == {"features": ["tun", "fuse", "kmsg"], "devices": [], "ids": 65536}
     table = inside("cat /proc/self/mountinfo").splitlines()
