@@ -21,12 +21,13 @@ def run_one(template: str, command: tuple[str, ...], given: Mapping[str, object]
     """Run a command in a new container that is gone afterwards; give its exit status."""
 
     def work() -> int:
-        from builder.runtime.lifecycle.run import RunOptions, run_command
+        from builder.runtime.bundle.process import CommandOrder
+        from builder.runtime.lifecycle.run import run_command
 
         places = session.places_of()
         unpack(places, template)
         container = described(places, template, "", given)
-        code = run_command(places, container, RunOptions(argv=command, **_manner(given)))
+        code = run_command(places, container, CommandOrder(argv=command, **_manner(given)))
         if code and container.interfaces:
             from builder.cli.containers.network import tell_notices
 
@@ -40,11 +41,11 @@ def exec_one(name: str, command: tuple[str, ...], given: Mapping[str, object]) -
     """Run a command in a running container; give its exit status."""
 
     def work() -> int:
-        from builder.runtime.access.calls import ExecOptions
         from builder.runtime.access.exec import exec_command
+        from builder.runtime.bundle.process import CommandOrder
 
         return exec_command(
-            session.places_of(name), name, ExecOptions(argv=command, **_manner(given))
+            session.places_of(name), name, CommandOrder(argv=command, **_manner(given))
         )
 
     return passing_status(work)

@@ -14,6 +14,7 @@ from builder.model.errors import HostError, OvenError
 from builder.runtime.bundle import lookup, oci_runtime, raw_words, runnable
 from builder.runtime.bundle.process import (
     PATH,
+    CommandOrder,
     Process,
     enter_again,
     plain_umask,
@@ -26,19 +27,6 @@ from builder.runtime.record.layout import volatile_of
 from builder.runtime.record.seen import is_frozen
 from builder.runtime.record.state import State
 from builder.runtime.recovery import orphans, repair
-
-
-class ExecOptions(msgspec.Struct, frozen=True):
-    """A command for a running container, and how it is run."""
-
-    argv: tuple[str, ...]
-    user: str = "root"
-    """`NAME`, `UID` or `UID:GID`."""
-    cwd: str = "/"
-    env: tuple[str, ...] = ()
-    """`NAME=value` words."""
-    tty: bool = False
-    """Whether it gets a terminal of its own, joined to ours."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -103,7 +91,7 @@ def running(places: Places, name: str) -> Target:
     return Target(places, name, seen.need_going(), record.first_id, record.ids)
 
 
-def _resolve(target: Target, call: ExecOptions) -> Process:
+def _resolve(target: Target, call: CommandOrder) -> Process:
     with lookup.root_of(target.name, target.current.pid) as tree:
         user = lookup.find_user(tree, call.user, target.ids)
         words = dict(word.partition("=")[::2] for word in call.env)
@@ -121,7 +109,9 @@ def _resolve(target: Target, call: ExecOptions) -> Process:
 
 
 @contextlib.contextmanager
-def made(target: Target, call: ExecOptions, before: guard.Settings | None = None) -> Iterator[Call]:
+def made(
+    target: Target, call: CommandOrder, before: guard.Settings | None = None
+) -> Iterator[Call]:
     """Make a call of the runtime, and its guard; their files last as long as it may use them."""
     places, name, current = target.places, target.name, target.current
     process = _resolve(target, call)

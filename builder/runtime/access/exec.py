@@ -9,8 +9,9 @@ import msgspec
 from builder.host.places import Places
 from builder.host.process import launch, terminal
 from builder.host.process.pumps import Pumps
-from builder.runtime.access.calls import Call, ExecOptions, Target, made, running
+from builder.runtime.access.calls import Call, Target, made, running
 from builder.runtime.bundle import lookup, runnable
+from builder.runtime.bundle.process import CommandOrder
 
 _OUTPUT_LIMIT = 1 << 20
 _LOGIN = ("/usr/bin/su", "/etc/pam.d/su-l")
@@ -26,7 +27,7 @@ class BootReport(msgspec.Struct, frozen=True):
     """The units that failed."""
 
 
-def exec_command(places: Places, name: str, call: ExecOptions) -> int:
+def exec_command(places: Places, name: str, call: CommandOrder) -> int:
     """Run a command with our stdin, stdout and stderr; give its exit status.
 
     When this process is killed, the command and all of its session end.
@@ -40,7 +41,7 @@ def exec_command(places: Places, name: str, call: ExecOptions) -> int:
         return launch.attend(pid, lambda: None, _forward_to(pid))
 
 
-def _with_pipes(target: Target, call: ExecOptions) -> int:
+def _with_pipes(target: Target, call: CommandOrder) -> int:
     """Run a command to its end, whatever it leaves running there."""
     with made(target, call) as ready, Pumps(ready.owner) as pumps:
         told = _Told(ready)
@@ -61,12 +62,12 @@ def enter(places: Places, name: str, user: str = "root", *, login: bool = True) 
         opens = found.name == user and all(runnable.has_file(tree, one) for one in _LOGIN)
     if login and opens:
         # As root, who is not asked for a password (pam_rootok(8)).
-        call = ExecOptions(argv=(_LOGIN[0], "--login", user), tty=tty)
+        call = CommandOrder(argv=(_LOGIN[0], "--login", user), tty=tty)
         return exec_command(places, name, call)
     env = [f"HOME={found.home}", f"SHELL={found.shell}"]
     if found.name:
         env += [f"USER={found.name}", f"LOGNAME={found.name}"]
-    call = ExecOptions(
+    call = CommandOrder(
         argv=(found.shell, "-l"), user=user, cwd=lookup.check_folder(home), env=tuple(env), tty=tty
     )  # fmt: skip
     return exec_command(places, name, call)
@@ -113,7 +114,7 @@ def _silent(places: Places, name: str, argv: Sequence[str]) -> Iterator[tuple[in
     reading, writing = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with made(target, ExecOptions(tuple(argv))) as call:
+        with made(target, CommandOrder(tuple(argv))) as call:
             try:
                 os.fchown(writing, *call.owner)
                 runtime = call.launch((null, writing, writing))

@@ -45,6 +45,19 @@ _HARD = {"STACK": _NONE, "CORE": _NONE, "NOFILE": 524288}
 """The same, where it is another; systemd raises the number of open files to that."""
 
 
+class CommandOrder(msgspec.Struct, frozen=True):
+    """A command for a container, one that runs or a new one, and how it is run."""
+
+    argv: tuple[str, ...]
+    user: str = "root"
+    """`NAME`, `UID` or `UID:GID`."""
+    cwd: str = "/"
+    env: tuple[str, ...] = ()
+    """`NAME=value` words."""
+    tty: bool = False
+    """Whether it gets a terminal of its own, joined to ours."""
+
+
 class Process(msgspec.Struct, frozen=True):
     """A process inside: what it runs, as whom, where, and whether it has a terminal."""
 

@@ -25,7 +25,7 @@ from builder.runtime.bundle import (
     runnable,
     spec,
 )
-from builder.runtime.bundle.process import PATH, Process, plain_umask
+from builder.runtime.bundle.process import PATH, CommandOrder, Process, plain_umask
 from builder.runtime.lifecycle import allowed, create
 from builder.runtime.record import ids, layout
 from builder.runtime.record.container import Container
@@ -38,17 +38,7 @@ from builder.runtime.resources import limits
 # lock of the container's folder then tells the next command that the rest may be removed.
 
 
-class RunOptions(msgspec.Struct, frozen=True):
-    """A command for a new container."""
-
-    argv: tuple[str, ...]
-    user: str = "root"
-    cwd: str = "/"
-    env: tuple[str, ...] = ()
-    tty: bool = False
-
-
-def run_command(places: Places, container: Container, order: RunOptions) -> int:
+def run_command(places: Places, container: Container, order: CommandOrder) -> int:
     """Run a command in a container made after `container`; give its exit status.
 
     Name and ids are chosen here. The command is the first process inside, or the second where this
@@ -73,7 +63,7 @@ def run_command(places: Places, container: Container, order: RunOptions) -> int:
             os.close(lock)
 
 
-def _run(places: Places, container: Container, order: RunOptions) -> int:
+def _run(places: Places, container: Container, order: CommandOrder) -> int:
     name = container.name
     volatile = volatile_of(places, name)
     bundle, begun, log = volatile / layout.BUNDLE, volatile / "pid", volatile / "oci.log"
@@ -120,7 +110,7 @@ def _disconnect(places: Places, container: Container) -> None:
         network.let_go(places, container.name)
 
 
-def _process(tree: TreeIO, order: RunOptions, ids: int) -> Process:
+def _process(tree: TreeIO, order: CommandOrder, ids: int) -> Process:
     user = lookup.find_user(tree, order.user, ids)
     words = dict(word.partition("=")[::2] for word in order.env)
     runnable.check_place(tree, order.cwd)

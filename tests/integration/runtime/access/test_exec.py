@@ -14,8 +14,8 @@ import pytest
 from builder.host.pids import hold
 from builder.model.errors import ConflictError, NotFoundError, OvenError, RecipeError
 from builder.model.progress import Silent
-from builder.runtime.access.calls import ExecOptions
 from builder.runtime.access.exec import capture, exec_command, output
+from builder.runtime.bundle.process import CommandOrder
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import state
 from tests.support.containers.rig import PREAMBLE, Rig, add_program, rig_in, tiny_tree
@@ -28,9 +28,9 @@ pytestmark = needs("root", "program:runc", "program:conmon")
 
 EXEC = """
 import sys
-from builder.runtime.access.calls import ExecOptions
+from builder.runtime.bundle.process import CommandOrder
 from builder.runtime.access.exec import exec_command
-sys.exit(exec_command(places, "test", ExecOptions({argv!r}, tty={tty})))
+sys.exit(exec_command(places, "test", CommandOrder({argv!r}, tty={tty})))
 """
 
 
@@ -128,9 +128,9 @@ def test_users_and_groups(begin: Running, user: str, expected: str) -> None:
     process = begin(
         f"""
         import sys
-        from builder.runtime.access.calls import ExecOptions
+        from builder.runtime.bundle.process import CommandOrder
         from builder.runtime.access.exec import exec_command
-        sys.exit(exec_command(places, "test", ExecOptions(("id",), user="{user}")))
+        sys.exit(exec_command(places, "test", CommandOrder(("id",), user="{user}")))
         """
     )
     assert process.communicate(timeout=60)[0].decode() == expected + "\n"
@@ -139,7 +139,7 @@ def test_users_and_groups(begin: Running, user: str, expected: str) -> None:
 @pytest.mark.parametrize("user", ["nobody", "nobody:staff", "ann:nobody", "70000", "ann:70000"])
 def test_users_that_are_not_there(rig: Rig, user: str) -> None:
     with pytest.raises(OvenError, match=r"no user|no group|no id"):
-        exec_command(rig.places, "test", ExecOptions(("id",), user=user))
+        exec_command(rig.places, "test", CommandOrder(("id",), user=user))
 
 
 def living(rig: Rig, word: str) -> list[int]:
@@ -278,11 +278,11 @@ def test_a_frozen_container_takes_no_command(rig: Rig) -> None:
     control.freeze(rig.places, "test")
     try:
         with pytest.raises(ConflictError, match="is frozen") as caught:
-            exec_command(rig.places, "test", ExecOptions(("true",)))
+            exec_command(rig.places, "test", CommandOrder(("true",)))
         assert "oven thaw test" in str(caught.value.hint)
     finally:
         control.thaw(rig.places, "test")
-    assert exec_command(rig.places, "test", ExecOptions(("true",))) == 0
+    assert exec_command(rig.places, "test", CommandOrder(("true",))) == 0
 
 
 def test_a_terminal_must_be_there(begin: Running) -> None:
@@ -293,7 +293,7 @@ def test_a_terminal_must_be_there(begin: Running) -> None:
 
 def test_what_is_not_there(rig: Rig) -> None:
     with pytest.raises(NotFoundError, match="no container `absent`"):
-        exec_command(rig.places, "absent", ExecOptions(("true",)))
+        exec_command(rig.places, "absent", CommandOrder(("true",)))
 
 
 def test_a_line_without_end_is_given_in_parts(rig: Rig) -> None:
@@ -305,9 +305,9 @@ def test_a_line_without_end_is_given_in_parts(rig: Rig) -> None:
 @pytest.mark.parametrize("cwd", ["/proc/self", "//proc/self", "/./proc", "/tmp/../proc"])
 def test_no_working_folder_in_the_process_list(rig: Rig, cwd: str) -> None:
     with pytest.raises(RecipeError, match="cannot be the working folder"):
-        exec_command(rig.places, "test", ExecOptions(("true",), cwd=cwd))
+        exec_command(rig.places, "test", CommandOrder(("true",), cwd=cwd))
 
 
 def test_a_working_folder_may_be_called_like_it(rig: Rig) -> None:
     assert capture(rig.places, "test", ("mkdir", "-p", "/processes"))[0] == 0
-    assert exec_command(rig.places, "test", ExecOptions(("true",), cwd="/processes")) == 0
+    assert exec_command(rig.places, "test", CommandOrder(("true",), cwd="/processes")) == 0

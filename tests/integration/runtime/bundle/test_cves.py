@@ -20,11 +20,11 @@ from builder.host.trees import durable
 from builder.model.errors import HostError, OvenError
 from builder.model.progress import Silent
 from builder.runtime.access import copying, logs
-from builder.runtime.access.calls import ExecOptions
 from builder.runtime.access.exec import capture, exec_command
+from builder.runtime.bundle.process import CommandOrder
 from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
-from builder.runtime.lifecycle.run import RunOptions, run_command
+from builder.runtime.lifecycle.run import run_command
 from builder.runtime.record.container import load
 from builder.runtime.storage import volumes
 from builder.store import Store
@@ -97,9 +97,9 @@ def test_nothing_is_typed_into_the_terminal_of_who_looks_inside(rig: Rig, name: 
         for one in (number, number | 1 << 32)
     )
     code = PREAMBLE.format(home=rig.places.data) + (
-        "import sys\nfrom builder.runtime.access.calls import ExecOptions\n"
+        "import sys\nfrom builder.runtime.bundle.process import CommandOrder\n"
         "from builder.runtime.access.exec import exec_command\n"
-        f"perl = ExecOptions(('perl', '-e', {attack!r}), tty=True)\n"
+        f"perl = CommandOrder(('perl', '-e', {attack!r}), tty=True)\n"
         "sys.exit(exec_command(places, 'test', perl))\n"
     )
     terminal = Terminal((sys.executable, "-c", code), cwd=CHECKOUT)
@@ -139,7 +139,7 @@ def test_no_program_and_no_library_of_the_container_runs_outside(
         show.show(rig.places, "trap")
         assert capture(rig.places, "trap", ("id", "-u"))[1] == "0\n"
         code = exec_command(
-            rig.places, "trap", ExecOptions(("sh", "-c", "exit $(id -u)"), user="ann")
+            rig.places, "trap", CommandOrder(("sh", "-c", "exit $(id -u)"), user="ann")
         )
         assert code == 1000 & 0xFF
     finally:
@@ -166,7 +166,7 @@ def test_nothing_is_mounted_through_a_link(
         (hostile / name).write_text("")
     container = msgspec.structs.replace(rig.container(), rootfs=str(hostile))
     with pytest.raises(HostError, match=f"`/{name}` is"):
-        run_command(rig.places, container, RunOptions(("true",)))
+        run_command(rig.places, container, CommandOrder(("true",)))
     assert [path.name for path in outside.iterdir()] == ["null"]
     assert (outside / "null").read_text() == MARK
 
@@ -201,7 +201,7 @@ def test_links_below_dev_lead_nowhere(rig: Rig, tmp_path: Path, hostile: Path) -
 def test_no_command_begins_in_a_folder_of_the_host(rig: Rig, folder: str) -> None:
     """CVE-2024-21626: a descriptor of the host as working folder."""
     try:
-        code = exec_command(rig.places, "test", ExecOptions(("ls", "..", "../.."), cwd=folder))
+        code = exec_command(rig.places, "test", CommandOrder(("ls", "..", "../.."), cwd=folder))
     except OvenError:
         return
     assert code != 0
@@ -228,7 +228,7 @@ def test_no_descriptor_of_the_host_is_there_while_a_command_begins(rig: Rig) -> 
 def test_numbers_of_users_are_read_strictly(rig: Rig, user: str) -> None:
     """CVE-2026-46680, CVE-2026-30892: one that is too large, or half a number, became root."""
     with pytest.raises(OvenError, match=r"no user|no group|no id"):
-        exec_command(rig.places, "test", ExecOptions(("true",), user=user))
+        exec_command(rig.places, "test", CommandOrder(("true",), user=user))
 
 
 def test_capabilities_are_not_inherited(rig: Rig) -> None:

@@ -16,8 +16,8 @@ from builder.host.kernel import hierarchies
 from builder.model.errors import ConflictError, NotFoundError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime.access import logs
-from builder.runtime.access.calls import ExecOptions
 from builder.runtime.access.exec import capture, exec_command
+from builder.runtime.bundle.process import CommandOrder
 from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create
 from builder.runtime.record import ids, state
@@ -97,7 +97,7 @@ def test_refusals(running: Rig) -> None:
     with pytest.raises(RecipeError, match="cannot name a container"):
         create.create(running.places, running.container("../evil"))
     with pytest.raises(RecipeError, match="cannot be the working folder"):
-        exec_command(running.places, "test", ExecOptions(("true",), cwd="/proc/self/fd/7"))
+        exec_command(running.places, "test", CommandOrder(("true",), cwd="/proc/self/fd/7"))
 
 
 def test_ranges_of_ids_never_meet(
@@ -143,9 +143,9 @@ def test_exec_as_user_and_its_groups(running: Rig) -> None:
     process = running.call(
         """
         import sys
-        from builder.runtime.access.calls import ExecOptions
+        from builder.runtime.bundle.process import CommandOrder
         from builder.runtime.access.exec import exec_command
-        call = ExecOptions(("sh", "-c", "id; cat; exit 5"), user="ann", env=("A=b",))
+        call = CommandOrder(("sh", "-c", "id; cat; exit 5"), user="ann", env=("A=b",))
         sys.exit(exec_command(places, "test", call))
         """
     )

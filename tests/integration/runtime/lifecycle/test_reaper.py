@@ -68,6 +68,7 @@ def test_without_one_installed_it_works(
     (tmp_path / "true").write_bytes(Path("/bin/true").read_bytes())
     monkeypatch.setattr(reaper, "find_program", lambda _: tmp_path / "true")
     assert reaper.find() is None
-    from builder.runtime.lifecycle.run import RunOptions, run_command
+    from builder.runtime.bundle.process import CommandOrder
+    from builder.runtime.lifecycle.run import run_command
 
-    assert run_command(rig.places, rig.container(), RunOptions(("sh", "-c", "exit 7"))) == 7
+    assert run_command(rig.places, rig.container(), CommandOrder(("sh", "-c", "exit 7"))) == 7

@@ -13,7 +13,8 @@ import pytest
 
 from builder.model.errors import HostError
 from builder.runtime.bundle import runnable
-from builder.runtime.lifecycle.run import RunOptions, run_command
+from builder.runtime.bundle.process import CommandOrder
+from builder.runtime.lifecycle.run import run_command
 from builder.runtime.record.container import Limits
 from builder.runtime.record.layout import cgroup_of
 from tests.support.containers.rig import Rig
@@ -24,11 +25,12 @@ pytestmark = needs("root", "program:runc")
 
 RUN = """
 from builder.runtime.record.container import new_container
-from builder.runtime.lifecycle.run import RunOptions, run_command
+from builder.runtime.bundle.process import CommandOrder
+from builder.runtime.lifecycle.run import run_command
 from builder.model.value import Digest
 import sys
 fresh = new_container("x", Digest("sha256:" + "ab" * 32), "tiny")
-sys.exit(run_command(places, fresh, RunOptions({argv!r}, tty={tty})))
+sys.exit(run_command(places, fresh, CommandOrder({argv!r}, tty={tty})))
 """
 
 
@@ -91,18 +93,18 @@ def test_template_stays_as_it_was(rig: Rig, tree: Path) -> None:
 
 def test_missing_program_is_told_apart(rig: Rig) -> None:
     with pytest.raises(runnable.NoProgramError, match="no program `nonesuch`"):
-        run_command(rig.places, rig.container(), RunOptions(("nonesuch",)))
+        run_command(rig.places, rig.container(), CommandOrder(("nonesuch",)))
     with pytest.raises(runnable.CannotStartError):
-        run_command(rig.places, rig.container(), RunOptions(("/etc/passwd",)))
+        run_command(rig.places, rig.container(), CommandOrder(("/etc/passwd",)))
 
 
 def test_memory_limit_is_enforced(rig: Rig) -> None:
     limited = rig.container(limits=Limits(memory=32 << 20))
-    order = RunOptions(
+    order = CommandOrder(
         ("sh", "-c", "head -c 200m /dev/zero | tail > /dev/null; echo survived > /tmp/x")
     )
     start = oom_kills()
-    code = run_command(rig.places, limited, RunOptions(("tail", "/dev/zero")))
+    code = run_command(rig.places, limited, CommandOrder(("tail", "/dev/zero")))
     assert code == 137, order
     assert oom_kills() > start
 
@@ -115,7 +117,7 @@ def oom_kills() -> int:
 def test_process_limit_is_enforced(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
     limited = rig.container(limits=Limits(pids=8))
     script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5 & done; echo unreached"
-    code = run_command(rig.places, limited, RunOptions(("sh", "-c", script)))
+    code = run_command(rig.places, limited, CommandOrder(("sh", "-c", script)))
     captured = capfd.readouterr()
     assert code != 0
     assert "annot fork" in captured.err
@@ -128,10 +130,11 @@ def test_processor_limit_reaches_the_kernel(rig: Rig) -> None:
         import msgspec, sys
         from builder.runtime.record.container import Limits, new_container
         from builder.runtime.record.layout import cgroup_of
-        from builder.runtime.lifecycle.run import RunOptions, run_command
+        from builder.runtime.bundle.process import CommandOrder
+        from builder.runtime.lifecycle.run import run_command
         fresh = new_container("x", "sha256:" + "ab" * 32, "tiny")
         fresh = msgspec.structs.replace(fresh, limits=Limits(cpus=0.5))
-        sys.exit(run_command(places, fresh, RunOptions(("sh", "-c", "echo up; cat"))))
+        sys.exit(run_command(places, fresh, CommandOrder(("sh", "-c", "echo up; cat"))))
         """
     )
     assert process.stdout
@@ -157,7 +160,7 @@ def test_hostile_template_is_refused(rig: Rig, tree: Path, tmp_path: Path) -> No
 
         container = msgspec.structs.replace(rig.container(), rootfs=str(hostile))
         with pytest.raises(HostError, match=f"`/{name}` is not a folder"):
-            run_command(rig.places, container, RunOptions(("true",)))
+            run_command(rig.places, container, CommandOrder(("true",)))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -213,7 +216,7 @@ def test_kill_9_leaves_nothing_running(rig: Rig, delay: float) -> None:
     process.kill()
     process.communicate(timeout=30)
     # The next command sweeps what the dead one has left, and works.
-    assert run_command(rig.places, rig.container(), RunOptions(("true",))) == 0
+    assert run_command(rig.places, rig.container(), CommandOrder(("true",))) == 0
     assert rig.leftovers() == []
 
 
@@ -223,10 +226,11 @@ from pathlib import Path
 from builder.model.value import Digest
 from builder.runtime.bundle import oci_runtime
 from builder.runtime.record.container import new_container
-from builder.runtime.lifecycle.run import RunOptions, run_command
+from builder.runtime.bundle.process import CommandOrder
+from builder.runtime.lifecycle.run import run_command
 oci_runtime.find = lambda places: Path({program!r})
 fresh = new_container("x", Digest("sha256:" + "ab" * 32), "tiny")
-sys.exit(run_command(places, fresh, RunOptions(("sh", "-c", "exit 5"))))
+sys.exit(run_command(places, fresh, CommandOrder(("sh", "-c", "exit 5"))))
 """
 
 

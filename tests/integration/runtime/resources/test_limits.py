@@ -17,9 +17,10 @@ from builder.host.kernel import cgroups, hierarchies
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.progress import Silent
 from builder.runtime.access.exec import capture
+from builder.runtime.bundle.process import CommandOrder
 from builder.runtime.inspect import show
 from builder.runtime.lifecycle import control, create, update
-from builder.runtime.lifecycle.run import RunOptions, run_command
+from builder.runtime.lifecycle.run import run_command
 from builder.runtime.record import layout
 from builder.runtime.record.container import Container, Limits, load
 from builder.runtime.record.layout import cgroup_of, volatile_of
@@ -295,7 +296,7 @@ def test_a_disk_in_memory_cannot_be_slowed(rig: Rig) -> None:
 
 def test_one_command_alone_is_limited_too(rig: Rig) -> None:
     limited = rig.container(limits=Limits(pids=10, weight=300, read_bytes=MIB))
-    order = RunOptions(("sh", "-c", "i=0; while [ $i -lt 20 ]; do sleep 9 & i=$((i+1)); done"))
+    order = CommandOrder(("sh", "-c", "i=0; while [ $i -lt 20 ]; do sleep 9 & i=$((i+1)); done"))
     assert run_command(rig.places, limited, order) == 2
 
 
