@@ -22,9 +22,10 @@ RESULT = Path(__file__).resolve().parent.parent / "docs/benchmarks/autopkgtest.j
 RUNS = FOLDER / "autopkgtest"
 """A folder for each package, and in it one for each server, as autopkgtest writes it."""
 PACKAGES = (
-    "apache2", "bubblewrap", "cron", "curl", "dash", "dbus", "debootstrap", "dovecot", "gzip",
-    "iproute2", "iptables", "libcap2", "nftables", "nginx", "openssh", "postfix",
-    "procps", "redis", "rsync", "sed", "sudo", "systemd", "util-linux",
+    "acl", "apache2", "bubblewrap", "bzip2", "cron", "curl", "dash", "dbus", "debianutils",
+    "debootstrap", "dovecot", "file", "gzip", "iproute2", "iptables", "less", "libcap2",
+    "logrotate", "mawk", "netcat-openbsd", "nftables", "nginx", "openssh", "postfix", "procps",
+    "redis", "rsync", "sed", "sudo", "systemd", "tmux", "util-linux",
 )  # fmt: skip
 SOME = {"systemd": ("timedated", "hostnamed", "localed-locale", "logind", "unit-config")}
 """Packages of which only a part is tried: the rest needs a machine, or hours."""

@@ -9,6 +9,8 @@ from pathlib import Path
 TOLD = (0, 2, 4, 6, 8)
 """Statuses by which autopkgtest tells of tests; others are of a testbed that broke."""
 SERVERS = {"oven": "Oven", "lxc": "LXC"}
+WORDS = ("PASS", "SKIP", "FLAKY", "FAIL")
+"""What autopkgtest says of tests; of those that are flaky, a failure fails nothing."""
 FLAWS = {
     ("cron", "check-significant-header"): "has an editor that `/usr/bin/python3` runs, "
     "and does not ask for Python.",
@@ -89,7 +91,7 @@ def draw(known: Outcomes) -> str:
     """Draw a row for each test: what came out in Oven, and in LXC."""
     found = {name: (both["oven"], both["lxc"]) for name, both in known.packages.items()}
     alike = Counter(word for ours, theirs in found.values() for word in _alike(ours, theirs))
-    told = ", ".join(f"{alike[word]} {word} in both" for word in ("PASS", "SKIP", "FAIL"))
+    told = ", ".join(f"{alike[word]} {word} in both" for word in WORDS)
     worse = [
         f"`{name}` of {package}"
         for package, (ours, theirs) in found.items()

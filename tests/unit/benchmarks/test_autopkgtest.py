@@ -43,7 +43,7 @@ def test_a_test_that_did_not_run_has_a_row() -> None:
             REVERTS,
         )
     )
-    assert "0 PASS in both, 1 SKIP in both, 0 FAIL in both" in table
+    assert "0 PASS in both, 1 SKIP in both, 0 FLAKY in both, 0 FAIL in both" in table
     assert "passes with LXC and not with Oven:\n`four` of cron.\n" in table
     assert "- cron: Oven did not get to `four`\n- cron: LXC did not get to `one`, `two`\n" in table
     assert "| cron | `two` | FAIL stderr: a \\| b | did not run |\n" in table
