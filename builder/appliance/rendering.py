@@ -117,11 +117,7 @@ def _rendered(written: str, variables: Variables, out: IO[bytes]) -> bytes:
         finalize=_late(),
     )
     # Attributes, not dictionary items: `parameters.items` must be the parameter of that name.
-    seen = {
-        "parameters": SimpleNamespace(**variables.parameters),
-        "template": SimpleNamespace(**variables.template),
-        "base": SimpleNamespace(**variables.base),
-    }
+    seen = {name: SimpleNamespace(**values) for name, values in variables.groups().items()}
     code: CodeType = environment.compile(written, _CODE, _CODE)
     template = Template.from_code(environment, code, {})
     out.write(msgspec.json.encode(template.debug_info))

@@ -11,19 +11,8 @@ from builder.appliance.checking import Mistake, SchemaError, mistakes
 from builder.appliance.expressions import hold
 from builder.appliance.rendering import lowered
 from builder.model.errors import HostError, RecipeError
+from builder.model.instance import Answers
 from builder.model.interface import Interface, Json, Parameter
-from builder.model.value import Value
-
-
-class Answers(Value, frozen=True, kw_only=True):
-    """What an instance was told, right as far as it goes."""
-
-    values: dict[str, Json]
-    """Of each parameter that has one."""
-    given: dict[str, Json]
-    """Those of them that somebody said; all others follow the template that the instance has."""
-    missing: tuple[str, ...] = ()
-    """Parameters that have to be answered before anybody is served."""
 
 
 def settle(interface: Interface, chosen: Mapping[str, Given]) -> Answers:

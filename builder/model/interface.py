@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from builder.model.names import Line, ParameterName, Reason, UnitName
+from builder.model.rights import FileRights
 from builder.model.value import Value
 
 # Parameters speak JSON Schema (draft 2020-12), in its own words; `builder.appliance.schema` hands
@@ -163,6 +164,8 @@ class Interface(Value, frozen=True, kw_only=True):
     secrets: dict[ParameterName, SecretSpec] = {}
     services: dict[UnitName, ServiceConfig] = {}
     asserts: tuple[Assertion, ...] = ()
+    files: tuple[FileRights, ...] = ()
+    """Whose the files of `instance/` are."""
 
     @property
     def required(self) -> tuple[str, ...]:

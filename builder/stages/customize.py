@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from builder.appliance.variables import Variables
 from builder.host.trees.durable import disk_errors
 from builder.model.interface import Json
-from builder.model.recipe.content import FileRights, Group, Services, System, User
+from builder.model.recipe.content import Group, Services, System, User
+from builder.model.rights import FileRights
 from builder.model.value import Digest, Value
 from builder.stages.fetch_files import FetchedFile
 from builder.stages.install import tree_of

@@ -33,7 +33,6 @@ from builder.model.recipe.content import (
     ContainerWish,
     Debconf,
     Fetch,
-    FileRights,
     FirstBootCommand,
     Group,
     Overlay,
@@ -43,6 +42,7 @@ from builder.model.recipe.content import (
     System,
     User,
 )
+from builder.model.rights import FileRights
 from builder.model.value import Value
 
 TARBALL: Final = "tarball"

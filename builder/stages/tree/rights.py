@@ -3,7 +3,7 @@
 import stat
 from typing import TYPE_CHECKING
 
-from builder.model.recipe.content import FileRights
+from builder.model.rights import FileRights
 from builder.stages.tree.asked import AskedError
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.model.recipe.content import FileRights, User
+from builder.model.recipe.content import User
+from builder.model.rights import FileRights
 from builder.stages.customize import customize
 from builder.stages.tree.asked import AskedError
 from tests.support.builds.kitchen import Kitchen

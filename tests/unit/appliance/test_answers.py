@@ -10,6 +10,7 @@ from builder.appliance import answers, settled
 from builder.appliance.answers import Origin
 from builder.cli.terminal.report import render
 from builder.model.errors import HostError, RecipeError
+from builder.model.instance import Answers
 from builder.model.interface import Interface
 from builder.model.toml.source import Source
 
@@ -47,7 +48,7 @@ INTERFACE = msgspec.convert(
 )
 
 
-def settle(text: str = "", *options: str, **environment: str) -> settled.Answers:
+def settle(text: str = "", *options: str, **environment: str) -> Answers:
     source = Source(Path("answers.toml"), text)
     stack = answers.gather(
         INTERFACE, options=options, files=[source] if text else [], environment=environment

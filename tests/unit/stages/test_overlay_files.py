@@ -9,7 +9,8 @@ from builder.host import notices
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import RecipeError
 from builder.model.recipe import Recipe, Template
-from builder.model.recipe.content import FileRights, Overlay
+from builder.model.recipe.content import Overlay
+from builder.model.rights import FileRights
 from builder.model.toml.source import Source
 from builder.recipes.loaded import LoadedRecipe
 from builder.stages.tree.overlay import OverlayEntry, apply_overlay

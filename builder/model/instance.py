@@ -1,0 +1,39 @@
+"""Instances: what one container of an appliance was told, and what it was given for that."""
+
+from builder.model.interface import Json
+from builder.model.value import Value
+
+
+class Answers(Value, frozen=True, kw_only=True):
+    """What an instance was told, right as far as it goes."""
+
+    values: dict[str, Json]
+    """Of each parameter that has one."""
+    given: dict[str, Json]
+    """Those of them that somebody said; all others follow the template that the instance has."""
+    missing: tuple[str, ...] = ()
+    """Parameters that have to be answered before anybody is served."""
+
+
+class InstanceFile(Value, frozen=True, kw_only=True):
+    """A file that an instance is given."""
+
+    path: str
+    """Where it is, relative to the root."""
+    content: bytes
+    mode: int
+    owner: str | int | None = None
+    """The account, by name or number; None for that of the file in its place, else root."""
+    group: str | int | None = None
+    own_mode: bool = False
+    """Whether `mode` counts where a file is in its place."""
+
+
+class Instance(Value, frozen=True, kw_only=True):
+    """All that answers and secrets come to."""
+
+    answers: Answers
+    secrets: dict[str, str] = {}
+    """Each secret as its units get it."""
+    files: tuple[InstanceFile, ...] = ()
+    """Sorted by path."""
