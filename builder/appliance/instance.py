@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.appliance.rendering import render
 from builder.appliance.variables import InstanceVariables
 from builder.model.errors import HostError
 from builder.model.instance import InstanceFile
@@ -14,6 +13,8 @@ from builder.model.interface import Interface
 if TYPE_CHECKING:
     from builder.host.trees.treeio import TreeIO
 
+SOURCES = "instance"
+"""Where an author has them, beside `overlay`."""
 FOLDER = "usr/share/oven/instance"
 """Where a template carries them."""
 SUFFIX = ".j2"
@@ -41,11 +42,18 @@ def read(tree: "TreeIO") -> Mapping[str, tuple[bytes, int]]:
     return found
 
 
+def has(tree: "TreeIO", path: str) -> bool:
+    """Tell whether instances are given a file of that path."""
+    return any(tree.exists(f"{FOLDER}/{path.strip('/')}{suffix}") for suffix in ("", SUFFIX))
+
+
 def files(
     sources: Mapping[str, tuple[bytes, int]], variables: InstanceVariables, interface: Interface
 ) -> tuple[InstanceFile, ...]:
     """Render all, sorted by path; a template that comes to nothing but white space is no file."""
-    named = {Path("instance", path): path for path in sources if path.endswith(SUFFIX)}
+    from builder.appliance.rendering import render  # those who only read do without
+
+    named = {Path(SOURCES, path): path for path in sources if path.endswith(SUFFIX)}
     rendered = render({source: sources[path][0] for source, path in named.items()}, variables)
     texts = {path: rendered[source] for source, path in named.items()}
     if sum(map(len, texts.values())) > _LARGEST:

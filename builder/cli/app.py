@@ -27,6 +27,10 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "run": ("builder.cli.containers.run", "Start a container, or run one command in a new one."),
     "create": ("builder.cli.containers.run", "Make a container without starting it."),
+    "configure": (
+        "builder.cli.appliances.configure",
+        "Give an instance of an appliance other answers.",
+    ),
     "start": (
         "builder.cli.containers.lifecycle:start",
         "Start containers and wait until they are ready.",

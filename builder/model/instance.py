@@ -1,5 +1,9 @@
 """Instances: what one container of an appliance was told, and what it was given for that."""
 
+from collections.abc import Iterable
+
+import msgspec
+
 from builder.model.interface import Json
 from builder.model.value import Value
 
@@ -37,3 +41,10 @@ class Instance(Value, frozen=True, kw_only=True):
     """Each secret as its units get it."""
     files: tuple[InstanceFile, ...] = ()
     """Sorted by path."""
+    gone: tuple[str, ...] = ()
+    """Files that it was given once, and that are to be removed."""
+
+    def with_gone(self, paths: Iterable[str]) -> "Instance":
+        """Give the same, having been given those files before."""
+        gone = {*self.gone, *paths} - {one.path for one in self.files}
+        return msgspec.structs.replace(self, gone=tuple(sorted(gone)))

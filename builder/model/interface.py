@@ -164,8 +164,10 @@ class Interface(Value, frozen=True, kw_only=True):
     secrets: dict[ParameterName, SecretSpec] = {}
     services: dict[UnitName, ServiceConfig] = {}
     asserts: tuple[Assertion, ...] = ()
+    instance: bool = False
+    """Whether it brings files for its instances."""
     files: tuple[FileRights, ...] = ()
-    """Whose the files of `instance/` are."""
+    """Whose these are."""
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from builder.appliance import schema
+from builder.appliance import instance, schema
 from builder.appliance.checking import FORMATS, SchemaError, mistakes
 from builder.model.errors import RecipeError
 from builder.model.interface import Interface, Parameter, Schema
@@ -24,8 +24,14 @@ def interface_of(loaded: LoadedRecipe) -> Interface:
             secrets={**made.secrets, **recipe.secrets},
             services={**made.services, **recipe.services.config},
             asserts=(*made.asserts, *recipe.assert_),
+            instance=made.instance or _has_instance(layer),
+            files=(*made.files, *(recipe.file if _has_instance(layer) else ())),
         )
     return made
+
+
+def _has_instance(layer: LoadedRecipe) -> bool:
+    return layer.project.is_folder(layer.folder / instance.SOURCES)
 
 
 def check(recipe: Recipe, source: Source) -> None:

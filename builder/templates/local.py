@@ -45,11 +45,20 @@ class _Use(msgspec.Struct):
     template: Digest
 
 
+class _Asks(msgspec.Struct, frozen=True):
+    """Whether instances are asked anything, or are given anything."""
+
+    parameters: dict[str, msgspec.Raw] = {}
+    secrets: dict[str, msgspec.Raw] = {}
+    instance: bool = False
+
+
 class _Named(msgspec.Struct):
     """What of a manifest running needs."""
 
     name: str
     features: tuple[Feature, ...] = ()
+    interface: _Asks = _Asks()
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -64,6 +73,8 @@ class Template(msgspec.Struct, frozen=True):
     """What it goes by; none when a newer one has taken its name."""
     features: tuple[Feature, ...] = ()
     """What its containers ask for."""
+    asks: bool = False
+    """Whether its containers are instances of an appliance: asked something, or given something."""
 
     @property
     def manifest(self) -> "Manifest":
@@ -296,7 +307,9 @@ class Templates:
             return None
         digest = Digest(f"sha256:{folder.name}")
         own = tuple(name for name, points_to in names.items() if points_to == digest)
-        return Template(digest, named.name, folder, own, named.features)
+        asks = named.interface
+        told = bool(asks.parameters or asks.secrets or asks.instance)
+        return Template(digest, named.name, folder, own, named.features, told)
 
     def _not_found(self, wanted: str, names: dict[str, Digest]) -> NotFoundError:
         hint = f"`oven build {wanted}` makes it when there is such a recipe"

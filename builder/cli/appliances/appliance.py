@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.appliances.given import answers, stack
+from builder.cli.appliances.configure import rotate
+from builder.cli.containers.options import answers, with_options
+from builder.cli.containers.options.answers import stack
 from builder.cli.terminal.table import table
 
 if TYPE_CHECKING:
     from builder.appliance.answers import Given
-    from builder.cli.appliances.subject import Subject
+    from builder.cli.containers.subject import Subject
     from builder.model.interface import Parameter
 
 MASK = "(secret)"
@@ -23,12 +25,15 @@ def appliance() -> None:
     """Show what appliances may be asked, and answer it."""
 
 
+appliance.add_command(rotate)
+
+
 @appliance.command()
 @click.argument("name", metavar="APPLIANCE")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
     """Show an appliance's parameters, secrets and ports."""
-    from builder.cli.appliances.subject import find
+    from builder.cli.containers.subject import find
 
     subject = find(name)
     if as_json:
@@ -43,7 +48,7 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
 def schema(name: str) -> None:
     """Print the JSON Schema of its answers, for editors and other tools."""
     from builder.appliance.schema import document
-    from builder.cli.appliances.subject import find
+    from builder.cli.containers.subject import find
 
     subject = find(name)
     click.echo(json.dumps(document(subject.name, subject.interface), indent=2))
@@ -51,9 +56,9 @@ def schema(name: str) -> None:
 
 @appliance.command()
 @click.argument("name", metavar="APPLIANCE")
-@answers
+@with_options(answers)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def explain(name: str, files: tuple[str, ...], options: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
+def explain(name: str, as_json: bool, **given: object) -> None:  # noqa: FBT001  # click's way
     """Say of each parameter which value counts, and who gave it.
 
     --set counts before files, these before variables OVEN_ANSWER_NAME of the environment, and these
@@ -61,13 +66,13 @@ def explain(name: str, files: tuple[str, ...], options: tuple[str, ...], as_json
     """
     from builder.appliance.answers import chosen
     from builder.appliance.settled import settle
-    from builder.cli.appliances.subject import find
+    from builder.cli.containers.subject import find
 
     interface = find(name).interface
-    given = chosen(stack(interface, files, options))
-    settled = settle(interface, given)
+    found = chosen(stack(interface, given))
+    settled = settle(interface, found)
     rows = [
-        (key, *_told(one, given.get(key)), "required" if key in settled.missing else "")
+        (key, *_told(one, found.get(key)), "required" if key in settled.missing else "")
         for key, one in interface.parameters.items()
     ]
     if as_json:
@@ -80,7 +85,7 @@ def explain(name: str, files: tuple[str, ...], options: tuple[str, ...], as_json
 
 @appliance.command()
 @click.argument("name", metavar="APPLIANCE")
-@answers
+@with_options(answers)
 @click.option(
     "-o",
     "--output",
@@ -90,16 +95,16 @@ def explain(name: str, files: tuple[str, ...], options: tuple[str, ...], as_json
     type=click.Path(path_type=Path),
     help="Where the answers are written.",
 )
-def ask(name: str, files: tuple[str, ...], options: tuple[str, ...], output: Path) -> None:
+def ask(name: str, output: Path, **given: object) -> None:
     """Ask for the answers that are required, and write them to a file.
 
     On a terminal this is a form, which checks while you type.
     """
     from builder.cli.appliances.form import fill, write
-    from builder.cli.appliances.subject import find
+    from builder.cli.containers.subject import find
 
     subject = find(name)
-    write(output, subject, fill(subject, stack(subject.interface, files, options)))
+    write(output, subject, fill(subject, stack(subject.interface, given)))
     click.echo(f"wrote {output}; `oven run {name} --answers {output}` uses it", err=True)
 
 

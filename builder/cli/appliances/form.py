@@ -11,7 +11,7 @@ import questionary
 from builder.appliance import settled
 from builder.appliance.answers import Given, Origin, Stack, chosen, gather, shown
 from builder.appliance.schema import type_of
-from builder.cli.appliances.subject import Subject
+from builder.cli.containers.subject import Subject
 from builder.model.errors import RecipeError
 from builder.model.interface import Interface, Json, Parameter
 

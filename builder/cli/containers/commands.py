@@ -83,12 +83,34 @@ def create_one(
     with Templates(places.data).lock():
         container = _describe(places, template, name, options)
         container = msgspec.structs.replace(container, remove=remove)
-        made = create(places, container, extras)
+        instance = _instance(places, template, container, options)
+        made = create(places, container, {**extras, **instance})
     if made.autostart is not None:
         from builder.cli.containers.autostart import settle_autostart
 
         settle_autostart(places)
     return made
+
+
+def _instance(
+    places: Places, template: str, container: "Container", options: Mapping[str, object]
+) -> Mapping[str, bytes]:
+    """Give the file of an appliance's instance; nothing for a template that asks for nothing."""
+    from builder.templates.local import Templates
+
+    found = Templates(places.data).find(template)
+    if not found.asks and not (options.get("answers") or options.get("assignments")):
+        return {}
+    from builder.appliance.make import Who
+    from builder.cli.containers.instance import tell_once
+    from builder.cli.containers.options.answers import instance_of
+    from builder.runtime.record import instances
+
+    made = instance_of(found, options, Who(container.name, container.hostname or container.name))
+    if made is None:
+        return {}
+    tell_once(*made, options)
+    return instances.extras(made[0])
 
 
 def passing_status(work: Callable[[], int]) -> int:

@@ -3,7 +3,13 @@
 import click
 
 from builder.cli.containers.commands import create_one, run_one
-from builder.cli.containers.options import container_options, first_boot, with_options
+from builder.cli.containers.options import (
+    answers,
+    container_options,
+    first_boot,
+    secrets,
+    with_options,
+)
 from builder.cli.containers.options.inside import inside
 from builder.cli.session import places_of
 from builder.cli.terminal.verbose import verbose
@@ -19,7 +25,7 @@ from builder.model.errors import StageError
 @click.option("--rm", "remove", is_flag=True, help="Remove the container once it has stopped.")
 @inside
 @container_options
-@with_options(first_boot)
+@with_options(first_boot, answers, secrets)
 @verbose
 def run(
     template: str,
@@ -40,6 +46,7 @@ def run(
     """
     if command:
         first_boot.refuse(options)
+        answers.refuse(options)
         manner = {"user": user, "workdir": workdir, "env": env, "tty": tty}
         return run_one(template, command, {**options, **manner})
     places = places_of()
@@ -65,7 +72,7 @@ def run(
 @click.argument("name")
 @click.argument("template")
 @container_options
-@with_options(first_boot)
+@with_options(first_boot, answers, secrets)
 @verbose
 def create(name: str, template: str, **options: object) -> None:
     """Make a container without starting it."""

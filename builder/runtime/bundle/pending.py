@@ -1,7 +1,7 @@
-"""Whether first-boot data waits for a container; most have none, and load nothing that reads it."""
+"""Whether anything is to be written into a container; most have nothing, and load no more."""
 
 from builder.host.places import Places
-from builder.runtime.record.layout import PENDING, WRITTEN, folder_of
+from builder.runtime.record.layout import INSTANCE, PENDING, WRITTEN, folder_of
 
 
 def waits(places: Places, name: str) -> bool:
@@ -13,3 +13,8 @@ def waits(places: Places, name: str) -> bool:
 def is_written(places: Places, name: str) -> bool:
     """Tell whether the container has all of it, and it is still there."""
     return (folder_of(places, name) / WRITTEN).exists()
+
+
+def is_instance(places: Places, name: str) -> bool:
+    """Tell whether it is one of an appliance, and was told something."""
+    return (folder_of(places, name) / INSTANCE).exists()

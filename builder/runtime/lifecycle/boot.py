@@ -213,6 +213,11 @@ def _enter(here: rootfs.RootfsSpec, host: spec.HostFacts, *, own_cgroups: bool) 
     volatile = volatile_of(places, name)
     _write_bundle(volatile, container, host)
     (volatile / _FOUND).write_bytes(msgspec.json.encode(_Found(init, hostname)))
+    if pending.is_instance(places, name):
+        from builder.runtime.bundle import instance
+
+        with rootfs.told_of_disk(here):
+            instance.apply(places, container, volatile / "host/credentials")
     if pending.waits(places, name):
         from builder.runtime.bundle import first_boot
 

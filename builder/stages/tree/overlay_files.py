@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from builder.appliance import instance
 from builder.host import notices
 from builder.host.trees.durable import disk_errors
 from builder.host.trees.pouring import pour
@@ -64,7 +67,31 @@ def read_overlays(
             raise RecipeError(f"there is no folder `{real}`", hint=f"it would be `{folder / real}`")
         entries = read_overlay(folder / real, store, project, _Wish(wanted, real, said))
         found |= {entry.path: entry for entry in entries}
+    found |= {entry.path: entry for entry in read_instance(loaded, store)}
     return tuple(found[path] for path in sorted(found))
+
+
+def read_instance(loaded: LoadedRecipe, store: Store) -> tuple[OverlayEntry, ...]:
+    """List `instance/`, which a template carries as it is: each instance has it rendered."""
+    said = frozenset(one.path.strip("/") for one in loaded.recipe.file if one.mode)
+    wish = _Wish(Overlay(verbatim=("*",)), instance.SOURCES, said)
+    found = read_overlay(loaded.folder / instance.SOURCES, store, loaded.project, wish)
+    for entry in found:
+        if entry.kind == "symlink":
+            raise RecipeError(
+                "`instance/` holds plain files, and this is a link",
+                at=loaded.folder / entry.source,
+                hint="a link is the same in all instances: `overlay/` may have it",
+            )
+    above = [str(path) for path in Path(instance.FOLDER).parents][:-1] if found else []
+    folders = [
+        OverlayEntry(path=path, kind="dir", mode=0o755, content="", folder=instance.SOURCES)
+        for path in (*above, *((instance.FOLDER,) if found else ()))
+    ]
+    return (
+        *folders,
+        *(replace(entry, path=f"{instance.FOLDER}/{entry.path}") for entry in found),
+    )
 
 
 def read_overlay(

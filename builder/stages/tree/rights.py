@@ -3,6 +3,7 @@
 import stat
 from typing import TYPE_CHECKING
 
+from builder.appliance import instance
 from builder.model.rights import FileRights
 from builder.stages.tree.asked import AskedError
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 def set_rights(files: tuple[FileRights, ...], tree: "TreeIO") -> None:
     """Give files and folders to their owners; chown(2) clears set-id bits, so modes come last."""
     for index, file in enumerate(files):
+        if not tree.exists(file.path) and instance.has(tree, file.path):
+            continue  # it is there once there is an instance
         _refuse_mistakes(index, file, tree)
         before = tree.lstat(file.path)
         uid, gid = _owners(index, file, tree)

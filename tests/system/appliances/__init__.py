@@ -1,0 +1,1 @@
+"""A person's day with appliances: instances made, answered, changed, and their secrets."""
