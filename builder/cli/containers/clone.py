@@ -21,10 +21,12 @@ from builder.cli.terminal.verbose import verbose
 def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -> None:
     """Make a new container of one that is there, running or not; the new one is stopped.
 
-    It has a machine-id, an address, ssh host keys and a name of its own.
+    It has a machine-id, an address, ssh host keys and a name of its own, and so have instances of
+    appliances their secrets.
     """
     from builder.distros.identity import forget_identity
     from builder.model.network import parse_ports
+    from builder.runtime.bundle import pending
     from builder.runtime.history import clone as cloning
 
     places = places_of(name)
@@ -32,6 +34,10 @@ def clone(name: str, new: str, snapshot: str | None, publish: tuple[str, ...]) -
     wanted = cloning.CloneRequest(new, ports, snapshot)
     made = cloning.clone(places, name, wanted, forget_identity)
     click.echo(made.name)
+    if pending.is_instance(places, made.name):
+        from builder.cli.containers.instance import tell_renewed
+
+        tell_renewed(places, made)
 
 
 @click.command()

@@ -4,9 +4,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
+from builder.host.places import Places
 from builder.model.errors import RecipeError
 from builder.model.instance import Instance
 from builder.model.interface import Interface
+from builder.runtime.record.container import Container
 
 
 def tell_once(
@@ -36,6 +40,22 @@ def tell_once(
     for name in instance.answers.missing:
         title = interface.parameters[name].title
         sys.stderr.write(f"it serves nobody before `{name}` is answered{title and f': {title}'}\n")
+
+
+def tell_renewed(places: Places, copy: Container) -> None:
+    """Show once what a clone has for its own."""
+    from builder.runtime.record import instances
+    from builder.templates.local import Templates
+
+    instance, template = (
+        instances.read(places, copy.name),
+        Templates(places.data).known(copy.template),
+    )
+    if instance is None or template is None:
+        return
+    interface = template.manifest.interface
+    secrets = {name: one for name, one in interface.secrets.items() if one.clone == "renew"}
+    tell_once(instance, msgspec.structs.replace(interface, secrets=secrets), {})
 
 
 def _write(file: str, shown: Mapping[str, str]) -> None:

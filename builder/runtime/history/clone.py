@@ -15,7 +15,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError
 from builder.model.network import PortMapping
 from builder.model.value import canonical
-from builder.runtime.bundle import first_boot, names
+from builder.runtime.bundle import first_boot, names, pending
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import create
 from builder.runtime.record import events, state
@@ -58,6 +58,10 @@ def clone(places: Places, name: str, wanted: CloneRequest, forget: Forget) -> Co
         def fill(made: Container, area: Path) -> None:
             _copy(held, made, area, now=now)
             first_boot.pass_on(places, name, made.name)
+            if pending.is_instance(places, name):
+                from builder.runtime.history import instance_copy
+
+                instance_copy.pass_on(places, name, made, wanted.name)
             with merged(places, made, area) as tree:
                 forget(tree)
                 names.drop(tree, source.hostname)

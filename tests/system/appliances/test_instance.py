@@ -181,6 +181,24 @@ def test_secrets_are_made_anew(notes: Oven, started: str) -> None:
     assert "its secrets are: `db`" in notes.said("appliance", "rotate", started, "bd", code=7)
 
 
+def test_a_clone_has_the_answers_and_secrets_of_its_own(notes: Oven, started: str) -> None:
+    notes("configure", started, "--set", "title=extra")
+    copy = f"{started}-copy"
+    told = notes.said("clone", started, copy)
+    try:
+        shown = dict(re.findall(r"^  (\w+): (\S+)$", told, re.MULTILINE))
+        assert set(shown) == {"db", "token"}
+        notes("start", copy)
+        conf = inside(notes, copy, "cat", "/etc/notes/notes.conf").splitlines()
+        assert conf[:2] == ["title = extra", "domain = a.example"]
+        assert conf[2:] == [f"token = {shown['token']}", f"host = {copy}"]
+        assert inside(notes, copy, "cat", "/run/notes.db") == shown["db"]
+        assert inside(notes, started, "cat", "/run/notes.db") != shown["db"]
+        assert "nothing changes" in notes.said("configure", copy)
+    finally:
+        notes("destroy", "--force", copy)
+
+
 def test_without_what_it_requires_it_has_no_files(notes: Oven, fresh_name: str) -> None:
     told = notes.said("run", "notes", "--name", fresh_name, "--network", "none")
     try:
