@@ -43,6 +43,7 @@ def facts(summary: "Summary", usage: "Usage | None") -> dict[str, object]:
         "name": container.name,
         "status": summary.status,
         "ready": summary.ready,
+        "unanswered": list(summary.unanswered),
         "address": summary.address,
         "addresses": list(summary.addresses),
         "template": container.template_name,
@@ -79,6 +80,7 @@ def told(summary: "Summary", usage: "Usage | None", rates: "Rates | None") -> li
         ("template", f"{container.template_name} ({hex_of(container.template)[:12]})"),
         ("created", _here(container.created)),
     ]
+    lines += (("unanswered", one) for one in summary.unanswered)
     if summary.hostname != container.name:
         lines.append(("hostname", summary.hostname))
     lines += _reached(summary)

@@ -43,7 +43,7 @@ def list_(as_json: bool, quiet: bool, running: bool, pattern: str | None) -> Non
         headings: tuple[str, ...] = ("NAME", "STATUS", "ADDRESS", "TEMPLATE", "PORTS")
         cells = [headings]
         cells += [
-            (row.name, row.status, *map(_word, (row.address, row.template, row.ports)))
+            (row.name, _status(row), *map(_word, (row.address, row.template, row.ports)))
             for row in rows
         ]
         click.echo("\n".join(table(cells)))
@@ -131,6 +131,10 @@ def _filled(pattern: str, row: "ContainerRow") -> str:
         return _word(fields[match[1]])
 
     return re.sub(r"\{([^{}]*)\}", value, pattern)
+
+
+def _status(row: "ContainerRow") -> str:
+    return f"{row.status}, waits for answers" if row.unanswered else row.status
 
 
 def _word(value: object) -> str:

@@ -14,7 +14,7 @@ from builder.model.errors import NotFoundError
 from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
 from builder.model.value import Value
-from builder.runtime.record import given, layout, state
+from builder.runtime.record import given, instances, layout, state
 from builder.runtime.record.container import (
     Autostart,
     Container,
@@ -44,6 +44,8 @@ class Summary(Value, frozen=True, kw_only=True):
     """Its first process, as the host numbers it."""
     since: int | None = None
     """Seconds since 1970 when it was started."""
+    unanswered: tuple[str, ...] = ()
+    """Parameters of its appliance that have to be answered before it serves anybody."""
     given: Given | None = None
     """What it has now, where it runs, of what its record says for its next start."""
     address: str | None = None
@@ -80,6 +82,8 @@ class ContainerRow(Value, frozen=True, kw_only=True):
     created: int | None = None
     """Seconds since 1970."""
     started: int | None = None
+    unanswered: tuple[str, ...] = ()
+    """Parameters of its appliance that have to be answered before it serves anybody."""
     problem: str | None = None
     """Why the record cannot be read."""
 
@@ -111,7 +115,7 @@ def show(places: Places, name: str) -> Summary:
             monitor.wait(_SEEN_TO)
         seen = orphans.look(places, name)
     container, current, status = seen.record, seen.state, seen.status
-    host = tuple(_reached(places, container))
+    host, unanswered = tuple(_reached(places, container)), instances.missing(places, name)
     if status == "stopped" or current is None:
         code = _exit_code(places, name)
         return Summary(
@@ -119,6 +123,7 @@ def show(places: Places, name: str) -> Summary:
             status=status,
             host=host,
             hostname=container.hostname,
+            unanswered=unanswered,
             exit_code=code,
         )
     return Summary(
@@ -126,6 +131,7 @@ def show(places: Places, name: str) -> Summary:
         status=status,
         host=host,
         hostname=uts.hostname_of(current.pid) or container.hostname,
+        unanswered=unanswered,
         ready=current.ready,
         pid=current.pid or None,
         since=current.since,
@@ -211,6 +217,7 @@ def _row(places: Places, name: str, current: State | None) -> ContainerRow | Non
         pid=(lives.pid or None) if lives else None,
         created=record.created,
         started=lives.since if lives else None,
+        unanswered=instances.missing(places, name),
     )
 
 

@@ -95,6 +95,8 @@ def _change(held: Held, before: Instance, after: Instance, change: _Change) -> N
         for unit, action in units.items():
             told[unit] = action
             _tell(held, {unit: action})
+        if before.answers.missing and not after.answers.missing:
+            _open(held)
         instances.save(places, name, after)
     except BaseException:
         back = before.with_gone(paths)
@@ -114,6 +116,14 @@ def _write(held: Held, instance: Instance) -> None:
     with lookup.root_of(held.name, held.state.pid) as tree:
         files.write(tree, instance, held.record)
     files.show(instance, held.record, credentials)
+
+
+def _open(held: Held) -> None:
+    """Let the world in, which was kept out until now."""
+    if held.record.ports and held.record.interfaces and not held.places.ordinary:
+        from builder.runtime import network  # an ordinary user's are opened at the next start
+
+        network.publish(held.places, held.record)
 
 
 def _test(held: Held, interface: Interface) -> None:

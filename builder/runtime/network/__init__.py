@@ -4,7 +4,8 @@ from builder.host.places import Places
 from builder.model.host_access import HostAccess
 from builder.model.network import Lease, Network
 from builder.runtime.network import definitions
-from builder.runtime.network.bridges import BridgeSpec, NetworkMember, Switch, begin
+from builder.runtime.network.bridges import Switch
+from builder.runtime.network.growth import BridgeSpec, NetworkMember, begin
 from builder.runtime.network.resolv_conf import resolvers
 from builder.runtime.record.container import Container, Interface
 from builder.runtime.record.layout import folder_of
@@ -15,6 +16,7 @@ __all__ = [
     "detach",
     "let_go",
     "mend_names",
+    "publish",
     "resolvers",
     "resolvers_for",
     "set_live",
@@ -84,6 +86,11 @@ def set_live(places: Places, container: Container) -> None:
         key = definitions.key_of(places, one.network)
         wishes[key] = _wish(key, definitions.find(places, one.network), one)
     Switch().change(_key(places, container.name), wishes)
+
+
+def publish(places: Places, container: Container) -> None:
+    """Lead ports of the host to a running container that kept them closed so far."""
+    Switch().publish(_key(places, container.name), container.ports)
 
 
 def admit(places: Places, name: str, host: HostAccess) -> None:

@@ -9,7 +9,8 @@ from builder.model.errors import ConflictError, HostError
 from builder.model.network import DEFAULT, Lease, Network, Segment
 from builder.model.value import Value
 from builder.runtime.network import definitions, dns
-from builder.runtime.network.bridges import FOLDER, BridgeSpec, Switch, begin
+from builder.runtime.network.bridges import FOLDER, Switch
+from builder.runtime.network.growth import BridgeSpec, begin
 from builder.runtime.record.container import Container, readable
 
 

@@ -13,7 +13,8 @@ from builder.host.programs import Command, on_host
 from builder.model.host_access import HostAccess
 from builder.model.network import Lease, Network, parse_ports
 from builder.runtime.network.addresses import OURS
-from builder.runtime.network.bridges import BridgeSpec, NetworkMember, Switch
+from builder.runtime.network.bridges import Switch
+from builder.runtime.network.growth import BridgeSpec, NetworkMember
 from tests.support.hosts.netns import Namespace
 
 HOST, HOST6 = "198.51.100.1", "2001:db8::1"

@@ -1,6 +1,7 @@
 """A small appliance that shows what reaches it: a service with a configuration and a secret."""
 
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,13 @@ def notes(oven: Oven, built: Built, session_disk: Path) -> Oven:
     return oven
 
 
-Started = Callable[..., str]
+@pytest.fixture
+def port() -> int:
+    """A port of this host that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+    return number
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -204,10 +205,41 @@ def test_without_what_it_requires_it_has_no_files(notes: Oven, fresh_name: str) 
     try:
         assert "it serves nobody before `domain` is answered: Where it is found" in told
         inside(notes, fresh_name, "test", "-e", "/etc/notes/notes.conf", code=1)
+        assert "waits for answers" in text(notes("list").stdout)
+        shown = text(notes("show", fresh_name).stdout)
+        assert re.search(r"^unanswered +domain$", shown, re.MULTILINE)
         notes("configure", fresh_name, "--set", "domain=b.example")
         assert "domain = b.example" in inside(notes, fresh_name, "cat", "/etc/notes/notes.conf")
+        assert "unanswered" not in text(notes("show", fresh_name).stdout)
     finally:
         notes("destroy", "--force", fresh_name)
+
+
+def test_nobody_reaches_one_that_waits(notes: Oven, fresh_name: str, port: int) -> None:
+    notes("run", "notes", "--name", fresh_name, "-p", f"127.0.0.1:{port}:80")
+    try:
+        perl = (
+            "use IO::Socket::INET; fork and exit; open STDOUT, '>/dev/null'; close STDIN;"
+            " my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 9, ReuseAddr => 1);"
+            " while (my $c = $s->accept) { print $c 'hello'; close $c }"
+        )
+        notes("exec", fresh_name, "--", "perl", "-e", perl)
+        assert not reached(port)
+        notes("configure", fresh_name, "--set", "domain=b.example")
+        assert reached(port)
+        notes("restart", fresh_name)
+        notes("exec", fresh_name, "--", "perl", "-e", perl)
+        assert reached(port)
+    finally:
+        notes("destroy", "--force", fresh_name)
+
+
+def reached(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return connection.recv(5) == b"hello"
+    except OSError:
+        return False
 
 
 def test_only_instances_are_configured(notes: Oven, fresh_name: str) -> None:

@@ -78,7 +78,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/access/calls.py": (".read_text .unlink .write_bytes", RUNS),
     "runtime/access/exec.py": ("open os.open", RUNS),
     "runtime/bundle/instance.py": (".rename .unlink open os.open", RUNS),
-    "runtime/record/instances.py": (".read_bytes .unlink", RECORDS),
+    "runtime/record/instances.py": (".read_bytes .unlink os.path.exists", RECORDS),
     "runtime/bundle/first_boot.py": (".read_bytes .rename .unlink open os.open", RECORDS),
     "runtime/record/ids.py": (
         ".exists .read_bytes .read_text .stat .unlink .write_text os.listdir",

@@ -124,7 +124,7 @@ def test_damaged_record_is_told(places: Places) -> None:
 
 def test_networks_of_equal_name_in_two_homes(rig: Rig, tmp_path: Path) -> None:
     """Each home has its own; their subnets and bridges differ, and nobody reaches the other."""
-    from builder.runtime.network.bridges import BridgeSpec
+    from builder.runtime.network.growth import BridgeSpec
 
     reached = []
     for home in ("one", "two"):

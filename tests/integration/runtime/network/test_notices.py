@@ -10,7 +10,7 @@ from builder.host.places import Places
 from builder.model.network import DEFAULT
 from builder.model.value import Digest
 from builder.runtime.network import definitions, dns, inspect
-from builder.runtime.network.bridges import BridgeSpec
+from builder.runtime.network.growth import BridgeSpec
 from builder.runtime.record.container import Interface, new_container
 from tests.support.hosts.networks import Rig
 from tests.support.needs import needs

@@ -9,7 +9,7 @@ from builder.host.network import link
 from builder.model.errors import ConflictError, HostError, RecipeError
 from builder.model.network import Lease, Network
 from builder.runtime.network import addresses
-from builder.runtime.network.bridges import NetworkMember
+from builder.runtime.network.growth import NetworkMember
 from tests.support.hosts.networks import (
     BLOCKED,
     GATEWAY,
