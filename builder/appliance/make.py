@@ -27,7 +27,9 @@ class Appliance:
 
     manifest: Manifest
     tree: "TreeIO"
-    """The template's, or the instance's own."""
+    """The template's."""
+    digest: str
+    """By which the template is known."""
 
     @property
     def interface(self) -> Interface:
@@ -61,7 +63,7 @@ def make(
     if not answers.missing:
         sources = instance.read(appliance.tree)
         rendered = instance.files(sources, _variables(appliance, who, answers, made), interface)
-    return Instance(answers=answers, secrets=made, files=rendered)
+    return Instance(answers=answers, secrets=made, files=rendered, template=appliance.digest)
 
 
 def _generated(

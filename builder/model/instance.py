@@ -41,6 +41,8 @@ class Instance(Value, frozen=True, kw_only=True):
     """Each secret as its units get it."""
     files: tuple[InstanceFile, ...] = ()
     """Sorted by path."""
+    template: str = ""
+    """The digest of the template that brought these files."""
     gone: tuple[str, ...] = ()
     """Files that it was given once, and that are to be removed."""
 
@@ -48,3 +50,18 @@ class Instance(Value, frozen=True, kw_only=True):
         """Give the same, having been given those files before."""
         gone = {*self.gone, *paths} - {one.path for one in self.files}
         return msgspec.structs.replace(self, gone=tuple(sorted(gone)))
+
+    def after(self, before: "Instance") -> "Instance":
+        """Give the same as what comes after another one, keeping what nobody asks for now."""
+        answers = msgspec.structs.replace(
+            self.answers, given={**before.answers.given, **self.answers.given}
+        )
+        secrets = {**before.secrets, **self.secrets}
+        made = msgspec.structs.replace(self, answers=answers, secrets=secrets)
+        return made.with_gone([*before.gone, *(one.path for one in before.files)])
+
+    def with_files(self, files: Iterable[InstanceFile]) -> "Instance":
+        """Give the same with more files, each instead of one that is gone."""
+        known = {one.path: one for one in (*files, *self.files)}
+        made = msgspec.structs.replace(self, files=tuple(known[path] for path in sorted(known)))
+        return made.with_gone(())

@@ -77,9 +77,9 @@ def _wish(
     import msgspec
 
     from builder.appliance.answers import chosen
-    from builder.appliance.make import Appliance, Who, make
-    from builder.host.trees.treeio import TreeIO
+    from builder.appliance.make import Who
     from builder.model.errors import NotFoundError
+    from builder.runtime.bundle.remake import remade
     from builder.runtime.lifecycle.configure import Wish
     from builder.runtime.record.container import load
     from builder.templates.local import Templates
@@ -105,8 +105,7 @@ def _wish(
         had = msgspec.structs.replace(before, secrets=kept)
         found = chosen(stack(interface, given, before.answers.given))
         who = Who(name, record.hostname or name)
-        with TreeIO(template.rootfs) as tree:
-            after = make(Appliance(template.manifest, tree), who, found, had)
+        after = remade(template, who, had, found)
         note(after)
         return after
 

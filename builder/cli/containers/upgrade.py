@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.containers.options import answers, with_options
 from builder.cli.containers.snapshot import stopped
 from builder.cli.session import places_of
 from builder.cli.terminal.table import columns
@@ -40,9 +41,10 @@ _TOLD = ("merged", "conflict", "hidden")
     metavar="SECONDS",
     help="How long a start may take.",
 )
+@with_options(answers)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: every path with its verdict.")
 @verbose
-def upgrade(
+def upgrade(  # one for each option
     name: str,
     wanted: str | None,
     dry_run: bool,  # noqa: FBT001  # click's way
@@ -50,11 +52,13 @@ def upgrade(
     no_start: bool,  # noqa: FBT001
     seconds: float,
     as_json: bool,  # noqa: FBT001
+    **given: object,
 ) -> None:
     """Put a new template under a container that keeps its own changes.
 
     It is stopped, changed and started; if it does not work as before, all is as it was.
     """
+    from builder.appliance.answers import chosen
     from builder.cli.terminal.lines import reporter
     from builder.runtime.record.container import check_name
     from builder.runtime.recovery import repair
@@ -67,7 +71,11 @@ def upgrade(
         click.echo(json.dumps({"upgraded": False}) if as_json else f"{name} is up to date")
         return
     order = upgrading.UpgradeRequest(
-        template, reinstall=reinstall, start=not no_start, timeout=seconds
+        template,
+        reinstall=reinstall,
+        start=not no_start,
+        timeout=seconds,
+        answer=lambda had: chosen(answers.stack(template.manifest.interface, given, had)),
     )
     if dry_run:
         _tell(upgrading.foresee(places, name, order), None, as_json=as_json)

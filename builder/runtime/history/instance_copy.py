@@ -2,12 +2,11 @@
 
 import msgspec
 
-from builder.appliance.answers import chosen, gather
-from builder.appliance.make import Appliance, Who, make
+from builder.appliance.make import Who
 from builder.host.places import Places
-from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.model.instance import Instance
+from builder.runtime.bundle.remake import remade
 from builder.runtime.record import instances
 from builder.runtime.record.container import Container
 from builder.templates.local import Templates
@@ -19,22 +18,17 @@ def pass_on(places: Places, name: str, copy: Container, called: str) -> None:
     What was made up for the first is made up anew, but for secrets that a clone keeps.
     """
     before = instances.read(places, name)
-    if before is not None:
-        instances.save(places, copy.name, _copied(places, before, copy, Who(called, called)))
-
-
-def _copied(places: Places, before: Instance, copy: Container, who: Who) -> Instance:
+    if before is None:
+        return
     template = Templates(places.data).known(copy.template)
     if template is None:
         raise HostError(f"the template of container `{copy.name}` is gone")
-    manifest = template.manifest
-    keep = {name for name, one in manifest.interface.secrets.items() if one.clone == "keep"}
-    answers = msgspec.structs.replace(before.answers, values=before.answers.given)
+    interface = template.manifest.interface
+    keep = {key for key, one in interface.secrets.items() if one.clone == "keep"}
     had = Instance(
-        answers=answers,
-        secrets={name: text for name, text in before.secrets.items() if name in keep},
+        answers=msgspec.structs.replace(before.answers, values=before.answers.given),
+        secrets={key: text for key, text in before.secrets.items() if key in keep},
+        files=before.files,
+        gone=before.gone,
     )
-    found = chosen(gather(manifest.interface, kept=answers.given))
-    with TreeIO(template.rootfs) as tree:
-        made = make(Appliance(manifest, tree), who, found, had)
-    return made.with_gone([*before.gone, *(one.path for one in before.files)])
+    instances.save(places, copy.name, remade(template, Who(called, called), had))

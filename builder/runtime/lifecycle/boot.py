@@ -49,6 +49,10 @@ class _Said(msgspec.Struct):
 
 def prepare(held: Held) -> Path:
     """Write down that it is being started, and give the folder that it will see as `/run/host`."""
+    if pending.is_instance(held.places, held.name):
+        from builder.runtime.bundle import remake
+
+        remake.follow(held.places, held.record)
     held.volatile.mkdir(mode=0o700, parents=True)
     held.become(State(phase="starting", boot=pids.boot_id(), since=int(time.time())))
     shared = held.volatile / layout.SHARED

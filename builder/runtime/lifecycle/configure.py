@@ -55,7 +55,6 @@ def configure(places: Places, name: str, wish: Wish, *, dry: bool = False) -> Pl
         plan = between(before, after, wish.interface)
         if dry or plan.empty:
             return plan
-        after = after.with_gone(one.path for one in plan.files if one.kind == "gone")
         if _runs(held):
             _change(held, before, after, _Change(wish.interface, plan))
         else:

@@ -1,12 +1,15 @@
 """Upgrades: a new template under a container that keeps its own changes, and the way back."""
 
 import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import dropwhile
 from pathlib import Path
 
 import msgspec
 
+from builder.appliance.answers import Given
+from builder.appliance.make import Who
 from builder.distros.package_manager import PackageWork, package_manager
 from builder.host.overlayfs.layered import LayeredEntry
 from builder.host.overlayfs.mount import Overlay
@@ -15,12 +18,15 @@ from builder.host.places import Places
 from builder.host.trees import durable
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, OvenError, StageError
+from builder.model.instance import Instance
+from builder.model.interface import Json
 from builder.model.progress import Reporter
 from builder.runtime.access import exec as inside
+from builder.runtime.bundle.remake import remade
 from builder.runtime.diff import difference
 from builder.runtime.history import snapshots
 from builder.runtime.lifecycle import control
-from builder.runtime.record import events
+from builder.runtime.record import events, instances
 from builder.runtime.record.container import Container, check_name, rootfs_of
 from builder.runtime.record.layout import DRAFTS, LAYERS, UPPER, WORK, folder_of
 from builder.runtime.recovery import orphans, repair, tasks
@@ -48,6 +54,8 @@ class UpgradeRequest:
     """Whether it is started to see that it works; else that is left to a person."""
     timeout: float = control.READY_TIMEOUT
     """Seconds that it may take until it is ready."""
+    answer: Callable[[Mapping[str, Json]], Mapping[str, Given]] | None = None
+    """Gives all answers that the new template's instance gets, from those that it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ def foresee(places: Places, name: str, order: UpgradeRequest) -> UpgradePlan:
     check_name(name)
     with repair.holding(places, name) as held, writable.opened(places, held.record) as area:
         _refuse_stranger(held, order.template)
+        _answered(held, order)
         return _plan(places, held.record, area, order)
 
 
@@ -84,6 +93,8 @@ def upgrade(places: Places, name: str, order: UpgradeRequest, report: Reporter) 
             durable.disk_errors(folder_of(places, name)),
         ):
             held.need_stopped()
+            if (instance := _answered(held, order)) is not None:
+                instances.save(places, name, instance)
             # Nobody removes the template before the record names it.
             with Templates(places.data).lock():
                 outcome, task = _swap(held, order, before)
@@ -158,6 +169,33 @@ def _refuse_stranger(held: Held, template: Template) -> None:
             f"{old.distro} for {old.arch}",
             hint="make a new container of it, and take the data over",
         )
+
+
+def _answered(held: Held, order: UpgradeRequest) -> Instance | None:
+    """Give what an instance is told before it is on the new template; None for what is none.
+
+    Its files stay those of the old one: they follow the template whenever it is started. Raises
+    ConflictError for a template that asks for more than is answered.
+    """
+    before = instances.recovered(held.places, held.name)
+    template, who = order.template, Who(held.name, held.record.hostname)
+    if before is None and not template.asks:
+        return None
+    had = before.answers.given if before else {}
+    made = remade(template, who, before, order.answer(had) if order.answer else None)
+    more = [
+        one for one in made.answers.missing if before is None or one not in before.answers.missing
+    ]
+    if more:
+        raise ConflictError(
+            f"the template `{template.name}` asks for `{more[0]}`, which is not answered",
+            hint=f"say `--set {more[0]}=…`",
+        )
+    if before is None:
+        return msgspec.structs.replace(made, files=(), template="")
+    return msgspec.structs.replace(
+        before, answers=msgspec.structs.replace(before.answers, given=made.answers.given)
+    )
 
 
 def _plan(places: Places, container: Container, area: Path, order: UpgradeRequest) -> UpgradePlan:

@@ -80,14 +80,10 @@ def instance_of(
             )
         return None
     from builder.appliance.answers import chosen
-    from builder.appliance.make import Appliance, make
-    from builder.host.trees.treeio import TreeIO
+    from builder.runtime.bundle.remake import remade
 
-    manifest = template.manifest
-    with TreeIO(template.rootfs) as tree:
-        appliance = Appliance(manifest, tree)
-        instance = make(appliance, who, chosen(stack(manifest.interface, given)))
-    return instance, manifest.interface
+    interface = template.manifest.interface
+    return remade(template, who, None, chosen(stack(interface, given))), interface
 
 
 def _words(given: Mapping[str, object], name: str) -> Sequence[str]:
