@@ -155,6 +155,13 @@ def test_ctrl_c_in_the_form_writes_nothing(oven: Oven, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["appliances"]
 
 
+def test_a_secret_on_the_command_line_is_warned_of(oven: Oven, tmp_path: Path) -> None:
+    told = oven.said("appliance", "explain", "notes", "--set", "password=hunter2")
+    assert "`--set password=…` can be seen by everybody in `ps`" in told
+    (tmp_path / "a.toml").write_text('password = "hunter2"\n')
+    assert oven.said("appliance", "explain", "notes", "--answers", "a.toml") == ""
+
+
 def test_a_shell_completes_the_names_of_parameters(oven: Oven) -> None:
     words = "oven appliance explain notes --set po"
     oven = oven.having(_OVEN_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD="5")

@@ -56,11 +56,19 @@ def stack(
     from pathlib import Path
 
     from builder.appliance.answers import gather
+    from builder.host import notices
     from builder.recipes.reading import read_source
 
+    assignments = _words(given, "assignments")
+    for name in dict.fromkeys(word.partition("=")[0] for word in assignments):
+        if name in interface.parameters and interface.parameters[name].secret:
+            notices.tell(
+                f"`--set {name}=…` can be seen by everybody in `ps` while this runs: a file of"
+                " `--answers` that only you can read keeps a secret"
+            )
     return gather(
         interface,
-        options=_words(given, "assignments"),
+        options=assignments,
         files=[read_source(Path(file)) for file in _words(given, "answers")],
         environment=os.environ,
         kept=kept,
