@@ -14,14 +14,13 @@ from msgspec.structs import replace
 from builder import __version__
 from builder.appliance.variables import Variables
 from builder.distros import ArchiveSources, distro
-from builder.model.interface import defaults
 from builder.model.lock import Lock, Package, Removal
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.recipe import Probe
 from builder.model.value import Digest, digest_of
 from builder.recipes.debconf import selections
 from builder.recipes.holds import holds
-from builder.recipes.interface import interface_of
+from builder.recipes.interface import offered, values_of
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.repositories import kept
 from builder.recipes.request import BuildRequest, base_of, extras_of, layers
@@ -176,7 +175,7 @@ def customization(
         given=read_given(recipe.script, loaded.folder, tools.store, loaded.project),
         first_boot=read_first_boot(recipe.first_boot, loaded.folder, tools.store, loaded.project),
         variables=Variables(
-            parameters=defaults(interface_of(loaded).parameters),
+            parameters=values_of(loaded),
             template={"name": recipe.template.name, "summary": recipe.template.summary},
             base={"distro": base.distro, "suite": base.suite, "arch": order.arch},
         ),
@@ -221,7 +220,7 @@ def describe(order: BuildRequest, packages: tuple[InstalledPackage, ...]) -> Man
         lock=digest_of(order.lock),
         packages=packages,
         tarball=order.lock.asked.tarball,
-        interface=interface_of(order.loaded),
+        interface=offered(order.loaded),
         ports=recipe.port,
         features=tuple(
             dict.fromkeys(

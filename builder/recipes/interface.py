@@ -1,13 +1,15 @@
 """Interfaces: what a recipe and those that it stands on say of their instances, made one."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 
 from builder.appliance import instance, schema
 from builder.appliance.checking import FORMATS, SchemaError, mistakes
 from builder.model.errors import RecipeError
-from builder.model.interface import Interface, Parameter, Schema
+from builder.model.instance import Answers
+from builder.model.interface import Interface, Json, Parameter, Schema, defaults
 from builder.model.recipe import Recipe
 from builder.model.toml.source import Source
 from builder.recipes.loaded import LoadedRecipe
@@ -28,6 +30,43 @@ def interface_of(loaded: LoadedRecipe) -> Interface:
             files=(*made.files, *(recipe.file if _has_instance(layer) else ())),
         )
     return made
+
+
+def offered(loaded: LoadedRecipe) -> Interface:
+    """Give what a template asks whoever runs it: nothing where it has the answers itself."""
+    return interface_of(loaded) if loaded.answers is None else Interface()
+
+
+def values_of(loaded: LoadedRecipe) -> dict[str, Json]:
+    """Give the values of parameters that a template is made with."""
+    known = interface_of(loaded).parameters
+    said = loaded.answers or {}
+    return defaults(known) | {name: value for name, value in said.items() if name in known}
+
+
+def answered(loaded: LoadedRecipe, answers: Answers) -> LoadedRecipe:
+    """Give a recipe whose template has these answers, in all of its layers.
+
+    RecipeError where one is missing, or would be a secret that everybody has.
+    """
+    interface = interface_of(loaded)
+    if answers.missing:
+        raise RecipeError(
+            f"`{answers.missing[0]}` is not answered, and a template of its own has all answers",
+            hint=f"say `--set {answers.missing[0]}=…`",
+        )
+    secret = [name for name, one in interface.parameters.items() if one.secret or one.generate]
+    if found := [*interface.secrets, *secret]:
+        raise RecipeError(
+            f"`{found[0]}` is a secret, which all containers of the template would share",
+            hint="leave the answers to whoever runs it: `oven run --answers`",
+        )
+    return _with_values(loaded, answers.values)
+
+
+def _with_values(loaded: LoadedRecipe, values: Mapping[str, Json]) -> LoadedRecipe:
+    base = None if loaded.base is None else _with_values(loaded.base, values)
+    return replace(loaded, base=base, answers=values)
 
 
 def _has_instance(layer: LoadedRecipe) -> bool:

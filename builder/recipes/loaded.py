@@ -1,8 +1,10 @@
 """Loaded recipes: what a recipe file says, and where all that belongs to it lies."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.model.interface import Json
 from builder.model.recipe import Recipe
 from builder.model.toml.source import Source
 from builder.recipes.project import Project, project_of
@@ -20,6 +22,9 @@ class LoadedRecipe:
     lock: Path
     base: "LoadedRecipe | None" = None
     """The OS recipe that an appliance stands on."""
+    answers: Mapping[str, Json] | None = None
+    """All values of its parameters, where the template itself is to have them: then it is for one
+    purpose, and asks for nothing."""
 
     @property
     def name(self) -> str:

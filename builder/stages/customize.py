@@ -90,7 +90,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     from builder.stages.fetch_files import lay_files
     from builder.stages.tree.accounts import add_groups, add_users, homes_in
     from builder.stages.tree.first_boot import lay_first_boot
-    from builder.stages.tree.overlay import apply_overlay, render_overlay
+    from builder.stages.tree.overlay import apply_overlay, render_overlay, without_blank
     from builder.stages.tree.rights import set_rights
     from builder.stages.tree.sources import hold_packages, lay_sources
     from builder.stages.tree.system import set_services, set_system
@@ -98,6 +98,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
     store = tools.store
     lower, base = tree_of(inputs.tree, store), inputs.variables.base
     rendered = render_overlay(inputs.overlay, inputs.variables, store)
+    overlay = without_blank(inputs.overlay, rendered)
     with disk_errors(store.root), store.draft() as draft:
         kitchen = Kitchen(draft, store, base["arch"], base["suite"], inputs.epoch, lower)
         with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
@@ -105,7 +106,7 @@ def customize(inputs: Customization, tools: Tools) -> Tree:
             hold_packages(inputs.hold, run)
             add_groups(inputs.groups, tree, run)
             add_users(inputs.users, tree, run)
-            apply_overlay(tree, inputs.overlay, rendered, store, homes=homes_in(tree, inputs.users))
+            apply_overlay(tree, overlay, rendered, store, homes=homes_in(tree, inputs.users))
             lay_files(inputs.fetched, tree, store, draft)
             set_rights(inputs.files, tree)
             set_system(inputs.system, tree, run)

@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from builder.cli.building.choosing import only, profile, wanted_of
+from builder.cli.containers.options import answers, with_options
 from builder.cli.terminal.verbose import verbose
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Options:
     metavar="N",
     help="Use at most so many cores; all by default.",
 )
+@with_options(answers)
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
 @verbose
 def build(  # one for each option
@@ -96,6 +98,7 @@ def build(  # one for each option
     secrets: tuple[str, ...],
     jobs: int | None,
     as_json: bool,  # noqa: FBT001
+    **answered: object,
 ) -> None:
     """Build templates from recipes and appliances, by name or by path.
 
@@ -104,7 +107,7 @@ def build(  # one for each option
     """
     from builder.cli.building.workplace import open_workplace
 
-    wanted = wanted_of(names, profiles, only, arch)
+    wanted = _answered(wanted_of(names, profiles, only, arch), answered)
     options = Options(locked, not no_probe, bootstrap, output)
     given = dict(_secret(text) for text in secrets)
     _check_secrets(wanted, given)
@@ -116,6 +119,23 @@ def build(  # one for each option
             _trim(work)
     if as_json:
         click.echo(json.dumps(results, indent=2))
+
+
+def _answered(wanted: "list[WantedTemplate]", given: dict[str, object]) -> "list[WantedTemplate]":
+    """Have an appliance's template built with answers of its own, where there are any."""
+    if not any(given.values()):
+        return wanted
+    from builder.appliance.answers import chosen
+    from builder.appliance.settled import settle
+    from builder.model.errors import RecipeError
+    from builder.recipes.interface import answered, interface_of
+
+    if len(wanted) > 1:
+        raise RecipeError("answers are for one template", hint="build them one after the other")
+    [one] = wanted
+    interface = interface_of(one.loaded)
+    settled = settle(interface, chosen(answers.stack(interface, given)))
+    return [replace(one, loaded=answered(one.loaded, settled))]
 
 
 def _build_all(

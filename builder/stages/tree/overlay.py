@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from builder.appliance import instance
 from builder.appliance.variables import Variables
 from builder.host.trees.treeio import TREES_FAULT, TreeIO
 from builder.model.errors import OvenError, RecipeError
@@ -75,6 +76,16 @@ def render_overlay(
     templates = {entry.source: entry for entry in entries if entry.kind == "template"}
     texts = {source: _blob(store, entry).read_bytes() for source, entry in templates.items()}
     return {templates[source].path: text for source, text in render(texts, variables).items()}
+
+
+def without_blank(
+    entries: tuple[OverlayEntry, ...], rendered: Mapping[str, bytes]
+) -> tuple[OverlayEntry, ...]:
+    """Leave out instance files that come to nothing but white space, as an instance does."""
+    blank = {path for path, text in rendered.items() if not text.strip()}
+    return tuple(
+        one for one in entries if not (one.folder == instance.SOURCES and one.path in blank)
+    )
 
 
 # Applying

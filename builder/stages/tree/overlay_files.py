@@ -72,10 +72,17 @@ def read_overlays(
 
 
 def read_instance(loaded: LoadedRecipe, store: Store) -> tuple[OverlayEntry, ...]:
-    """List `instance/`, which a template carries as it is: each instance has it rendered."""
+    """List `instance/`, which a template carries as it is: each instance has it rendered.
+
+    A template that has the answers itself is given it as an overlay.
+    """
     said = frozenset(one.path.strip("/") for one in loaded.recipe.file if one.mode)
-    wish = _Wish(Overlay(verbatim=("*",)), instance.SOURCES, said)
-    found = read_overlay(loaded.folder / instance.SOURCES, store, loaded.project, wish)
+    folder, wanted = loaded.folder / instance.SOURCES, Overlay(verbatim=("*",))
+    if loaded.answers is not None:
+        wish = _Wish(Overlay(), instance.SOURCES, said)
+        return read_overlay(folder, store, loaded.project, wish)
+    wish = _Wish(wanted, instance.SOURCES, said)
+    found = read_overlay(folder, store, loaded.project, wish)
     for entry in found:
         if entry.kind == "symlink":
             raise RecipeError(
