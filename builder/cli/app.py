@@ -55,6 +55,10 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "list": ("builder.cli.inspect.show:list_", "List the containers."),
     "show": ("builder.cli.inspect.show:show", "Show one container."),
+    "health": (
+        "builder.cli.appliances.health",
+        "Ask whether a container does what its appliance is for.",
+    ),
     "set": (
         "builder.cli.containers.set:set_",
         "Change what a container may use, and what it is to do.",

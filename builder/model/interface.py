@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from builder.model.health import HealthProbe
 from builder.model.names import Line, ParameterName, Reason, UnitName
 from builder.model.rights import FileRights
 from builder.model.value import Value
@@ -168,6 +169,7 @@ class Interface(Value, frozen=True, kw_only=True):
     """Whether it brings files for its instances."""
     files: tuple[FileRights, ...] = ()
     """Whose these are."""
+    health: tuple[HealthProbe, ...] = ()
 
     @property
     def required(self) -> tuple[str, ...]:

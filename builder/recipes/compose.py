@@ -27,6 +27,7 @@ IDENTITY: Mapping[str, tuple[str, ...]] = {
     "repository": ("name",),
     "first-boot": ("name",),
     "allow": ("path",),
+    "health": ("name",),
 }
 """For each list of tables the keys that say what a table is about."""
 

@@ -12,6 +12,7 @@ from builder.model.instance import Answers
 from builder.model.interface import Interface, Json, Parameter, Schema, defaults
 from builder.model.recipe import Recipe
 from builder.model.toml.source import Source
+from builder.recipes import health
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.request import layers
 
@@ -28,6 +29,7 @@ def interface_of(loaded: LoadedRecipe) -> Interface:
             asserts=(*made.asserts, *recipe.assert_),
             instance=made.instance or _has_instance(layer),
             files=(*made.files, *(recipe.file if _has_instance(layer) else ())),
+            health=tuple({one.name: one for one in (*made.health, *recipe.health)}.values()),
         )
     return made
 
@@ -82,6 +84,7 @@ def check(recipe: Recipe, source: Source) -> None:
             at=source.key("secrets", name),
             hint="say `secret = true` and `generate` in the parameter, and leave this out",
         )
+    health.check(recipe, source)
     # One call for all of them: each costs a process.
     form = {name: schema.of_parameter(one) for name, one in recipe.parameters.items()}
     values = {

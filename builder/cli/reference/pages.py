@@ -94,6 +94,7 @@ HEADERS = {
     "SecretSpec": "`[secrets.NAME]`",
     "ServiceConfig": '`[services.config."UNIT"]`',
     "Assertion": "`[[assert]]`",
+    "HealthProbe": "`[[health]]`",
     "Port": "`[[port]]`",
     "ContainerWish": "`[container]`",
     "Probe": "`[probe]`",

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 
 from builder.host.kernel.libc import (
+    CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
@@ -13,7 +14,7 @@ from builder.host.kernel.libc import (
 )
 from builder.host.kernel.mounts import die_with_parent
 
-_KINDS = {"user": CLONE_NEWUSER, "mnt": CLONE_NEWNS, "uts": CLONE_NEWUTS}
+_KINDS = {"user": CLONE_NEWUSER, "mnt": CLONE_NEWNS, "uts": CLONE_NEWUTS, "net": CLONE_NEWNET}
 _LONGEST = 4096
 """Bytes that a visitor may bring back."""
 

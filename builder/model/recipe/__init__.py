@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from builder.model.health import HealthProbe
 from builder.model.interface import Assertion, Parameter, SecretSpec
 from builder.model.names import (
     ArchiveSuite,
@@ -257,6 +258,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """Secrets that are made for each instance, one `[secrets.NAME]` each."""
     assert_: tuple[Assertion, ...] = msgspec.field(name="assert", default=())
     """What must hold for the answers together, one `[[assert]]` each."""
+    health: tuple[HealthProbe, ...] = ()
+    """What shows that an instance works, one `[[health]]` each."""
     port: tuple[Port, ...] = ()
     """Ports on which the appliance serves, one `[[port]]` each."""
     container: ContainerWish = ContainerWish()

@@ -14,10 +14,11 @@ from builder.host.process.sd_notify import Listener
 from builder.model.errors import ConflictError, NotFoundError
 from builder.model.progress import Reporter
 from builder.runtime.bundle.process import plain_umask
+from builder.runtime.health import declared
 from builder.runtime.lifecycle import boot, create, readiness, shutdown
 from builder.runtime.lifecycle.readiness import NotReadyError
 from builder.runtime.record import events, ids, layout, state
-from builder.runtime.record.container import Container, check_name
+from builder.runtime.record.container import Container, check_name, load
 from builder.runtime.record.state import State
 from builder.runtime.recovery import repair, tasks
 from builder.runtime.recovery.finishing import finisher
@@ -29,7 +30,7 @@ STOP_TIMEOUT = 90.0
 
 
 def start(places: Places, name: str, report: Reporter, *, timeout: float = READY_TIMEOUT) -> State:
-    """Start a container and wait until its init says that all is up.
+    """Start a container and wait until its init says that all is up, and its probes pass.
 
     One that runs already stays as it is, a frozen one goes on, and both are waited for if they are
     not ready. One that ends before it is ready is cleaned up; one that is only late goes on, for
@@ -38,19 +39,28 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
     task = report.begin(f"starting {name}")
     deadline = time.monotonic() + timeout
     try:
-        while True:
-            with _undone(places, name), contextlib.ExitStack() as stack:
-                begun = _begin(places, name, stack)
-                if isinstance(begun, Started):
-                    return _see_it_up(places, begun, timeout)
-            if begun.frozen:
-                thaw(places, name)
-            elif begun.ready:
-                return begun
-            elif not _wait_for_other(begun, deadline - time.monotonic()):
-                raise _late(places, name, timeout)
+        current = _start(places, name, timeout, deadline)
+        if declared.has_any(places, load(places, name)):
+            from builder.runtime.lifecycle import service
+
+            service.wait(places, name, timeout, deadline)
+        return current
     finally:
         task.close()
+
+
+def _start(places: Places, name: str, timeout: float, deadline: float) -> State:
+    while True:
+        with _undone(places, name), contextlib.ExitStack() as stack:
+            begun = _begin(places, name, stack)
+            if isinstance(begun, Started):
+                return _see_it_up(places, begun, timeout)
+        if begun.frozen:
+            thaw(places, name)
+        elif begun.ready:
+            return begun
+        elif not _wait_for_other(begun, deadline - time.monotonic()):
+            raise _late(places, name, timeout)
 
 
 def start_again(places: Places, name: str, waiting: State) -> None:

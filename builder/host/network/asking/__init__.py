@@ -1,0 +1,1 @@
+"""Asking servers whether they work, in the protocol of each; nothing that they say is trusted."""
