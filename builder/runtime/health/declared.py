@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 # The template tells, and not the tree, which root inside can change.
 
 
-class _Some(msgspec.Struct):
+class _Some(msgspec.Struct, frozen=True):
     health: tuple[msgspec.Raw, ...] = ()
 
 
-class _Glance(msgspec.Struct):
+class _Glance(msgspec.Struct, frozen=True):
     """The one thing of a manifest that each start wants to know."""
 
     interface: _Some = _Some()
