@@ -32,7 +32,7 @@ def rendered(probes: Sequence[HealthProbe], variables: Variables) -> tuple[Healt
 
 def _texts(probe: dict[str, Any]) -> Iterator[str]:
     """Give what has to be filled in, in order."""
-    values = (value for value in probe.values() if isinstance(value, str | list))
+    values = (value for value in probe.values() if isinstance(value, str | tuple))
     for value in values:
         for text in [value] if isinstance(value, str) else value:
             if any(mark in text for mark in _MARKS):
@@ -57,7 +57,7 @@ def _filled(probe: dict[str, Any], made: dict[str, str]) -> HealthProbe:
 def _with(value: object, fill: Callable[[str], str]) -> object:
     if isinstance(value, str):
         return fill(value)
-    return [fill(one) for one in value] if isinstance(value, list) else value
+    return [fill(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _unusable(name: str, why: str) -> HostError:

@@ -121,6 +121,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/bundle/lxcfs.py": (".exists .is_dir", HOST),
     "runtime/bundle/process.py": (".mkdir .read_text", f"{HOST}; {RUNS}"),
     "runtime/bundle/reaper.py": (".open", HOST),
+    "runtime/health/declared.py": (".read_bytes", RECORDS),
     "runtime/bundle/rootfs.py": (".mkdir .read_bytes", f"{RUNS}; {RECORDS}"),
     "runtime/lifecycle/run.py": (".exists .mkdir .open .write_bytes os.mkfifo os.open", RUNS),
     "runtime/history/schedule.py": (".exists .read_bytes .unlink", RECORDS),

@@ -45,7 +45,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 def test_a_mistake_is_shown_where_it_stands(
     tmp_path: Path, text: str, said: str, line: int
 ) -> None:
-    path = write(tmp_path, "one", HEAD.format(name="one") + BASE + "#\n" + PROBE + text)
+    path = write(tmp_path, "one", HEAD.format(name="one") + BASE + PROBE + text)
     with pytest.raises(RecipeError) as caught:
         load_file(path)
     assert said in render(caught.value)
