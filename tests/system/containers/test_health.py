@@ -81,7 +81,7 @@ install = [
 selections = ["postfix postfix/main_mailer_type select Local only"]
 
 [[allow]]
-path = "etc/ssl/private/ssl-cert-snakeoil.key"
+path = "/etc/ssl/private/ssl-cert-snakeoil.key"
 reason = "a test of servers, which nobody uses"
 """ + "".join(
     f"""
