@@ -32,7 +32,7 @@ appliance.add_command(rotate)
 @click.argument("name", metavar="APPLIANCE")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
-    """Show an appliance's parameters, secrets and ports."""
+    """Show an appliance's parameters, secrets, probes and ports."""
     from builder.cli.containers.subject import find
 
     subject = find(name)
@@ -132,6 +132,7 @@ def _lines(subject: "Subject") -> Iterator[str]:
     parts: dict[str, Sequence[Sequence[str]]] = {
         "parameters": [(key, *_row(one)) for key, one in subject.interface.parameters.items()],
         "secrets": [(key, one.kind, one.title) for key, one in subject.interface.secrets.items()],
+        "health": [(one.name, one.kind, one.level) for one in subject.interface.health],
         "ports": [(f"{one.port}/{one.protocol}", one.summary) for one in subject.ports],
     }
     for title, rows in parts.items():

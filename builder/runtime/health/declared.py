@@ -11,7 +11,7 @@ from builder.runtime.record.container import Container
 
 if TYPE_CHECKING:
     from builder.model.health import HealthProbe
-    from builder.model.interface import Interface, Json
+    from builder.model.interface import Json
     from builder.model.manifest import Manifest
 
 # The template tells, and not the tree, which root inside can change.
@@ -37,26 +37,13 @@ def has_any(places: Places, container: Container) -> bool:
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """What a template says of its instances, as one of them was told it."""
+    """What a template says of its instances, and what one of them was told."""
 
     manifest: "Manifest"
-
-    @property
-    def interface(self) -> "Interface":
-        """What its instances may be asked."""
-        return self.manifest.interface
-
-    @property
-    def values(self) -> "dict[str, Json]":
-        """The values of parameters: as far as nobody was asked, the defaults."""
-        from builder.model.interface import defaults
-
-        return defaults(self.interface.parameters)
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Parameters that are not answered, without which the instance serves nobody."""
-        return tuple(name for name in self.interface.required if name not in self.values)
+    values: "dict[str, Json]"
+    """The values of parameters: where the instance was told nothing, the defaults."""
+    missing: tuple[str, ...]
+    """Parameters that are not answered, without which the instance serves nobody."""
 
     def probes(self) -> "tuple[HealthProbe, ...]":
         """Give all probes as the instance has them; HostError for one that cannot be used."""
@@ -64,24 +51,33 @@ class Declared(msgspec.Struct, frozen=True):
         from builder.appliance.variables import Variables
 
         # None for one without a value, as in all that is rendered for an instance.
-        seen: dict[str, Any] = dict.fromkeys(self.interface.parameters) | self.values
+        interface = self.manifest.interface
+        seen: dict[str, Any] = dict.fromkeys(interface.parameters) | self.values
         made = self.manifest
         variables = Variables(
             parameters=seen,
             template={"name": made.name, "summary": made.summary},
             base={"distro": made.distro, "suite": made.suite, "arch": made.arch},
         )
-        return rendered(self.interface.health, variables)
+        return rendered(interface.health, variables)
 
 
 def read(places: Places, container: Container) -> Declared | None:
     """Read what there is to ask; None where that is nothing."""
     if not has_any(places, container):
         return None
+    from builder.model.interface import defaults
     from builder.model.manifest import Manifest
+    from builder.runtime.record import instances
 
     data = _manifest(places, container).read_bytes()
-    return Declared(msgspec.json.decode(data, type=Manifest))
+    manifest = msgspec.json.decode(data, type=Manifest)
+    values = defaults(manifest.interface.parameters)
+    instance = instances.read(places, container.name)
+    if instance is None:
+        missing = tuple(name for name in manifest.interface.required if name not in values)
+        return Declared(manifest, values, missing)
+    return Declared(manifest, values | instance.answers.values, instance.answers.missing)
 
 
 def _manifest(places: Places, container: Container) -> Path:

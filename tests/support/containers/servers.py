@@ -121,13 +121,17 @@ class Server:
                 os.waitid(os.P_PID, process.pid, os.WSTOPPED)
 
 
-def server(kind: str, port: int, pid: int, *, certificate: str = "", wrong: bool = False) -> Server:
-    """Describe a server of a kind, sound or not, with TLS where there is a certificate."""
+def server(
+    kind: str, port: int, pid: int, *, certificate: str = "", says: bytes | None = None
+) -> Server:
+    """Describe a server, with TLS where there is a certificate; `says` is what it says in place."""
     if kind == "dns":
-        return Server([RESOLVER, str(port), *(("8183", "0") if wrong else ("8180", "1"))], pid)
+        return Server(
+            [RESOLVER, str(port), *(("8180", "1") if says is None else ("8183", "0"))], pid
+        )
     turns = TALKS[kind]
-    if wrong:
-        turns = ((turns[0][0], WRONG.get(kind, NONSENSE)),)
+    if says is not None:
+        turns = ((turns[0][0], says),)
     words = [part.hex() for turn in turns for part in turn]
     start_tls = str(int(kind == "smtp" and bool(certificate)))
     return Server([SERVER, str(port), certificate, start_tls, *words], pid)

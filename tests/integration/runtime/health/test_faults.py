@@ -133,13 +133,40 @@ def test_a_server_that_is_halted(oven: Oven, running: dict[str, Server], kind: s
 def test_a_server_that_answers_wrongly(
     rig: Rig, oven: Oven, running: dict[str, Server], kind: str, reason: str
 ) -> None:
+    says = servers.WRONG.get(kind, servers.NONSENSE)
+    assert said_of(rig, oven, running, kind, says).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says", "reason"),
+    [
+        ("smtp", b"220" + b"x" * 20000, "answers with a line that does not end: `220xxx"),
+        ("smtp", b"220-x\r\n" * 2000, "answers with lines that do not end"),
+("smtp", b"554 \x1b]0;a\x07\xff\r\n", "answers `554 ?]0;a?ÿ`"),
+        ("imap", b"* OK\r\n" * 2000, "answers with lines that do not end"),
+        ("http", b"X: y\r\n" * 2000, "does not answer as HTTP does: BadStatusLine"),
+        ("http", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 2000, "does not answer as HTTP does: HTTP"),
+        ("pg", b"R\xff\xff\xff\xff", "does not answer as PostgreSQL does"),
+        ("mysql", b"\0\0\0\0", "does not answer as MySQL does"),
+        ("ldap", b"\x30\x84\xff\xff\xff\xff", "does not answer as LDAP does"),
+        ("redis", b"\r\n", "answers nothing"),
+    ],
+)  # fmt: skip
+def test_a_hostile_server(
+    rig: Rig, oven: Oven, running: dict[str, Server], kind: str, says: bytes, reason: str
+) -> None:
+    assert said_of(rig, oven, running, kind, says).startswith(reason)
+
+
+def said_of(rig: Rig, oven: Oven, running: dict[str, Server], kind: str, says: bytes) -> str:
+    """Give what is told of a server that says something else, and of no other."""
     running[kind].stop()
-    wrong = servers.server(kind, PORTS[kind], pid_of(rig), wrong=True)
-    with servers.started({kind: wrong}):
+    other = servers.server(kind, PORTS[kind], pid_of(rig), says=says)
+    with servers.started({kind: other}):
         found = red(oven)
     running[kind].start()
     assert list(found) == [kind]
-    assert found[kind].startswith(f"port {PORTS[kind]} {reason}")
+    return found[kind].removeprefix(f"port {PORTS[kind]} ")
 
 
 @pytest.mark.parametrize("kind", ["smtp", "tls"])

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 import pytest
 
 from builder.model.health import HealthProbe
+from builder.model.instance import Answers, Instance
 from builder.model.interface import Interface, Parameter
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.lifecycle.readiness import NotReadyError
+from builder.runtime.record import instances
 from tests.support.containers.rig import Rig
 from tests.support.containers.templates import describe
 from tests.support.needs import needs
@@ -89,6 +91,16 @@ def test_an_instance_without_answers_is_not_waited_for(rig: Rig, oven: Oven) -> 
     make(rig, WEB, parameters={**PORT, "domain": Parameter()})
     oven("start", "test")
     oven("health", "test", code=1)
+
+
+def test_what_the_instance_was_told_counts(rig: Rig, oven: Oven) -> None:
+    make(rig, WEB, parameters={**PORT, "domain": Parameter()})
+    told = Answers(values={"port": 9090, "domain": "a.example"}, given={"port": 9090})
+    instances.save(rig.places, "test", Instance(answers=told))
+    assert "`web`: port 9090 of 127.0.0.1 is closed" in refused(rig).problem
+    waits = Answers(values={"port": 9090}, given={"port": 9090}, missing=("domain",))
+    instances.save(rig.places, "test", Instance(answers=waits))
+    oven("start", "test")
 
 
 def test_a_probe_that_no_answer_fits_is_told_of(rig: Rig, oven: Oven) -> None:
