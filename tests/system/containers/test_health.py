@@ -74,7 +74,7 @@ name = "t-servers"
 [packages]
 install = [
     "nginx", "postfix", "dovecot-imapd", "postgresql", "mariadb-server", "redis-server", "slapd",
-    "unbound",
+    "unbound", "dns-root-data",
 ]
 
 [debconf]
