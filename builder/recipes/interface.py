@@ -12,6 +12,7 @@ from builder.model.instance import Answers
 from builder.model.interface import Interface, Json, Parameter, Schema, defaults
 from builder.model.recipe import Recipe
 from builder.model.toml.source import Source
+from builder.model.value import canonical
 from builder.recipes import health
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.request import layers
@@ -35,8 +36,15 @@ def interface_of(loaded: LoadedRecipe) -> Interface:
 
 
 def offered(loaded: LoadedRecipe) -> Interface:
-    """Give what a template asks whoever runs it: nothing where it has the answers itself."""
-    return interface_of(loaded) if loaded.answers is None else Interface()
+    """Give what a template says of its instances; it asks nothing where it has the answers itself.
+
+    Probes are kept then, but for those that depend on an answer.
+    """
+    made = interface_of(loaded)
+    if loaded.answers is None:
+        return made
+    plain = tuple(one for one in made.health if b"{{" not in canonical(one))
+    return Interface(health=plain)
 
 
 def values_of(loaded: LoadedRecipe) -> dict[str, Json]:
