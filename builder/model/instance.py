@@ -5,15 +5,16 @@ from collections.abc import Iterable
 import msgspec
 
 from builder.model.interface import Json
+from builder.model.names import ParameterName
 from builder.model.value import Value
 
 
 class Answers(Value, frozen=True, kw_only=True):
     """What an instance was told, right as far as it goes."""
 
-    values: dict[str, Json]
+    values: dict[ParameterName, Json]
     """Of each parameter that has one."""
-    given: dict[str, Json]
+    given: dict[ParameterName, Json]
     """Those of them that somebody said; all others follow the template that the instance has."""
     missing: tuple[str, ...] = ()
     """Parameters that have to be answered before anybody is served."""
@@ -37,7 +38,7 @@ class Instance(Value, frozen=True, kw_only=True):
     """All that answers and secrets come to."""
 
     answers: Answers
-    secrets: dict[str, str] = {}
+    secrets: dict[ParameterName, str] = {}
     """Each secret as its units get it."""
     files: tuple[InstanceFile, ...] = ()
     """Sorted by path."""
@@ -65,3 +66,8 @@ class Instance(Value, frozen=True, kw_only=True):
         known = {one.path: one for one in (*files, *self.files)}
         made = msgspec.structs.replace(self, files=tuple(known[path] for path in sorted(known)))
         return made.with_gone(())
+
+    def without_files(self) -> "Instance":
+        """Give the same, whose files are made anew at the next start."""
+        gone = {*self.gone, *(one.path for one in self.files)}
+        return msgspec.structs.replace(self, files=(), template="", gone=tuple(sorted(gone)))

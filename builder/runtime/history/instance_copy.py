@@ -18,8 +18,12 @@ def pass_on(places: Places, name: str, copy: Container, called: str) -> None:
     What was made up for the first is made up anew, but for secrets that a clone keeps.
     """
     before = instances.read(places, name)
-    if before is None:
-        return
+    if before is not None:
+        instances.save(places, copy.name, another(places, before, copy, called))
+
+
+def another(places: Places, before: Instance, copy: Container, called: str) -> Instance:
+    """Give what a copy of an instance is told, by the name that it will have."""
     template = Templates(places.data).known(copy.template)
     if template is None:
         raise HostError(f"the template of container `{copy.name}` is gone")
@@ -31,4 +35,4 @@ def pass_on(places: Places, name: str, copy: Container, called: str) -> None:
         files=before.files,
         gone=before.gone,
     )
-    instances.save(places, copy.name, remade(template, Who(called, called), had))
+    return remade(template, Who(called, called), had)

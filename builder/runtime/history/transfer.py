@@ -19,11 +19,13 @@ from builder.host.kernel import cgroups
 from builder.host.places import Places
 from builder.host.trees import durable
 from builder.model.errors import ConflictError, NotFoundError, RecipeError, TrustError
+from builder.model.instance import Instance
 from builder.model.names import Name
 from builder.model.value import Digest, Value, canonical
 from builder.runtime.bundle import names
+from builder.runtime.history import instance_copy
 from builder.runtime.lifecycle import create
-from builder.runtime.record import events, state
+from builder.runtime.record import events, instances, state
 from builder.runtime.record.container import HOST_NAME, NAME, Container, check_name, readable
 from builder.runtime.record.layout import (
     DRAFTS,
@@ -59,6 +61,8 @@ class Parcel(Value, frozen=True, kw_only=True):
     """The version of Oven that wrote it."""
     container: Container
     snapshots: dict[str, Snapshot] = {}
+    instance: Instance | msgspec.UnsetType = msgspec.UNSET
+    """What one of an appliance was told; its files are made of that where it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,13 @@ def export_container(places: Places, name: str, file: BinaryIO, packing: ExportO
                 hint=f"`oven start {name}` once, or create one without where it is taken to",
             )
         kept = change.snapshots_in(folder) if packing.snapshots else {}
-        parcel = Parcel(oven=__version__, container=container, snapshots=kept)
+        told = instances.recovered(places, name)
+        parcel = Parcel(
+            oven=__version__,
+            container=container,
+            snapshots=kept,
+            instance=told.without_files() if told else msgspec.UNSET,
+        )
         with contextlib.ExitStack() as stack:
             area, upper = stack.enter_context(_still(held))
             writer = stack.enter_context(writing(file, jobs=os.cpu_count() or 1))
@@ -134,6 +144,7 @@ def import_container(
             for key, one in kept.items():
                 durable.replace(folder / SNAPSHOTS / f"{key}.json", canonical(one))
             change.sweep(folder, area, made.layers)
+            _tell_again(places, parcel, made, taken.container.name if as_another else None)
             if as_another or made.hostname != parcel.container.hostname:
                 with merged(places, made, area) as tree:
                     names.drop(tree, parcel.container.hostname)
@@ -144,6 +155,16 @@ def import_container(
             taken.container = create.make_filled(places, taken.container, fill)
     events.record(places, taken.container.name, "imported")
     return taken
+
+
+def _tell_again(places: Places, parcel: Parcel, made: Container, another: str | None) -> None:
+    """Have an instance be what it was told, or under the name of `another` have its own secrets."""
+    if not isinstance(parcel.instance, Instance):
+        return
+    told = parcel.instance.without_files()  # whoever made the file
+    if another is not None:
+        told = instance_copy.another(places, told, made, another)
+    instances.save(places, made.name, told)
 
 
 def _unpack_layers(reader: Reader, names: list[bytes], area: Path) -> None:

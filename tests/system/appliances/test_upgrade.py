@@ -1,4 +1,4 @@
-"""Instances on another template: their files follow it, and answers and secrets stay."""
+"""Instances on another template or host: files follow, and answers and secrets stay."""
 
 import re
 from pathlib import Path
@@ -73,3 +73,23 @@ def test_a_container_becomes_an_instance(newer: Oven, fresh_name: str) -> None:
         inside(newer, fresh_name, "test", "-e", "/etc/notes/notes.conf", code=1)
     finally:
         newer("destroy", "--force", fresh_name)
+
+
+def test_it_travels_with_what_it_was_told(notes: Oven, started: str, disk: Path) -> None:
+    notes("configure", started, "--set", "title=extra")
+    before, secret = conf(notes, started), inside(notes, started, "cat", "/run/notes.db")
+    notes("export", started, "-o", disk / "one.oven")
+    moved, other = f"{started}-moved", f"{started}-other"
+    try:
+        notes("import", disk / "one.oven", moved)
+        notes("start", moved)
+        assert conf(notes, moved) == [*before[:3], f"host = {moved}"]
+        assert inside(notes, moved, "cat", "/run/notes.db") == secret
+        notes("configure", moved, "--set", "title=Other")
+        inside(notes, moved, "test", "-e", "/etc/notes/extra.conf", code=1)
+        notes("import", disk / "one.oven", other, "--as-another")
+        notes("start", other)
+        assert conf(notes, other)[:2] == before[:2]
+        assert inside(notes, other, "cat", "/run/notes.db") != secret
+    finally:
+        notes("destroy", "--force", moved, other)

@@ -10,7 +10,7 @@ from builder.appliance import instance
 from builder.appliance.variables import InstanceVariables
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError, RecipeError
-from builder.model.instance import InstanceFile
+from builder.model.instance import Answers, Instance, InstanceFile
 from builder.model.interface import Interface
 
 VARIABLES = InstanceVariables(
@@ -110,3 +110,18 @@ def test_a_template_that_grows_is_refused(folder: Path, text: str) -> None:
     (folder / "a.j2").write_text(text)
     with pytest.raises((HostError, RecipeError), match="more than"):
         files(folder)
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "", "a/b", "A", "."])
+def test_the_name_of_a_secret_in_a_strangers_file_is_no_path(name: str) -> None:
+    """It becomes that of a file on the host."""
+    given = {"answers": {"values": {}, "given": {}}, "secrets": {name: "x"}}
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(given), type=Instance)
+
+
+def test_files_that_are_left_out_are_made_anew_or_removed() -> None:
+    one = InstanceFile(path="etc/a", content=b"x", mode=0o644)
+    told = Instance(answers=Answers(values={}, given={}), files=(one,), template="t", gone=("b",))
+    assert told.without_files().gone == ("b", "etc/a")
+    assert told.without_files().with_files((one,)).gone == ("b",)
