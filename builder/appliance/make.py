@@ -54,7 +54,7 @@ def make(
     """
     interface = appliance.interface
     if before is not None:
-        _refuse_changes(interface, chosen, before)
+        chosen = _with_lasting(interface, chosen, before)
     answers = settle(interface, {**chosen, **_generated(interface, chosen, before)})
     plain = _variables(appliance, who, answers, {})
     kept = before.secrets if before else {}
@@ -77,15 +77,23 @@ def _generated(
     }
 
 
-def _refuse_changes(interface: Interface, chosen: Mapping[str, Given], before: Instance) -> None:
+def _with_lasting(
+    interface: Interface, chosen: Mapping[str, Given], before: Instance
+) -> dict[str, Given]:
+    """Keep what cannot change, also where a newer template has another default for it."""
+    made = dict(chosen)
     for name, parameter in interface.parameters.items():
         given, had = chosen.get(name), before.answers.values.get(name)
-        if parameter.immutable and given is not None and had is not None and given.value != had:
+        if not parameter.immutable or given is None or had is None or given.value == had:
+            continue
+        if given.origin is not Origin.DEFAULT:
             raise RecipeError(
                 f"`{name}` cannot be changed: {parameter.immutable}",
                 at=None if parameter.secret else given.place(),
                 hint="another instance can have another answer",
             )
+        made[name] = Given(had, Origin.KEPT)
+    return made
 
 
 def _variables(

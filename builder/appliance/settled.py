@@ -30,12 +30,14 @@ def settle(interface: Interface, chosen: Mapping[str, Given]) -> Answers:
     if found:
         raise _wrong(interface, chosen, found)
     asked = _asked(interface, values)
-    _check_together(interface, values)
+    missing = [name for name in interface.required if name in asked and name not in values]
+    if not missing:  # or what must hold may speak of what is not there yet
+        _check_together(interface, values)
     said = {Origin.OPTION, Origin.FILE, Origin.ENVIRONMENT, Origin.KEPT}
     return Answers(
         values=values,
         given={name: one.value for name, one in chosen.items() if one.origin in said},
-        missing=tuple(name for name in interface.required if name in asked and name not in values),
+        missing=tuple(missing),
     )
 
 

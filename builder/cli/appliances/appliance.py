@@ -55,21 +55,22 @@ def schema(name: str) -> None:
 
 
 @appliance.command()
-@click.argument("name", metavar="APPLIANCE")
+@click.argument("name", metavar="INSTANCE|APPLIANCE")
 @with_options(answers)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(name: str, as_json: bool, **given: object) -> None:  # noqa: FBT001  # click's way
     """Say of each parameter which value counts, and who gave it.
 
-    --set counts before files, these before variables OVEN_ANSWER_NAME of the environment, and these
-    before defaults. All answers are checked.
+    --set counts before files, these before variables OVEN_ANSWER_NAME of the environment, these
+    before what an instance was answered before, and that before defaults. All answers are checked.
     """
     from builder.appliance.answers import chosen
     from builder.appliance.settled import settle
-    from builder.cli.containers.subject import find
+    from builder.cli.containers.subject import find, find_instance
 
-    interface = find(name).interface
-    found = chosen(stack(interface, given))
+    subject = find_instance(name) or find(name)
+    interface = subject.interface
+    found = chosen(stack(interface, given, subject.kept))
     settled = settle(interface, found)
     rows = [
         (key, *_told(one, found.get(key)), "required" if key in settled.missing else "")

@@ -1,11 +1,12 @@
 """Whom a command is about: an appliance here, by name or path, or a local template of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.model.errors import NotFoundError
-from builder.model.interface import Interface
+from builder.model.interface import Interface, Json
 
 if TYPE_CHECKING:
     from builder.model.recipe import Port
@@ -20,6 +21,8 @@ class Subject:
     summary: str
     interface: Interface
     ports: "tuple[Port, ...]"
+    kept: Mapping[str, Json] = field(default_factory=dict)
+    """What an instance was answered before."""
 
 
 def find(name: str) -> Subject:
@@ -33,6 +36,25 @@ def find(name: str) -> Subject:
             f"there is no template and no appliance `{name}`",
             hint="`oven template list` and `oven recipe list` show what there is",
         ) from error
+
+
+def find_instance(name: str) -> Subject | None:
+    """Find an instance with what it was told; None where no container of that name is one."""
+    from builder.cli.session import seen_places
+    from builder.runtime.record import instances
+    from builder.runtime.record.container import NAME, load
+    from builder.templates.local import Templates
+
+    places = seen_places()
+    told = instances.read(places, name) if NAME.fullmatch(name) else None
+    if told is None:
+        return None
+    template = Templates(places.data).known(load(places, name).template)
+    if template is None:
+        return None
+    manifest = template.manifest
+    given = told.answers.given
+    return Subject(name, manifest.summary, manifest.interface, manifest.ports, given)
 
 
 def _of_template(name: str) -> Subject | None:

@@ -165,6 +165,17 @@ def test_a_stopped_one_has_it_from_its_next_start_on(notes: Oven, started: str) 
     assert "title = x" in inside(notes, started, "cat", "/run/notes.conf")
 
 
+def test_it_explains_who_gave_what(notes: Oven, started: str) -> None:
+    lines = text(notes("appliance", "explain", started, "--set", "title=x").stdout).splitlines()
+    rows = [re.split(r" {2,}", line.strip()) for line in lines]
+    assert rows == [
+        ["domain", "a.example", "what was answered before"],
+        ["title", "x", "--set title"],
+        ["engine", "a", "the default"],
+        ["token", "made for this instance"],
+    ]
+
+
 def test_what_cannot_change_is_refused_with_the_reason(notes: Oven, started: str) -> None:
     told = notes.said("configure", started, "--set", "engine=b", code=2)
     assert "`engine` cannot be changed: the notes are kept in its form" in told

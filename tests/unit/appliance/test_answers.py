@@ -124,7 +124,7 @@ def test_a_shell_passes_any_kind_of_value(option: str, value: object) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_what_is_allowed(option: str, said: str) -> None:
-    assert said in refused("", option)
+    assert said in refused('domain = "a.example"\ncertificate = "c"\n', option)
 
 
 def test_a_mistake_in_a_file_is_shown_where_it_stands() -> None:
@@ -157,6 +157,17 @@ def test_a_secret_is_never_shown(given: tuple[str, tuple[str, ...]]) -> None:
 def test_what_depends_is_missing_only_when_it_is_asked() -> None:
     assert settle("tls = true\nport = 443\n").missing == ("domain", "certificate")
     assert settle('tls = false\ndomain = "example.org"\n').missing == ()
+
+
+def test_what_must_hold_waits_for_what_is_missing() -> None:
+    given = {
+        "parameters": {"a": {"type": "integer"}},
+        "asserts": [{"that": "parameters.a > 3", "message": "too small"}],
+    }
+    interface = msgspec.convert(given, Interface)
+    assert settled.settle(interface, {}).missing == ("a",)
+    with pytest.raises(RecipeError, match="too small"):
+        settled.settle(interface, answers.chosen(answers.gather(interface, options=["a=3"])))
 
 
 def test_a_date_is_no_answer() -> None:
