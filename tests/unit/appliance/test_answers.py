@@ -9,6 +9,7 @@ import pytest
 from builder.appliance import answers, settled
 from builder.appliance.answers import Origin
 from builder.cli.terminal.report import render
+from builder.host.process.bounded import Bounds
 from builder.model.errors import HostError, RecipeError
 from builder.model.instance import Answers
 from builder.model.interface import Interface
@@ -208,7 +209,10 @@ def test_a_hostile_schema_is_the_templates_fault(parameter: dict[str, Any]) -> N
         "cycler.__init__.__globals__",
     ],
 )
-def test_a_hostile_condition_is_the_templates_fault(condition: str) -> None:
+def test_a_hostile_condition_is_the_templates_fault(
+    condition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.appliance.expressions.BOUNDS", Bounds(1, 512 << 20))
     given = {"parameters": {"a": {"default": 1}}, "asserts": [{"that": condition, "message": "m"}]}
     interface = msgspec.convert(given, Interface)
     with pytest.raises(HostError, match="condition"):

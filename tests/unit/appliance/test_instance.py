@@ -8,6 +8,7 @@ import pytest
 
 from builder.appliance import instance
 from builder.appliance.variables import InstanceVariables
+from builder.host.process.bounded import Bounds
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError, RecipeError
 from builder.model.instance import Answers, Instance, InstanceFile
@@ -106,7 +107,10 @@ LOOPS = "{% for a in 'x' * 100000 %}{% for b in 'x' * 100000 %}{% endfor %}{% en
 
 
 @pytest.mark.parametrize("text", ["{{ 'x' * 100_000_000 }}", LOOPS])
-def test_a_template_that_grows_is_refused(folder: Path, text: str) -> None:
+def test_a_template_that_grows_is_refused(
+    folder: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.appliance.rendering.BOUNDS", Bounds(seconds=1, memory=512 << 20))
     (folder / "a.j2").write_text(text)
     with pytest.raises((HostError, RecipeError), match="more than"):
         files(folder)

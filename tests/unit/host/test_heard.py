@@ -4,7 +4,6 @@ import _thread
 import contextlib
 import fcntl
 import os
-import select
 import signal
 import socket
 import threading
@@ -26,8 +25,9 @@ class HeardError(Exception):
 
 
 @pytest.fixture
-def noted() -> Iterator[None]:
+def noted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Note a signal while this thread waits, without a call being woken: the worst moment."""
+    monkeypatch.setattr("builder.host.heard._PERIOD", 0.05)
     acted_on, late = threading.Event(), threading.Event()
     main = threading.get_ident()
 
@@ -36,7 +36,7 @@ def noted() -> Iterator[None]:
         raise AssertionError("only another signal was heard") if late.is_set() else HeardError
 
     def note() -> None:
-        time.sleep(0.3)  # until it waits
+        time.sleep(0.1)  # until it waits
         _thread.interrupt_main(signal.SIGTERM)
         if not acted_on.wait(10):
             late.set()
@@ -48,14 +48,6 @@ def noted() -> Iterator[None]:
     yield
     thread.join()
     signal.signal(signal.SIGTERM, before)
-
-
-def _poll(_: Path) -> None:
-    ours, theirs = socket.socketpair()
-    poll = select.poll()
-    poll.register(ours, select.POLLIN)
-    with ours, theirs:
-        pids.patiently(poll, 20)
 
 
 def _lock(folder: Path) -> None:
@@ -101,9 +93,7 @@ def _taken(path: Path) -> Iterator[Path]:
         yield path
 
 
-@pytest.mark.parametrize(
-    "wait", [_poll, _lock, _told_lock, _gate, _draft, _changes, _ready, _console]
-)
+@pytest.mark.parametrize("wait", [_lock, _told_lock, _gate, _draft, _changes, _ready, _console])
 @pytest.mark.usefixtures("noted")
 def test_a_wait_ends_with_a_signal_that_came_before_it(
     wait: Callable[[Path], None], tmp_path: Path
