@@ -39,8 +39,8 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
     task = report.begin(f"starting {name}")
     deadline = time.monotonic() + timeout
     try:
-        current = _start(places, name, timeout, deadline)
-        if declared.has_any(places, load(places, name)):
+        current, container = _start(places, name, timeout, deadline)
+        if declared.has_any(places, container or load(places, name)):
             from builder.runtime.lifecycle import service
 
             service.wait(places, name, timeout, deadline)
@@ -49,16 +49,19 @@ def start(places: Places, name: str, report: Reporter, *, timeout: float = READY
         task.close()
 
 
-def _start(places: Places, name: str, timeout: float, deadline: float) -> State:
+def _start(
+    places: Places, name: str, timeout: float, deadline: float
+) -> tuple[State, Container | None]:
+    """Start it and give its state, and its record unless it had been started already."""
     while True:
         with _undone(places, name), contextlib.ExitStack() as stack:
             begun = _begin(places, name, stack)
             if isinstance(begun, Started):
-                return _see_it_up(places, begun, timeout)
+                return _see_it_up(places, begun, timeout), begun.container
         if begun.frozen:
             thaw(places, name)
         elif begun.ready:
-            return begun
+            return begun, None
         elif not _wait_for_other(begun, deadline - time.monotonic()):
             raise _late(places, name, timeout)
 

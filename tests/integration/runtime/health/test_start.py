@@ -8,7 +8,7 @@ import pytest
 
 from builder.model.health import HealthProbe
 from builder.model.instance import Answers, Instance
-from builder.model.interface import Interface, Parameter
+from builder.model.interface import Interface, Json, Parameter
 from builder.model.progress import Silent
 from builder.runtime.lifecycle import control, create
 from builder.runtime.lifecycle.readiness import NotReadyError
@@ -95,7 +95,8 @@ def test_an_instance_without_answers_is_not_waited_for(rig: Rig, oven: Oven) -> 
 
 def test_what_the_instance_was_told_counts(rig: Rig, oven: Oven) -> None:
     make(rig, WEB, parameters={**PORT, "domain": Parameter()})
-    told = Answers(values={"port": 9090, "domain": "a.example"}, given={"port": 9090})
+    said: dict[str, Json] = {"port": 9090, "domain": "a.example"}
+    told = Answers(values=said, given=said)
     instances.save(rig.places, "test", Instance(answers=told))
     assert "`web`: port 9090 of 127.0.0.1 is closed" in refused(rig).problem
     waits = Answers(values={"port": 9090}, given={"port": 9090}, missing=("domain",))
