@@ -1,7 +1,9 @@
 """Readiness: waiting until the init of a container has come to the end of its boot."""
 
 import contextlib
+import signal
 import time
+from collections.abc import Iterator
 
 import msgspec
 
@@ -89,8 +91,9 @@ class _Follower(msgspec.Struct, frozen=True):
 
     def __call__(self) -> None:
         verdict = "ready" if self._is_up() else "late"
-        while verdict == "late":
-            verdict = wait(self.listener, self.container, self.begun, pids.FOREVER)
+        with _letting_go():
+            while verdict == "late":
+                verdict = wait(self.listener, self.container, self.begun, pids.FOREVER)
         if verdict == "ready":
             self._note()
 
@@ -114,6 +117,21 @@ class _Follower(msgspec.Struct, frozen=True):
                 )
                 forget_first_boot(self.places, name)
                 held.tell("ready")
+
+
+@contextlib.contextmanager
+def _letting_go() -> Iterator[None]:
+    """Wait for a container of which children of ours may be: what was asked inside, if it died.
+
+    An init cannot end before somebody has reaped all that was in its namespace
+    (pid_namespaces(7)), and we wait for that end: so the kernel does it, at once (sigaction(2)).
+    """
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        pids.reap_adopted()
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def forget_first_boot(places: Places, name: str) -> None:

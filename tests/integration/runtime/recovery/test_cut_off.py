@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.host import pids
 from builder.host.kernel import cgroups, inotify
 from builder.model.errors import StageError
 from builder.model.progress import Silent
@@ -361,3 +362,28 @@ def test_a_command_that_was_given_up_does_not_keep_its_container_from_ending(rig
     argv = [*around, sys.executable, "-c", UNREAPED, "-c", code]
     done = subprocess.run(argv, capture_output=True, timeout=60, cwd=CHECKOUT)
     assert done.stdout == b"True\n", done.stderr
+
+
+def test_who_follows_a_start_ends_with_the_container(rig: Rig) -> None:
+    """The last that the follower has asked inside may die with the container, as a child of its."""
+    begin = """
+    import time
+    from builder.model.errors import OvenError
+    from builder.model.progress import Silent
+    from builder.runtime.lifecycle import control
+    from builder.runtime.record import state
+    try:
+        control.start(places, "test", Silent(), timeout=0.05)
+    except OvenError:
+        pass
+    current = state.read(places, "test")
+    print(current.starter, current.pid)
+    time.sleep({delay})  # the moment of its end is what is varied here
+    control.destroy(places, "test", force=True)
+    """
+    for delay in range(0, 100, 4):
+        out, _ = rig.call(begin.replace("{delay}", str(delay / 1000))).communicate()
+        create.create(rig.places, rig.container(init=SYSTEMD))
+        for pid in map(int, out.split()):
+            with pids.hold(pid) as process:
+                assert process.wait(10), f"{pids.command_line(pid)} has not ended"
