@@ -51,19 +51,21 @@ def _do(
     only_plan: bool,
     without: tuple[str, ...] | None,
 ) -> None:
+    from builder.cli.containers.instance import tell_missing, telling
     from builder.runtime.lifecycle.configure import configure as apply
 
     with_it: list[Instance] = []
     wish = _wish(places, name, given, without, with_it.append)
-    plan = apply(places, name, wish, dry=only_plan)
+    with telling({} if only_plan else given) as tell:
+        plan = apply(places, name, wish, dry=only_plan)
+        if not (only_plan or plan.empty):
+            tell(with_it[-1], wish.interface, plan.secrets)
     for line in _lines(plan):
         click.echo(line)
     if plan.empty:
         click.echo("nothing changes", err=True)
     elif not only_plan:
-        from builder.cli.containers.instance import tell_once
-
-        tell_once(with_it[-1], wish.interface, given, only=plan.secrets)
+        tell_missing(with_it[-1], wish.interface)
 
 
 def _wish(

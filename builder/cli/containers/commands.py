@@ -1,8 +1,9 @@
 """What scripts call in loops, for both ways in: the usual one and the quick one."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from builder.cli import session
@@ -83,8 +84,8 @@ def create_one(
     with Templates(places.data).lock():
         container = _describe(places, template, name, options)
         container = msgspec.structs.replace(container, remove=remove)
-        instance = _instance(places, template, container, options)
-        made = create(places, container, {**extras, **instance})
+        with _instance(places, template, container, options) as instance:
+            made = create(places, container, {**extras, **instance})
     if made.autostart is not None:
         from builder.cli.containers.autostart import settle_autostart
 
@@ -92,25 +93,31 @@ def create_one(
     return made
 
 
+@contextlib.contextmanager
 def _instance(
     places: Places, template: str, container: "Container", options: Mapping[str, object]
-) -> Mapping[str, bytes]:
-    """Give the file of an appliance's instance; nothing for a template that asks for nothing."""
+) -> Iterator[Mapping[str, bytes]]:
+    """Lend the file of an appliance's instance, nothing for a template that asks for nothing.
+
+    Once the container is there, what is shown once is shown.
+    """
     from builder.templates.local import Templates
 
     found = Templates(places.data).find(template)
     if not found.asks and not (options.get("answers") or options.get("assignments")):
-        return {}
+        yield {}
+        return
     from builder.appliance.make import Who
-    from builder.cli.containers.instance import tell_once
+    from builder.cli.containers.instance import tell_missing, telling
     from builder.cli.containers.options.answers import instance_of
     from builder.runtime.record import instances
 
-    made = instance_of(found, options, Who(container.name, container.hostname or container.name))
-    if made is None:
-        return {}
-    tell_once(*made, options)
-    return instances.extras(made[0])
+    who = Who(container.name, container.hostname or container.name)
+    instance, interface = instance_of(found, options, who)
+    with telling(options) as tell:
+        yield instances.extras(instance)
+        tell(instance, interface, None)
+    tell_missing(instance, interface)
 
 
 def passing_status(work: Callable[[], int]) -> int:

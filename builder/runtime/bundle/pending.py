@@ -1,7 +1,24 @@
 """Whether anything is to be written into a container; most have nothing, and load no more."""
 
+import os
+
+import msgspec
+
 from builder.host.places import Places
 from builder.runtime.record.layout import INSTANCE, PENDING, WRITTEN, folder_of
+
+
+class _Answers(msgspec.Struct):
+    missing: tuple[str, ...] = ()
+
+
+class _Waits(msgspec.Struct):
+    """What of it `list` needs, which asks of a thousand."""
+
+    answers: _Answers
+
+
+_WAITS = msgspec.json.Decoder(_Waits).decode
 
 
 def waits(places: Places, name: str) -> bool:
@@ -18,3 +35,14 @@ def is_written(places: Places, name: str) -> bool:
 def is_instance(places: Places, name: str) -> bool:
     """Tell whether it is one of an appliance, and was told something."""
     return (folder_of(places, name) / INSTANCE).exists()
+
+
+def unanswered(places: Places, name: str) -> tuple[str, ...]:
+    """Name what an instance waits for before it serves anybody."""
+    path = f"{places.data}/containers/{name}/{INSTANCE}"
+    if not os.path.exists(path):  # noqa: PTH110  # quicker than Path, and most have none
+        return ()
+    try:
+        return _WAITS((folder_of(places, name) / INSTANCE).read_bytes()).answers.missing
+    except FileNotFoundError:
+        return ()  # it is gone by now

@@ -14,7 +14,8 @@ from builder.model.errors import NotFoundError
 from builder.model.host_access import HostAccess
 from builder.model.network import PortMapping
 from builder.model.value import Value
-from builder.runtime.record import given, instances, layout, state
+from builder.runtime.bundle import pending
+from builder.runtime.record import given, layout, state
 from builder.runtime.record.container import (
     Autostart,
     Container,
@@ -115,7 +116,7 @@ def show(places: Places, name: str) -> Summary:
             monitor.wait(_SEEN_TO)
         seen = orphans.look(places, name)
     container, current, status = seen.record, seen.state, seen.status
-    host, unanswered = tuple(_reached(places, container)), instances.missing(places, name)
+    host, unanswered = tuple(_reached(places, container)), pending.unanswered(places, name)
     if status == "stopped" or current is None:
         code = _exit_code(places, name)
         return Summary(
@@ -217,7 +218,7 @@ def _row(places: Places, name: str, current: State | None) -> ContainerRow | Non
         pid=(lives.pid or None) if lives else None,
         created=record.created,
         started=lives.since if lives else None,
-        unanswered=instances.missing(places, name),
+        unanswered=pending.unanswered(places, name),
     )
 
 

@@ -18,7 +18,7 @@ from builder.host.trees.treeio import TreeIO
 from builder.model.errors import HostError
 from builder.runtime.bundle import facts, furnish, oci_runtime, pending, rootfs, spec
 from builder.runtime.bundle.process import Process
-from builder.runtime.record import given, inits, instances, layout
+from builder.runtime.record import given, inits, layout
 from builder.runtime.record.container import Container, Init
 from builder.runtime.record.layout import folder_of, volatile_of
 from builder.runtime.record.state import State
@@ -104,7 +104,7 @@ def _connect(places: Places, container: Container, pid: int) -> tuple[str, ...]:
         return ()
     from builder.runtime import network
 
-    if pending.is_instance(places, container.name) and instances.missing(places, container.name):
+    if pending.unanswered(places, container.name):
         container = msgspec.structs.replace(container, ports=())  # it is to serve nobody yet
     leases = network.attach(places, container, pid)
     return tuple(address for lease in leases for address in lease.addresses)

@@ -1,6 +1,5 @@
 """Instances on disk: what a container of an appliance was told, which only root can read."""
 
-import os
 from collections.abc import Mapping
 
 import msgspec
@@ -21,19 +20,6 @@ class Settling(Value, frozen=True, kw_only=True):
     units: tuple[str, ...]
 
 
-class _Answers(msgspec.Struct):
-    missing: tuple[str, ...] = ()
-
-
-class _Waits(msgspec.Struct):
-    """What of it `list` needs, which asks of a thousand."""
-
-    answers: _Answers
-
-
-_WAITS = msgspec.json.Decoder(_Waits).decode
-
-
 def read(places: Places, name: str) -> Instance | None:
     """Give what a container was told; None for one that is of no appliance."""
     try:
@@ -41,17 +27,6 @@ def read(places: Places, name: str) -> Instance | None:
     except FileNotFoundError:
         return None
     return msgspec.json.decode(data, type=Instance)
-
-
-def missing(places: Places, name: str) -> tuple[str, ...]:
-    """Name what an instance waits for before it serves anybody."""
-    path = f"{places.data}/containers/{name}/{INSTANCE}"
-    if not os.path.exists(path):  # noqa: PTH110  # quicker than Path, and most have none
-        return ()
-    try:
-        return _WAITS((folder_of(places, name) / INSTANCE).read_bytes()).answers.missing
-    except FileNotFoundError:
-        return ()  # it is gone by now
 
 
 def save(places: Places, name: str, instance: Instance) -> None:

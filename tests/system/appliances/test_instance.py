@@ -190,6 +190,16 @@ def test_secrets_are_made_anew(notes: Oven, started: str) -> None:
     assert shown == [("db", now)]
     assert now != before
     assert log(notes, started) == ["start", "start"]
+    # No secret is made anew that nobody could be shown.
+    taken = notes.home / "taken"
+    taken.touch()
+    told = notes.said("appliance", "rotate", started, "--secrets-file", str(taken), code=2)
+    assert "it must be a new file" in told
+    assert inside(notes, started, "cat", "/run/notes.db") == now
+    taken.unlink()
+    told = notes.said("create", started, "notes", "--secrets-file", str(taken), code=7)
+    assert not taken.exists()
+    assert "shown" not in notes.said("create", started, "notes", code=7)
     assert "its secrets are: `db`" in notes.said("appliance", "rotate", started, "bd", code=7)
 
 
@@ -229,9 +239,10 @@ def test_without_what_it_requires_it_has_no_files(notes: Oven, fresh_name: str) 
 def test_nobody_reaches_one_that_waits(notes: Oven, fresh_name: str, port: int) -> None:
     notes("run", "notes", "--name", fresh_name, "-p", f"127.0.0.1:{port}:80")
     try:
-        perl = (
-            "use IO::Socket::INET; fork and exit; open STDOUT, '>/dev/null'; close STDIN;"
+        perl = (  # it listens before it forks, so that nobody comes too early
+            "use IO::Socket::INET;"
             " my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 9, ReuseAddr => 1);"
+            " fork and exit; open STDOUT, '>/dev/null'; close STDIN;"
             " while (my $c = $s->accept) { print $c 'hello'; close $c }"
         )
         notes("exec", fresh_name, "--", "perl", "-e", perl)

@@ -12,7 +12,7 @@ from tests.support.file_calls import calls, calls_of
 from tests.support.oven import CHECKOUT
 
 BUILDER = CHECKOUT / "builder"
-FLOORS = ("proof", "stages", "runtime", "templates", "recipes", "formats", "distros")
+FLOORS = ("proof", "stages", "runtime", "templates", "recipes", "appliance", "formats", "distros")
 
 RECORDS = "records, locks and drafts of Oven's own, in folders that nobody else may write"
 RUNS = "what Oven keeps while a container runs, beside its root"
@@ -78,7 +78,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/access/calls.py": (".read_text .unlink .write_bytes", RUNS),
     "runtime/access/exec.py": ("open os.open", RUNS),
     "runtime/bundle/instance.py": (".rename .unlink open os.open", RUNS),
-    "runtime/record/instances.py": (".read_bytes .unlink os.path.exists", RECORDS),
+    "runtime/record/instances.py": (".read_bytes .unlink", RECORDS),
     "runtime/bundle/first_boot.py": (".read_bytes .rename .unlink open os.open", RECORDS),
     "runtime/record/ids.py": (
         ".exists .read_bytes .read_text .stat .unlink .write_text os.listdir",
@@ -111,7 +111,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     "runtime/network/inspect.py": (".mkdir .open .read_text", HOST),
     "runtime/recovery/orphans.py": ("os.path.exists", RECORDS),
     "runtime/storage/writable.py": (".chmod .exists .mkdir .open .rmdir .touch os.statvfs", LAYERS),
-    "runtime/bundle/pending.py": (".exists", RECORDS),
+    "runtime/bundle/pending.py": (".exists .read_bytes os.path.exists", RECORDS),
     "runtime/bundle/devices.py": (
         ".chmod .mkdir .stat .touch os.chown os.mknod",
         f"{HOST}; nodes in a new file system that nobody else sees",

@@ -77,16 +77,13 @@ def stack(
 
 def instance_of(
     template: "Template", given: Mapping[str, object], who: "Who"
-) -> "tuple[Instance, Interface] | None":
-    """Make the instance of a new container; None for a template that asks for nothing."""
-    answered = _words(given, "assignments") or _words(given, "answers")
+) -> "tuple[Instance, Interface]":
+    """Make the instance of a new container; RecipeError for a template that asks for nothing."""
     if not template.asks:
-        if answered:
-            raise RecipeError(
-                f"the template `{template.name}` has no parameters",
-                hint=f"`oven appliance show {template.name}` shows what it asks for",
-            )
-        return None
+        raise RecipeError(
+            f"the template `{template.name}` has no parameters",
+            hint=f"`oven appliance show {template.name}` shows what it asks for",
+        )
     from builder.appliance.answers import chosen
     from builder.runtime.bundle.remake import remade
 
