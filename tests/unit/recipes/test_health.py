@@ -9,17 +9,9 @@ from builder.model.errors import RecipeError
 from builder.model.health import HealthProbe
 from builder.recipes.interface import interface_of
 from builder.recipes.load import load_file
+from tests.support.recipes import BASE, HEAD, write
 
-HEAD = '[template]\nname = "{name}"\n'
-BASE = '[base]\ndistro = "debian"\nsuite = "bookworm"\n'
 PROBE = '[[health]]\nname = "a"\n'
-
-
-def write(folder: Path, name: str, text: str) -> Path:
-    path = folder / "recipes" / f"{name}.toml"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 @pytest.mark.parametrize(

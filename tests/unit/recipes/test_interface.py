@@ -9,16 +9,7 @@ from builder.model.errors import RecipeError
 from builder.model.interface import defaults
 from builder.recipes.interface import interface_of
 from builder.recipes.load import load_file
-
-HEAD = '[template]\nname = "{name}"\n'
-BASE = '[base]\ndistro = "debian"\nsuite = "bookworm"\n'
-
-
-def write(folder: Path, name: str, text: str) -> Path:
-    path = folder / "recipes" / f"{name}.toml"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    return path
+from tests.support.recipes import BASE, HEAD, write
 
 
 @pytest.mark.parametrize(
