@@ -17,6 +17,9 @@ from builder.recipes import health
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.request import layers
 
+_PLAIN = frozenset({"type", "title", "description", "default", "affects", "when", "immutable"})
+"""Words that cannot be wrong where nobody says a type: it is that of the default then."""
+
 
 def interface_of(loaded: LoadedRecipe) -> Interface:
     """Join the interfaces of all layers: of two that say the same, the higher one counts."""
@@ -93,17 +96,22 @@ def check(recipe: Recipe, source: Source) -> None:
             hint="say `secret = true` and `generate` in the parameter, and leave this out",
         )
     health.check(recipe, source)
-    # One call for all of them: each costs a process.
-    form = {name: schema.of_parameter(one) for name, one in recipe.parameters.items()}
+    # One call for all of them: each costs a process. Most say nothing that could be wrong.
+    forms = {name: schema.of_parameter(one) for name, one in recipe.parameters.items()}
+    form = {
+        name: one
+        for name, one in forms.items()
+        if recipe.parameters[name].type is not None or not _PLAIN.issuperset(one)
+    }
     values = {
         name: one.default
         for name, one in recipe.parameters.items()
-        if one.default is not msgspec.UNSET
+        if name in form and one.default is not msgspec.UNSET
     }
-    if not form:
-        return
     for name, parameter in recipe.parameters.items():
         _check_words(name, parameter, source)
+    if not form:
+        return
     try:
         found = mistakes({"properties": form}, values)
     except SchemaError:

@@ -49,3 +49,16 @@ def test_of_layers_the_higher_one_counts(tmp_path: Path) -> None:
     assert list(found.secrets) == ["s"]
     assert found.services["x.service"].test == ("true",)
     assert [one.message for one in found.asserts] == ["m"]
+
+
+def test_plain_parameters_cost_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each build reads its recipe, and most parameters are a default with a title."""
+
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("builder.recipes.interface.mistakes", never)
+    text = '[parameters.a]\ndefault = 1\ntitle = "A"\n[parameters.b]\ndefault = "x"\n'
+    load_file(write(tmp_path, "one", HEAD.format(name="one") + BASE + text))
+    with pytest.raises(AssertionError):
+        load_file(write(tmp_path, "two", HEAD.format(name="two") + BASE + f"{text}minLength = 9\n"))
