@@ -47,6 +47,8 @@ class Program(msgspec.Struct, frozen=True):
     """Other descriptors that it inherits."""
     guarded: bool = False
     """Whether a guard ends it, so that the kernel need not when this process dies."""
+    own_group: bool = False
+    """Whether it has a process group of its own: who kills all of ours leaves it to its guard."""
     apart: bool = False
     """Whether it has nothing to do with who has started it, and ignores no signal for that one."""
     plain: bool = False
@@ -279,6 +281,8 @@ def _exec(program: Program) -> None:
         os.set_inheritable(fd, True)
     if program.guarded:
         mounts.live_on()
+    if program.own_group:
+        os.setpgid(0, 0)
     os.chdir("/")
     # What Python ignores is among them (signal(7)).
     caller.plain_signals(frozenset() if program.apart else _MEANT)

@@ -126,7 +126,9 @@ def made(
         runtime = oci_runtime.of_container(places, name, current)
         place = ("--process", str(file), *leaving, *cgroups.place_of_others())
         argv = (*oci_runtime.command(runtime, places, name, log), "exec", *place, name)
-        program = launch.Program(argv, guarded=True)
+        # Killed with us after the command began and before its pid was written, a runtime would
+        # leave it to nobody. One that stays has our terminal, whose end the command hears.
+        program = launch.Program(argv, guarded=True, own_group=not call.tty)
         with guard.Guard((file, log, begun), before, begun) as guardian, mounts.adopting():
             yield Call(target, process, program, guardian, begun)
         complaint = oci_runtime.complaint(log)
