@@ -59,6 +59,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "builder.cli.appliances.health",
         "Ask whether a container does what its appliance is for.",
     ),
+    "test": (
+        "builder.cli.appliances.test",
+        "Try an appliance by real instances: its own tests, and those of every appliance.",
+    ),
     "set": (
         "builder.cli.containers.set:set_",
         "Change what a container may use, and what it is to do.",

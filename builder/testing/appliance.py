@@ -1,0 +1,80 @@
+"""The appliance under test: what it says of itself, and the answers that its tests begin with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.model.errors import NotFoundError, RecipeError
+from builder.model.interface import Interface, Json
+from builder.model.recipe import Port
+from builder.model.recipe.content import Services
+
+_ANSWERS = "answers.toml"
+"""In the folder of tests: what the instances of tests are answered."""
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """What tests know of the appliance."""
+
+    name: str
+    """What its template is called."""
+    folder: Path
+    """Where its appliance.toml lies."""
+    interface: Interface
+    ports: tuple[Port, ...]
+    services: Services
+    """Which units start, and which never do, with what it stands on."""
+    answers: Mapping[str, Json]
+    """What an instance is answered unless a test says otherwise."""
+
+    @property
+    def made_up(self) -> tuple[str, ...]:
+        """The parameters that get a value of their own where nobody answers."""
+        parameters = self.interface.parameters
+        return tuple(name for name, one in parameters.items() if one.generate)
+
+    @property
+    def tests(self) -> Path:
+        """Where its own tests lie, if it has any."""
+        return self.folder / "tests"
+
+
+def find(name: str) -> Appliance:
+    """Find an appliance by its name or path; an OvenError where there is none."""
+    from builder.recipes.find import find as find_file
+    from builder.recipes.interface import interface_of
+    from builder.recipes.load import load_file
+
+    path = find_file(name, ("appliances",)).absolute()
+    if path.name != "appliance.toml":
+        raise NotFoundError(
+            f"`{path.name}` is no appliance",
+            hint="tests are of the folder that an appliance.toml lies in",
+        )
+    loaded = load_file(path)
+    interface = interface_of(loaded)
+    return Appliance(
+        name=loaded.name,
+        folder=path.parent,
+        interface=interface,
+        ports=loaded.recipe.port,
+        services=loaded.recipe.services.of_tree(),
+        answers=_answers(path.parent / "tests" / _ANSWERS, interface),
+    )
+
+
+def _answers(file: Path, interface: Interface) -> Mapping[str, Json]:
+    """Read the answers of tests, and hold them against the interface."""
+    from builder.appliance.answers import chosen, gather
+    from builder.appliance.settled import settle
+    from builder.recipes.reading import read_source
+
+    found = chosen(gather(interface, files=[read_source(file)] if file.is_file() else []))
+    if missing := settle(interface, found).missing:
+        raise RecipeError(
+            f"the tests have no answer for `{missing[0]}`",
+            at=file if file.is_file() else None,
+            hint=f"write it into `{file}`",
+        )
+    return {name: given.value for name, given in found.items() if given.source}

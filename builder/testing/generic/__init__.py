@@ -1,0 +1,1 @@
+"""Tests of every appliance, against real instances."""

@@ -1,0 +1,72 @@
+"""Shared secrets: what two instances of one template have alike, and must not."""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from builder.testing.container import Instance
+
+# Inside, files are looked through that are no package's program: a secret is a private key, or a
+# long random word in a file that not everybody may read.
+
+_FOLDERS = ("etc", "home", "opt", "root", "srv", "usr/local", "var")
+_LARGEST = 256 << 10
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+([^-]+)")
+_WORD = re.compile(r"[A-Za-z0-9+/=_-]{16,}")
+_HASH = re.compile(r"\$(?:y|gy|[1-7]|2[aby])\$\S+")
+"""A password's hash, as crypt(5) writes it."""
+_IDENTITY = ("etc/machine-id",)
+_FIND = (
+    f"cd / && find {' '.join(_FOLDERS)} -xdev -type f -size -{_LARGEST // 1024}k"
+    r" \( ! -perm -004 -o -name '*.pem' -o -name '*.key' -o -name 'ssh_host_*' \)"
+    r" ! -name '*.journal' ! -name '*.pub' -print0 2>/dev/null"
+    " | xargs -0 -r grep -ZlI ."  # of text alone
+)
+
+
+def shared(one: Instance, other: Instance) -> list[str]:
+    """Name each secret that two instances have alike."""
+    found = [f"secret `{name}`" for name in _alike(one.secrets(), other.secrets())]
+    found += [f"the identity in /{path}" for path in _IDENTITY if _text(one, path) ==
+              _text(other, path) != ""]  # fmt: skip
+    answered = {str(value) for value in one.answers.values()}
+    first, second = _in_files(one), _in_files(other)
+    for path in sorted(first.keys() & second.keys()):
+        if common := (first[path] & second[path]) - answered:
+            found.append(f"{len(common)} secret words in /{path}")
+    return found
+
+
+def _alike(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:
+    return (name for name, value in one.items() if value and other.get(name) == value)
+
+
+def _text(instance: Instance, path: str) -> str:
+    return instance.attempt("cat", f"/{path}").stdout.decode(errors="replace")
+
+
+def _in_files(instance: Instance) -> dict[str, set[str]]:
+    names = instance.exec("sh", "-c", _FIND + " || true").split("\0")
+    found = {}
+    for path in filter(None, names):
+        text = _text(instance, path)
+        found[path] = {*words(text), *_KEY.findall(text), *_HASH.findall(text)}
+    return found
+
+
+def words(text: str) -> set[str]:
+    """Find words that look random: long, of small and large letters and digits, or hexadecimal."""
+    return {word for word in _WORD.findall(text) if _random(word)}
+
+
+def _random(word: str) -> bool:
+    if re.fullmatch(r"[0-9a-f]{32,}|[0-9A-F]{32,}", word):
+        return True
+    kinds = (str.isupper, str.islower, str.isdigit)
+    # Paths and names of options have few changes between kinds of characters.
+    return all(any(map(kind, word)) for kind in kinds) and _turns(word) >= len(word) / 3
+
+
+def _turns(word: str) -> int:
+    kinds = [(one.isupper(), one.isdigit()) for one in word]
+    return sum(a != b for a, b in pairwise(kinds))
