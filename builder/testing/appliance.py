@@ -1,6 +1,7 @@
 """The appliance under test: what it says of itself, and the answers that its tests begin with."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,16 @@ class Appliance:
     def tests(self) -> Path:
         """Where its own tests lie, if it has any."""
         return self.folder / "tests"
+
+    def not_allowed(self, what: str, lines: Iterable[str]) -> list[str]:
+        """Leave out lines that its tests call harmless.
+
+        `tests/WHAT-allowed` has a regular expression a line; `#` begins a remark.
+        """
+        file = self.tests / f"{what}-allowed"
+        written = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        patterns = [one for one in written if one.strip() and not one.startswith("#")]
+        return [line for line in lines if not any(re.search(one, line) for one in patterns)]
 
 
 def find(name: str) -> Appliance:

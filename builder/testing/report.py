@@ -47,7 +47,9 @@ class Lines:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Tell of a file that cannot be read."""
         if report.failed:
-            self._line("FAILED", "", report.nodeid, report.longreprtext)
+            lines = report.longreprtext.splitlines()
+            told = [line[1:].strip() for line in lines if line.startswith("E  ")] or lines[-3:]
+            self._line("FAILED", "", f"{report.nodeid} cannot be read", "\n".join(told))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """List the tests, for `--collect-only`."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.host.network.overheard import Questions
 from builder.host.programs import Done
 from builder.model.interface import Json
 from builder.testing.appliance import Appliance
@@ -21,6 +22,8 @@ class Rig:
 
     appliance: Appliance
     network: str
+    questions: Questions
+    """What its containers ask name servers."""
     logs: Path
     """Where it is written down what containers said whose tests failed."""
     keep: bool = False
@@ -79,11 +82,12 @@ def _ready(instance: Instance, done: Done) -> Instance:
 @contextmanager
 def rig(appliance: Appliance, logs: Path, *, keep: bool) -> Iterator[Rig]:
     """Lend a rig; when the block ends, all is gone that is not kept."""
-    one = Rig(appliance, fresh_name(appliance.name), logs, keep)
+    one = Rig(appliance, fresh_name(appliance.name), Questions(), logs, keep)
     try:
         oven("network", "create", one.network, "--internal")
         yield one
     finally:
+        one.questions.close()
         one.remove(*one.started)
         if not one.kept:
             attempt("network", "rm", one.network)

@@ -1,19 +1,21 @@
 """What is there to see once all has been done with an instance."""
 
-import re
-
 from builder.testing.appliance import Appliance
 from builder.testing.container import Instance
+from builder.testing.outside import attempts, names
+from builder.testing.rig import Rig
 
-_ALLOWED = "journal-allowed"
-"""In the appliance's folder of tests: a regular expression a line, `#` begins a remark."""
+
+def test_nobody_called(instance: Instance, appliance: Appliance, rig: Rig) -> None:
+    """It asks for no host that nobody has named, and tries to reach none."""
+    asked = names(rig.questions.asked_by(*instance.facts["addresses"]), rig.network)
+    problems = [f"it asks for {name}" for name in appliance.not_allowed("hosts", asked)]
+    if count := attempts(instance):
+        problems.append(f"it has tried {count} times to reach beyond its network")
+    assert not problems, "\n".join(problems)
 
 
 def test_journal(instance: Instance, appliance: Appliance) -> None:
     """Its journal has no errors."""
-    file = appliance.tests / _ALLOWED
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    allowed = [line for line in lines if line.strip() and not line.startswith("#")]
-    errors = [line for line in instance.journal(priority="err")
-              if not any(re.search(pattern, line) for pattern in allowed)]  # fmt: skip
+    errors = appliance.not_allowed("journal", instance.journal(priority="err"))
     assert not errors, "\n".join(errors)

@@ -4,8 +4,7 @@ import pytest
 
 from builder.testing.appliance import Appliance
 from builder.testing.container import Instance
-
-_LOOPBACK = ("127.", "[::1]")
+from builder.testing.ports import open_ports
 
 
 def test_ready(instance: Instance) -> None:
@@ -27,18 +26,6 @@ def test_ports(instance: Instance, appliance: Appliance) -> None:
     problems += [f"{port} is open ({who}), and no [[port]] says so" for port, who in found.items()
                  if port not in declared]  # fmt: skip
     assert not problems, "\n".join(problems)
-
-
-def open_ports(listing: str) -> dict[str, str]:
-    """Read what ss(8) lists: of each port beyond the loopback interface, who has it."""
-    found = {}
-    for line in listing.splitlines():
-        protocol, _, _, _, local, _, *process = line.split()
-        address, _, port = local.rpartition(":")
-        if not address.startswith(_LOOPBACK) and not address.endswith("%lo"):
-            who = process[0].split('"')[1] if process else "the kernel"
-            found[f"{port}/{protocol}"] = who
-    return found
 
 
 def test_units(instance: Instance, appliance: Appliance) -> None:

@@ -5,7 +5,7 @@ import pytest
 from builder.testing.appliance import Appliance
 from builder.testing.container import Instance, eventually
 from builder.testing.rig import Rig
-from builder.testing.secrets import shared
+from builder.testing.secrets import shared_by_copies
 
 
 def test_killed(twin: Instance, appliance: Appliance) -> None:
@@ -54,6 +54,8 @@ def test_clone(twin: Instance, rig: Rig, appliance: Appliance) -> None:
         assert not (ailing := copy.ailing), ailing
         kept = {f"secret `{name}`" for name, one in appliance.interface.secrets.items()
                 if one.clone == "keep"}  # fmt: skip
-        assert not (alike := set(shared(twin, copy)) - kept), "both have: " + ", ".join(alike)
+        assert not (alike := set(shared_by_copies(twin, copy)) - kept), "both have: " + ", ".join(
+            alike
+        )
     finally:
         rig.remove(copy)
