@@ -4,14 +4,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from builder.model.errors import NotFoundError, RecipeError
 from builder.model.interface import Interface, Json
 from builder.model.recipe import Port
-from builder.model.recipe.content import Services
+from builder.recipes.loaded import LoadedRecipe
 
 _ANSWERS = "answers.toml"
 """In the folder of tests: what the instances of tests are answered."""
+
+
+UnitState = Literal["enabled", "disabled", "masked"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class Appliance:
     """Where its appliance.toml lies."""
     interface: Interface
     ports: tuple[Port, ...]
-    services: Services
-    """Which units start, and which never do, with what it stands on."""
+    units: Mapping[str, UnitState]
+    """What its recipe, and those that it stands on, say of units."""
     answers: Mapping[str, Json]
     """What an instance is answered unless a test says otherwise."""
 
@@ -70,9 +74,22 @@ def find(name: str) -> Appliance:
         folder=path.parent,
         interface=interface,
         ports=loaded.recipe.port,
-        services=loaded.recipe.services.of_tree(),
+        units=_units(loaded),
         answers=_answers(path.parent / "tests" / _ANSWERS, interface),
     )
+
+
+def _units(loaded: LoadedRecipe) -> Mapping[str, UnitState]:
+    """Put together what all layers say; the highest decides."""
+    from builder.recipes.request import layers
+
+    found: dict[str, UnitState] = {}
+    for layer in layers(loaded):
+        services = layer.recipe.services
+        found |= dict.fromkeys(services.enable, "enabled")
+        found |= dict.fromkeys(services.disable, "disabled")
+        found |= dict.fromkeys(services.mask, "masked")
+    return found
 
 
 def _answers(file: Path, interface: Interface) -> Mapping[str, Json]:

@@ -11,6 +11,7 @@ import msgspec
 
 from builder.host.places import Places
 from builder.host.programs import Done
+from builder.model.instance import Instance as Told
 from builder.model.interface import Json
 from builder.testing.verbs import attempt, expected, options, oven
 
@@ -98,15 +99,22 @@ class Instance(Container):
         __tracebackhide__ = True
         oven("restart", self.name)
 
+    def files(self) -> Sequence[str]:
+        """List what it was given of the appliance's folder `instance`."""
+        told = self._told()
+        return [f"/{one.path}" for one in told.files] if told else []
+
     def secrets(self) -> Mapping[str, str]:
         """Give what is for it alone: its secrets, and answers that were made up."""
-        from builder.runtime.record import instances
-
-        told = instances.read(Places.of_user(), self.name)
-        if told is None:
+        if (told := self._told()) is None:
             return {}
         names = [name for name in self.made_up if name not in told.answers.given]
         return {**told.secrets, **{name: str(told.answers.values[name]) for name in names}}
+
+    def _told(self) -> Told | None:
+        from builder.runtime.record import instances
+
+        return instances.read(Places.of_user(), self.name)
 
 
 def eventually(holds: Callable[[], bool], patience: float = PATIENCE) -> bool:

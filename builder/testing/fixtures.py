@@ -10,7 +10,7 @@ from builder.testing.appliance import Appliance
 from builder.testing.client import RECIPE, Client
 from builder.testing.container import Container, Instance, fresh_name
 from builder.testing.rig import Rig
-from builder.testing.verbs import build
+from builder.testing.verbs import oven
 
 APPLIANCE = pytest.StashKey[Appliance]()
 RIG = pytest.StashKey[Rig]()
@@ -62,8 +62,7 @@ def twin(appliance: Appliance, rig: Rig) -> Instance:
 @pytest.fixture(scope="session")
 def client(rig: Rig) -> Client:
     """A container on the same network, with curl, openssl and dig."""
-    if build(RECIPE) != 0:
-        pytest.fail(f"the recipe `{RECIPE}` cannot be built", pytrace=False)
+    oven("build", RECIPE)
     made = Client(fresh_name("client"))
     rig.boot(made, RECIPE)
     return made

@@ -29,11 +29,8 @@ class Lines:
         self._heading = ""
         self._counts: Counter[str] = Counter()
         self._begun = time.monotonic()
-
-    @property
-    def failed(self) -> bool:
-        """Whether anything has."""
-        return self._counts["FAILED"] > 0
+        self.interrupted = False
+        """Whether Ctrl-C has ended it."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -70,6 +67,10 @@ class Lines:
         took = report.duration + self._setups.pop(report.nodeid, 0)
         self._under(file)
         self._line(word, f"{took:.1f} s", text, "" if report.passed else reason(report))
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Take note of Ctrl-C; to pytest a file that cannot be read is such a one, too."""
+        self.interrupted = excinfo.type is KeyboardInterrupt
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Tell of a mistake in pytest or a plugin."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.host.network.overheard import Questions
+from builder.host.pids import undisturbed
 from builder.host.programs import Done
 from builder.model.interface import Json
 from builder.testing.appliance import Appliance
@@ -87,7 +88,8 @@ def rig(appliance: Appliance, logs: Path, *, keep: bool) -> Iterator[Rig]:
         oven("network", "create", one.network, "--internal")
         yield one
     finally:
-        one.questions.close()
-        one.remove(*one.started)
-        if not one.kept:
-            attempt("network", "rm", one.network)
+        with undisturbed():  # whoever presses Ctrl-C twice wants it gone, too
+            one.questions.close()
+            one.remove(*one.started)
+            if not one.kept:
+                attempt("network", "rm", one.network)

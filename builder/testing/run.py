@@ -60,7 +60,7 @@ def _by_pytest(appliance: Appliance, wish: Wish, one: Rig, say: Callable[[str], 
     lines = Lines(say, GENERIC, appliance.name)
     plugins = [fixtures.Given(appliance, one), fixtures, lines]
     code = pytest.main([*map(str, words), *map(str, files)], plugins=plugins)
-    if code == pytest.ExitCode.INTERRUPTED and not lines.failed:
+    if lines.interrupted:
         raise KeyboardInterrupt
     if code == pytest.ExitCode.USAGE_ERROR:
         raise RecipeError("pytest does not take these arguments")

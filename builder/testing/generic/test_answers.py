@@ -24,7 +24,7 @@ def test_the_same_again(instance: Instance, asked: Appliance) -> None:
 
 
 def test_missing(appliance: Appliance, rig: Rig) -> None:
-    """Without what it requires it serves nobody, and says what it waits for."""
+    """Without what it requires it has no files, and says what it waits for."""
     required = set(appliance.interface.required)
     if not required:
         pytest.skip("it requires no answer")
@@ -34,6 +34,7 @@ def test_missing(appliance: Appliance, rig: Rig) -> None:
         said = set(bare.facts["unanswered"])
         asked = {one for one in required if appliance.interface.parameters[one].when is None}
         assert asked <= said, f"it does not wait for {', '.join(sorted(asked - said))}"
+        assert not (files := bare.files()), f"it has {', '.join(files)}"
     finally:
         rig.remove(bare)
 

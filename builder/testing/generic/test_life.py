@@ -10,7 +10,8 @@ from builder.testing.secrets import shared_by_copies
 
 def test_killed(twin: Instance, appliance: Appliance) -> None:
     """A unit whose main process is killed comes back, or a probe tells."""
-    units = [unit for unit in appliance.services.enable if unit.endswith(".service")]
+    units = [unit for unit, state in appliance.units.items()
+             if state == "enabled" and unit.endswith(".service")]  # fmt: skip
     running = {unit: pid for unit in units if (pid := _main(twin, unit)) not in {"", "0"}}
     if not running:
         pytest.skip("it enables no unit that has a main process")

@@ -178,6 +178,24 @@ def test_what_cannot_be_run_is_told(
     assert said in oven.said("test", *(one.format(sound=sound) for one in words), code=code)
 
 
+def test_without_pytest_it_says_what_to_install(installed: Oven, sound: Path) -> None:
+    assert "pip install 'ovenvz[test]'" in installed.said("test", sound, code=3)
+
+
+def test_a_broken_test_is_told_in_a_line(oven: Oven, sound: Path) -> None:
+    (sound / "tests/test_own.py").write_text("def test_one(:\n")
+    _, said = outcome(oven, sound, "-k", "own", code=1)
+    assert "tests/test_own.py cannot be read" in said
+    assert "SyntaxError: invalid syntax" in said
+    assert "importlib" not in said
+
+
+def test_the_web_server(oven: Oven, built: Built) -> None:
+    built("web")
+    said = text(oven("test", "web", "--fast").stdout)
+    assert re.search(r"^18 ok, 1 skipped in", said, re.MULTILINE), said
+
+
 def test_answers_that_are_missing_are_told(oven: Oven, sound: Path) -> None:
     (sound / "tests/answers.toml").write_text('title = "x"\n')
     assert "no answer for `domain`" in oven.said("test", sound, code=2)
