@@ -1,13 +1,13 @@
 """Verbs: the `oven` command as tests call it, each time as a person would type it."""
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from builder.host.programs import Command, Done, on_host, start
+from builder.host.units import program
 from builder.model.interface import Json
 
 _PATIENCE = 600.0
@@ -48,7 +48,7 @@ def expected(done: Done, what: str, code: int = 0) -> str:
 
 
 def _argv(*words: str | Path) -> tuple[str, ...]:
-    return (sys.executable, "-m", "builder", *map(str, words))
+    return (*program(), *map(str, words))
 
 
 @contextmanager

@@ -67,6 +67,11 @@ SPOILT: Mapping[str, tuple[Spoil, str, str]] = {
     "baked secret": (baked, "test_two_instances", "secret words in /etc/notes/peers"),
     "error": (insert("echo broken | systemd-cat -p err"), "test_journal", "broken"),
     "mortal": (mortal, "test_killed", "notes.service"),
+    "unit": (
+        insert("systemctl disable -q notes.service"),
+        "test_units",
+        "notes.service is disabled, not enabled",
+    ),
     "name": (insert("getent hosts home.example"), "test_nobody_called", "home.example"),
     "address": (
         insert("perl -MIO::Socket::INET -e 'IO::Socket::INET->new(q(192.0.2.1:80))'"),
@@ -107,10 +112,11 @@ def test_all_is_well(oven: Oven, sound: Path) -> None:
     assert re.search(r"^13 ok in [\d.]+ s$", said, re.MULTILINE), said
 
 
-def test_one_check_is_red(oven: Oven, sound: Path) -> None:
-    spoil, test, word = SPOILT["open port"]
+@pytest.mark.parametrize(("how", "which"), [("open port", "boot"), ("name", "afterwards")])
+def test_a_check_is_red(oven: Oven, sound: Path, how: str, which: str) -> None:
+    spoil, test, word = SPOILT[how]
     spoil(sound)
-    failed, said = outcome(oven, sound, "-k", "boot", code=1)
+    failed, said = outcome(oven, sound, "-k", which, code=1)
     assert failed == {test}
     assert word in said
     assert "Traceback" not in said
@@ -180,6 +186,42 @@ def test_what_cannot_be_run_is_told(
 
 def test_without_pytest_it_says_what_to_install(installed: Oven, sound: Path) -> None:
     assert "pip install 'ovenvz[test]'" in installed.said("test", sound, code=3)
+
+
+def test_what_an_appliances_own_tests_have(oven: Oven, sound: Path) -> None:
+    (sound / "tests/test_own.py").write_text("""\
+import pytest
+
+
+@pytest.mark.answers(title="Mine")
+def test_own(instance, appliance, rig):
+    conf = ("cat", "/etc/notes/notes.conf")
+    assert instance.exec(*conf).startswith("title = Mine\\ndomain = a.example\\n")
+    assert appliance.answers == {"domain": "a.example"}
+    assert instance.facts["network"] == [rig.network]
+    assert set(instance.secrets()) == {"db", "token"}
+    instance.configure({"title": "Ours"})
+    instance.restart()
+    assert instance.exec(*conf).startswith("title = Ours\\ndomain = a.example\\n")
+    assert instance.exec("sh", "-c", "echo $0; exit 3", code=3)
+    assert instance.attempt("cat", stdin=b"x").stdout == b"x"
+    assert instance.health() == []
+    assert any("notes.service" in line for line in instance.journal())
+
+
+@pytest.mark.slow
+def test_own_slow():
+    assert False
+
+
+@pytest.mark.answers(title="a.example")
+def test_own_that_cannot_start(instance):
+    assert "a title is more than the domain" in instance.problem
+""")
+    failed, said = outcome(oven, sound, "--fast", "-k", "own")
+    assert "2 ok in" in said
+    failed, _ = outcome(oven, sound, "-k", "own_slow", code=1)
+    assert failed == {"test_own_slow"}
 
 
 def test_a_broken_test_is_told_in_a_line(oven: Oven, sound: Path) -> None:

@@ -25,6 +25,7 @@ UNCHANGED = (
         ("builder.runtime.access.exec", f"{QUICK} builder.runtime.bundle.spec"),
         ("builder.runtime.inspect.show", QUICK),
         (BUILD, UNCHANGED),
+        ("builder.cli.app builder.cli.appliances.test builder.testing.rig", "pytest"),
     ],
 )  # fmt: skip
 def test_what_is_slow_is_loaded_later(names: str, later: str) -> None:
