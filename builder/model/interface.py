@@ -9,6 +9,7 @@ from builder.model.health import HealthProbe
 from builder.model.names import Line, ParameterName, Reason, UnitName
 from builder.model.rights import FileRights
 from builder.model.value import Value
+from builder.model.volume import VolumeSpec
 
 # Parameters speak JSON Schema (draft 2020-12), in its own words; `builder.appliance.schema` hands
 # them to a library that knows it. What it has no word for is said by the keys at the end of
@@ -170,6 +171,8 @@ class Interface(Value, frozen=True, kw_only=True):
     files: tuple[FileRights, ...] = ()
     """Whose these are."""
     health: tuple[HealthProbe, ...] = ()
+    volumes: tuple[VolumeSpec, ...] = ()
+    """What instances keep outside of their containers."""
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ IDENTITY: Mapping[str, tuple[str, ...]] = {
     "first-boot": ("name",),
     "allow": ("path",),
     "health": ("name",),
+    "volume": ("name",),
 }
 """For each list of tables the keys that say what a table is about."""
 

@@ -13,7 +13,7 @@ from builder.model.interface import Interface, Json, Parameter, Schema, defaults
 from builder.model.recipe import Recipe
 from builder.model.toml.source import Source
 from builder.model.value import canonical
-from builder.recipes import health
+from builder.recipes import health, volumes
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.request import layers
 
@@ -34,6 +34,7 @@ def interface_of(loaded: LoadedRecipe) -> Interface:
             instance=made.instance or _has_instance(layer),
             files=(*made.files, *(recipe.file if _has_instance(layer) else ())),
             health=tuple({one.name: one for one in (*made.health, *recipe.health)}.values()),
+            volumes=tuple({one.name: one for one in (*made.volumes, *recipe.volume)}.values()),
         )
     return made
 
@@ -41,13 +42,13 @@ def interface_of(loaded: LoadedRecipe) -> Interface:
 def offered(loaded: LoadedRecipe) -> Interface:
     """Give what a template says of its instances; it asks nothing where it has the answers itself.
 
-    Probes are kept then, but for those that depend on an answer.
+    Volumes are kept then, and probes but for those that depend on an answer.
     """
     made = interface_of(loaded)
     if loaded.answers is None:
         return made
     plain = tuple(one for one in made.health if b"{{" not in canonical(one))
-    return Interface(health=plain)
+    return Interface(health=plain, volumes=made.volumes)
 
 
 def values_of(loaded: LoadedRecipe) -> dict[str, Json]:
@@ -96,6 +97,7 @@ def check(recipe: Recipe, source: Source) -> None:
             hint="say `secret = true` and `generate` in the parameter, and leave this out",
         )
     health.check(recipe, source)
+    volumes.check(recipe, source)
     # One call for all of them: each costs a process. Most say nothing that could be wrong.
     forms = {name: schema.of_parameter(one) for name, one in recipe.parameters.items()}
     form = {

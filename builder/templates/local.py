@@ -51,6 +51,7 @@ class _Asks(msgspec.Struct, frozen=True):
     parameters: dict[str, msgspec.Raw] = {}
     secrets: dict[str, msgspec.Raw] = {}
     instance: bool = False
+    volumes: tuple[msgspec.Raw, ...] = ()
 
 
 class _Named(msgspec.Struct):
@@ -75,6 +76,8 @@ class Template(msgspec.Struct, frozen=True):
     """What its containers ask for."""
     asks: bool = False
     """Whether its containers are instances of an appliance: asked something, or given something."""
+    keeps: bool = False
+    """Whether they have volumes of their own."""
 
     @property
     def manifest(self) -> "Manifest":
@@ -309,7 +312,8 @@ class Templates:
         own = tuple(name for name, points_to in names.items() if points_to == digest)
         asks = named.interface
         told = bool(asks.parameters or asks.secrets or asks.instance)
-        return Template(digest, named.name, folder, own, named.features, told)
+        keeps = bool(asks.volumes)
+        return Template(digest, named.name, folder, own, named.features, told, keeps)
 
     def _not_found(self, wanted: str, names: dict[str, Digest]) -> NotFoundError:
         hint = f"`oven build {wanted}` makes it when there is such a recipe"

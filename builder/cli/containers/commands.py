@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from builder.cli import session
@@ -12,6 +12,7 @@ from builder.model.errors import OvenError
 from builder.runtime.record.container import all_names
 
 if TYPE_CHECKING:
+    from builder.model.volume import VolumeSpec
     from builder.runtime.record.container import Container
 
 CANNOT_RUN = 125
@@ -85,7 +86,7 @@ def create_one(
         container = _describe(places, template, name, options)
         container = msgspec.structs.replace(container, remove=remove)
         with _instance(places, template, container, options) as instance:
-            made = create(places, container, {**extras, **instance})
+            made = create(places, container, {**extras, **instance}, _kept(places, template))
     if made.autostart is not None:
         from builder.cli.containers.autostart import settle_autostart
 
@@ -118,6 +119,14 @@ def _instance(
         yield instances.extras(instance)
         tell(instance, interface, None)
     tell_missing(instance, interface)
+
+
+def _kept(places: Places, template: str) -> "Sequence[VolumeSpec]":
+    """Give the volumes that an instance of a template has of its own."""
+    from builder.templates.local import Templates
+
+    found = Templates(places.data).find(template)
+    return found.manifest.interface.volumes if found.keeps else ()
 
 
 def passing_status(work: Callable[[], int]) -> int:

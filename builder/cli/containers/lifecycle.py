@@ -17,6 +17,7 @@ from builder.model.errors import RecipeError
 
 if TYPE_CHECKING:
     from builder.model.progress import Reporter
+    from builder.runtime.record.container import Container
     from builder.runtime.record.state import State
 
 NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True)
@@ -113,9 +114,12 @@ def restart(names: tuple[str, ...], seconds: float) -> int:
 @click.command()
 @NAMES
 @click.option("-f", "--force", is_flag=True, help="Do not ask, and kill one that runs.")
+@click.option(
+    "--volumes", "with_volumes", is_flag=True, help="Remove the data of its own volumes, too."
+)
 @verbose
-def destroy(names: tuple[str, ...], force: bool) -> int:  # noqa: FBT001  # click's way
-    """Remove containers and all that is in them."""
+def destroy(names: tuple[str, ...], force: bool, with_volumes: bool) -> int:  # noqa: FBT001
+    """Remove containers and all that is in them; volumes stay."""
     from builder.runtime.history import schedule
     from builder.runtime.lifecycle import control
     from builder.runtime.record.container import load
@@ -126,9 +130,11 @@ def destroy(names: tuple[str, ...], force: bool) -> int:  # noqa: FBT001  # clic
         with_schedule = schedule.is_set(places, name)
         if not force and sys.stdin.isatty():
             load(places, name)  # or there is nothing to ask about
-            _confirm(f"remove container `{name}` and all that is in it?")
+            more = ", its volumes" if with_volumes else ""
+            _confirm(f"remove container `{name}`{more} and all that is in it?")
         gone = control.destroy(places, name, force=force)
         click.echo(name)
+        settle_volumes(places, gone, remove=with_volumes)
         if gone.autostart is not None:
             autostart.settle_autostart(places)
         if with_schedule:
@@ -204,6 +210,25 @@ def settle_schedule(places: Places) -> None:
 
     if told := schedule.settle(places, systemd_of(places)):
         click.echo(told, err=True)
+
+
+def settle_volumes(places: Places, gone: "Container", *, remove: bool) -> None:
+    """Remove an instance's volumes, or tell where the data of one that is gone stays."""
+    from builder.runtime.lifecycle import keeping
+
+    kept = keeping.own_names(gone)
+    if remove and kept:
+        removed, used = keeping.drop(places, gone)
+        for name in removed:
+            click.echo(f"removed the volume `{name}`", err=True)
+        for name in used:
+            click.echo(f"the volume `{name}` stays: another container uses it", err=True)
+    elif kept:
+        click.echo(
+            f"kept: {', '.join(f'`{name}`' for name in kept)}; `oven run {gone.template_name}"
+            f" --name {gone.name}` uses that again, `oven volume rm {' '.join(kept)}` removes it",
+            err=True,
+        )
 
 
 def _each(names: "list[str] | tuple[str, ...]", work: Callable[[str], None]) -> int:

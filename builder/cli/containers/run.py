@@ -51,8 +51,10 @@ def run(
         return run_one(template, command, {**options, **manner})
     places = places_of()
     from builder.cli.containers.lifecycle import start_and_tell
-    from builder.runtime.lifecycle import control
+    from builder.runtime.lifecycle import control, keeping
+    from builder.runtime.storage import volumes
 
+    there = frozenset(one.name for one in volumes.every(places))
     container = create_one(places, template, name, options, remove=remove)
     try:
         start_and_tell(places, container.name)
@@ -64,6 +66,7 @@ def run(
     except BaseException:
         # A port that is taken, Ctrl-C: the same command can be given again.
         control.destroy(places, container.name, force=True)
+        keeping.drop(places, container, but=there)
         raise
     return 0
 

@@ -35,14 +35,15 @@ def create(names: tuple[str, ...]) -> None:
 @volume.command(name="list")
 @AS_JSON
 def list_(as_json: bool) -> None:  # noqa: FBT001  # click's way
-    """List the volumes, and the containers that use them."""
+    """List the volumes, for which instances they were made, and the containers that use them."""
     from builder.runtime.storage import volumes
 
     found = volumes.every(Places.of_user())
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(one) for one in found], indent=2))
         return
-    rows = [("NAME", "USED BY"), *((one.name, _users(one)) for one in found)]
+    rows = [("NAME", "OF", "USED BY")]
+    rows += [(one.name, _of(one) or "-", _users(one)) for one in found]
     click.echo("\n".join(table(rows)))
 
 
@@ -58,6 +59,8 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001  # click's way
         click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
         return
     rows = [("name", found.name), ("path", str(found.path)), ("used by", _users(found))]
+    if of := _of(found):
+        rows += [("made for", of), ("schema", str(found.schema))]
     click.echo("\n".join(columns(rows)))
 
 
@@ -71,6 +74,11 @@ def rm(names: tuple[str, ...]) -> None:
     for name in names:
         volumes.remove(places, name)
         click.echo(name)
+
+
+def _of(one: "Volume") -> str:
+    """Tell for which instance a volume was made, and of what."""
+    return f"{one.instance} ({one.template})" if one.instance else ""
 
 
 def _users(one: "Volume") -> str:

@@ -140,7 +140,8 @@ def _reached(summary: "Summary") -> Iterator[Line]:
         yield "ports", ", ".join(map(str, container.ports))
     for bind in container.binds:
         mode = " (read-only)" if bind.read_only else ""
-        yield "bind", f"{bind.source} at {bind.target}{mode}"
+        word = "bind" if bind.source.startswith("/") else "volume"
+        yield word, f"{bind.source} at {bind.target}{mode}"
 
 
 def _limited(limits: "Limits") -> Iterator[Line]:

@@ -95,6 +95,7 @@ HEADERS = {
     "ServiceConfig": '`[services.config."UNIT"]`',
     "Assertion": "`[[assert]]`",
     "HealthProbe": "`[[health]]`",
+    "VolumeSpec": "`[[volume]]`",
     "Port": "`[[port]]`",
     "ContainerWish": "`[container]`",
     "Probe": "`[probe]`",

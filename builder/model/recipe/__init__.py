@@ -45,6 +45,7 @@ from builder.model.recipe.content import (
 )
 from builder.model.rights import FileRights
 from builder.model.value import Value
+from builder.model.volume import VolumeSpec
 
 TARBALL: Final = "tarball"
 """What `from` says when a recipe starts from somebody's root file system."""
@@ -260,6 +261,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """What must hold for the answers together, one `[[assert]]` each."""
     health: tuple[HealthProbe, ...] = ()
     """What shows that an instance works, one `[[health]]` each."""
+    volume: tuple[VolumeSpec, ...] = ()
+    """Folders that outlive an instance's container, one `[[volume]]` each."""
     port: tuple[Port, ...] = ()
     """Ports on which the appliance serves, one `[[port]]` each."""
     container: ContainerWish = ContainerWish()

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ from builder.host.places import Places
 from builder.host.trees import durable
 from builder.host.trees.removal import remove_tree
 from builder.model.errors import ConflictError, HostError, NotFoundError
+from builder.model.volume import VolumeSpec
 from builder.runtime.lifecycle import allowed
 from builder.runtime.record import events, ids, layout, locks
 from builder.runtime.record.container import Container, check_name, encode, rootfs_of
@@ -19,30 +20,47 @@ from builder.runtime.record.layout import folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.resources import limits
 from builder.runtime.storage import volumes, writable
+from builder.runtime.storage.own_volumes import Draft
 
 
 def create(
-    places: Places, container: Container, extras: Mapping[str, bytes] = MappingProxyType({})
+    places: Places,
+    container: Container,
+    extras: Mapping[str, bytes] = MappingProxyType({}),
+    keeps: Sequence[VolumeSpec] = (),
 ) -> Container:
     """Make a container after `container`, with ids of its own, and do not start it.
 
-    `extras` are more files for its folder, by name; only root can read them.
+    `extras` are more files for its folder, by name; only root can read them. What it `keeps` are
+    volumes of its own, beside those that the record names.
     """
     allowed.check(places, container)
     limits.check(places, container)
-    made = make(places, container, extras)
+    if keeps:
+        from builder.runtime.lifecycle import keeping  # most containers keep nothing
+
+        with keeping.prepared(places, container, keeps) as (container, drafts):
+            made = make(places, container, extras, drafts)
+    else:
+        made = make(places, container, extras)
     events.record(places, made.name, "created", template=made.template_name)
     return made
 
 
 def make(
-    places: Places, container: Container, extras: Mapping[str, bytes] = MappingProxyType({})
+    places: Places,
+    container: Container,
+    extras: Mapping[str, bytes] = MappingProxyType({}),
+    drafts: Sequence[Draft] = (),
 ) -> Container:
-    """Keep a new container, with ids of its own; it is there whole or not at all."""
+    """Keep a new container, with ids of its own; it is there whole or not at all.
+
+    Its volumes come before it: who dies in between leaves some that its next try takes as they are.
+    """
     check_name(container.name)
     _check_template(places, container)
     allowed.check_asked(places, container)
-    volumes.check_binds(places, container)
+    volumes.check_binds(places, container, frozenset(one.name for one in drafts))
     containers = _containers(places)
     with (
         durable.disk_errors(containers),
@@ -57,6 +75,8 @@ def make(
             for name, data in extras.items():
                 durable.replace(draft / name, data)
             durable.replace(draft / layout.RECORD, encode(container))
+            for one in drafts:
+                one.keep()
             draft.rename(target)
         durable.Disk().sync(containers)
     return container

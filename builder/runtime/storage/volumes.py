@@ -1,9 +1,11 @@
 """Folders of the host inside containers: binds of what is there, and volumes that Oven keeps."""
 
+import contextlib
 import errno
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,13 +17,16 @@ from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import TreeIO
 from builder.model.errors import ConflictError, HostError, NotFoundError, RecipeError
 from builder.model.value import Value
-from builder.runtime.record.container import Bind, Container, all_names, check_name, load
+from builder.runtime.record.container import NAME, Bind, Container, all_names, check_name, load
+from builder.runtime.storage import own_volumes
+from builder.runtime.storage.own_volumes import is_own
 
 # Owners are the same numbers on both sides: what user 1000 of the host owns belongs to user 1000
 # inside. In an ordinary user's containers that user is root, and may do to a folder what the user
 # may do outside; who has no id inside is nobody there. Volumes are folders below `volumes/`, made
 # when a container is first made that names them.
 
+_GRAVE = ".old."
 _NEVER = ("/proc", "/sys", "/dev")
 """What shows the kernel or its devices; a container has these of its own."""
 _HIDDEN = ("/proc", "/sys", "/dev", "/run")
@@ -36,6 +41,16 @@ class Volume(Value, frozen=True, kw_only=True):
     """Where it lies on the host."""
     users: tuple[str, ...]
     """The containers that name it."""
+    instance: str | None = None
+    """The container that it was made for, where it was made for one."""
+    template: str | None = None
+    """The name of the template that it was made of."""
+    schema: int | None = None
+    """The version of the form that its data has."""
+
+
+_OWN = re.compile(rf"{NAME.pattern}\.{NAME.pattern}")
+"""The name of a volume that belongs to an instance."""
 
 
 def parse(text: str, *, volume: bool) -> Bind:
@@ -47,9 +62,9 @@ def parse(text: str, *, volume: bool) -> Bind:
         raise RecipeError(
             f"`{text}` names no folder inside", hint=f"write `{option}:/FOLDER-INSIDE[:ro]`"
         )
-    if volume:
+    if volume and not _OWN.fullmatch(source):
         check_name(source)
-    elif not source.startswith("/"):
+    elif not volume and not source.startswith("/"):
         raise RecipeError(
             f"`{source}` is no absolute path",
             hint=f"write it from `/` on, or `--volume {source}:{target}` for a volume",
@@ -57,11 +72,13 @@ def parse(text: str, *, volume: bool) -> Bind:
     return Bind(source=source, target=target, read_only=mode == "ro")
 
 
-def check_binds(places: Places, container: Container) -> None:
-    """Refuse binds that cannot be, and make the volumes that are missing."""
+def check_binds(
+    places: Places, container: Container, drafted: frozenset[str] = frozenset()
+) -> None:
+    """Refuse binds that cannot be, and make the volumes that are missing, but for the `drafted`."""
     if container.binds:
         check(places, container.binds)
-        make_missing(places, container.binds)
+        make_missing(places, (one for one in container.binds if one.source not in drafted))
 
 
 def check(places: Places, binds: tuple[Bind, ...]) -> None:
@@ -78,13 +95,15 @@ def check(places: Places, binds: tuple[Bind, ...]) -> None:
 
 def source_of(places: Places, bind: Bind) -> Path:
     """Give the folder or file of the host that a bind shows."""
-    return Path(bind.source) if bind.source.startswith("/") else _folder(places, bind.source)
+    return Path(bind.source) if bind.source.startswith("/") else _data(places, bind.source)
 
 
-def make_missing(places: Places, binds: tuple[Bind, ...]) -> None:
-    """Make the volumes that are named and not there."""
+def make_missing(places: Places, binds: Iterable[Bind]) -> None:
+    """Make the volumes that are named and not there; of instances these are made elsewhere."""
     for bind in binds:
-        if not bind.source.startswith("/"):
+        if is_own(bind):
+            find(places, bind.source)
+        elif not bind.source.startswith("/"):
             make(places, bind.source)
 
 
@@ -101,12 +120,24 @@ def make(places: Places, name: str) -> Path:
 def every(places: Places) -> tuple[Volume, ...]:
     """List the volumes by name."""
     try:
-        names = sorted(name for name in os.listdir(places.data / "volumes") if "." not in name)
+        there = sorted(os.listdir(places.data / "volumes"))
     except FileNotFoundError:
         return ()
-    return tuple(
-        Volume(name=name, path=str(_folder(places, name)), users=tuple(_users(places, name)))
-        for name in names
+    return tuple(_seen(places, name) for name in there if "." not in name or _OWN.fullmatch(name))
+
+
+def _seen(places: Places, name: str) -> Volume:
+    record = None
+    if "." in name:
+        with contextlib.suppress(HostError):  # a damaged record is told of where one needs it
+            record = own_volumes.read(places, name)
+    return Volume(
+        name=name,
+        path=str(_data(places, name)),
+        users=tuple(_users(places, name)),
+        instance=record.instance if record else None,
+        template=record.template if record else None,
+        schema=record.spec.schema if record else None,
     )
 
 
@@ -127,15 +158,16 @@ def remove(places: Places, name: str) -> None:
         durable.disk_errors(volumes),
         durable.locked(places.data / "containers/.lock", what="the containers"),
     ):
-        for left in volumes.glob("old.*"):  # by a command that was killed
-            remove_tree(left)
+        for pattern in (f"{_GRAVE}*", "old.*.*"):  # of a command that was killed, maybe long ago
+            for left in volumes.glob(pattern):
+                remove_tree(left)
         volume = find(places, name)
         if volume.users:
             raise ConflictError(
                 f"the volume `{name}` is used by {', '.join(f'`{one}`' for one in volume.users)}",
                 hint=f"oven destroy {' '.join(volume.users)}",
             )
-        grave = volumes / f"old.{name}.{os.urandom(4).hex()}"
+        grave = volumes / f"{_GRAVE}{name}.{os.urandom(4).hex()}"
         _folder(places, name).rename(grave)
         durable.Disk().sync(volumes)
     remove_tree(grave)
@@ -239,6 +271,12 @@ def _check_source(places: Places, bind: Bind) -> None:
 
 def _folder(places: Places, name: str) -> Path:
     return places.data / "volumes" / name
+
+
+def _data(places: Places, name: str) -> Path:
+    """Give the folder that containers see."""
+    folder = _folder(places, name)
+    return folder / own_volumes.DATA if "." in name else folder
 
 
 def _users(places: Places, name: str) -> Iterator[str]:

@@ -142,6 +142,10 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         ".glob .mkdir .rename .resolve .stat os.listdir",
         VOLUMES,
     ),
+    "runtime/storage/own_volumes.py": (
+        ".exists .glob .mkdir .read_bytes",
+        RECORDS + "; " + VOLUMES,
+    ),
     "runtime/record/rootless.py": (".glob .is_dir", RECORDS),
     "stages/customize.py": (".mkdir", MADE),
     "proof/differing.py": (".open", "two tarballs that Oven has just packed"),

@@ -23,7 +23,7 @@ def options() -> "tuple[Decorator, ...]":
             "--volume",
             multiple=True,
             metavar="NAME:/INSIDE[:ro]",
-            help="Show a volume, which is made if there is none; `none`: no more.",
+            help="Show a volume, which is made if there is none; `none`: no more but its own.",
         ),
     )
 
@@ -35,6 +35,7 @@ def describe(container: "Container", given: Mapping[str, object]) -> "Container"
         return container
     import msgspec
 
+    from builder.runtime.storage.own_volumes import is_own
     from builder.runtime.storage.volumes import parse
 
     assert isinstance(binds, tuple)  # as click gives them
@@ -42,7 +43,7 @@ def describe(container: "Container", given: Mapping[str, object]) -> "Container"
     there = [
         one
         for one in container.binds
-        if "none" not in (binds if one.source.startswith("/") else named)
+        if is_own(one) or "none" not in (binds if one.source.startswith("/") else named)
     ]
     asked = [parse(text, volume=False) for text in binds if text != "none"]
     asked += [parse(text, volume=True) for text in named if text != "none"]
