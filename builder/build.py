@@ -31,6 +31,7 @@ from builder.stages.fetch import fetch, stale_index_named
 from builder.stages.fetch_files import fetch_files
 from builder.stages.install import INSTALL, Installation, batches
 from builder.stages.inventory import take_inventory
+from builder.stages.owners import OWNERS, OwnersCheck
 from builder.stages.pack import PACK, Packed, pack_inputs
 from builder.stages.stage import make
 from builder.stages.tarball import import_of
@@ -71,8 +72,10 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
                 names = tuple(_named(one, lock) for one in removed)
                 added = replace(added, plain=part == 1, inherited=inherited, removed=names)
                 if part == 0:  # plain packages ask nothing
-                    added = replace(added, selections=selections(loaded, lock))
-                tree = make(INSTALL, added, tools, slot=f"{slot}/{loaded.name} {part + 1}").tree
+                    asked = selections(loaded, lock)
+                    added = replace(added, selections=asked, pinned=loaded.recipe.volume)
+                with asked_in(loaded):
+                    tree = make(INSTALL, added, tools, slot=f"{slot}/{loaded.name} {part + 1}").tree
                 steps.append(Step(tree, loaded))
         with asked_in(loaded):
             changes = customization(tree, loaded, order, tools)
@@ -82,6 +85,7 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
                 tree = make(CUSTOMIZE, changes, tools, slot=slot).tree
             steps.append(Step(tree, loaded, changes))
         inherited += changes.laid
+        check_volumes(tree, loaded, tools, slot)
     with blamed(steps, tools):
         make(CHECK, checking(tree, order), tools, slot=f"{order.slot}/{order.name}")
     packages = take_inventory(tree, tools, known=lock.asked.known)
@@ -98,6 +102,13 @@ def make_lowest(order: BuildRequest, sources: ArchiveSources, tools: Tools, driv
     inputs = bootstrap_inputs(lock, sources, driver, tools.run)
     inputs = replace(inputs, extras=extras_of(order.loaded))
     return make(BOOTSTRAP, inputs, tools, slot=f"{order.slot}/{inputs.suite}").tree
+
+
+def check_volumes(tree: Digest, loaded: LoadedRecipe, tools: Tools, slot: str) -> None:
+    """See that the owners of a recipe's volumes are there, with the numbers that it says."""
+    if volumes := loaded.recipe.volume:
+        with asked_in(loaded):
+            make(OWNERS, OwnersCheck(tree=tree, volumes=volumes), tools, slot=slot)
 
 
 @contextmanager

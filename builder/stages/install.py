@@ -12,6 +12,7 @@ from builder.model.errors import StageError
 from builder.model.lock import Lock, Package
 from builder.model.recipe import Arch
 from builder.model.value import Digest, Value, canonical, digest_of
+from builder.model.volume import VolumeSpec
 from builder.stages.stage import Stage, Tree, tree_held
 from builder.stages.tools import Tools
 from builder.store import Store
@@ -36,6 +37,8 @@ class Installation(Value, frozen=True, kw_only=True):
     """Whether the tree is the same when some of the packages are added after others."""
     selections: tuple[str, ...] = ()
     """What debconf-set-selections is told before."""
+    pinned: tuple[VolumeSpec, ...] = ()
+    """Volumes whose owners are made before, with the numbers that are said."""
     inherited: tuple[str, ...] = ()
     """The overlay paths of the layers below, which cleaning must leave alone."""
     epoch: int
@@ -97,6 +100,8 @@ def install(inputs: Installation, tools: Tools) -> Tree:
         )
         if inputs.selections:
             _answer(inputs.selections, lower, kitchen)
+        if inputs.pinned:
+            _pin(inputs.pinned, lower, kitchen)
         distro(inputs.distro).install(left, kitchen)
         with opened(lower, kitchen) as (view, _), TreeIO(view) as tree:
             tell_changed(inputs.inherited, lower, tree, _who(inputs.packages))
@@ -111,6 +116,16 @@ def install(inputs: Installation, tools: Tools) -> Tree:
 def _who(packages: tuple[Package, ...]) -> str:
     """Name those that change a tree; a layer may do no more than take some away."""
     return f"the packages of `{packages[0].layer}`" if packages else "what `remove` takes away"
+
+
+def _pin(volumes: tuple[VolumeSpec, ...], lower: Path, kitchen: "Kitchen") -> None:
+    """Make the owners of volumes before packages do."""
+    from builder.distros.buildroot import opened
+    from builder.host.trees.treeio import TreeIO
+    from builder.stages.tree.pins import add_pinned
+
+    with opened(lower, kitchen) as (view, run), TreeIO(view) as tree:
+        add_pinned(volumes, tree, run)
 
 
 def _answer(selections: tuple[str, ...], lower: Path, kitchen: "Kitchen") -> None:
@@ -177,4 +192,4 @@ def tree_of(digest: Digest, store: Store) -> Path:
     return tree
 
 
-INSTALL = Stage("install", 9, install, Tree, tree_held)
+INSTALL = Stage("install", 10, install, Tree, tree_held)

@@ -1,5 +1,6 @@
 """Clones: a new container that begins with all that another one has, but is somebody else."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from builder.model.network import PortMapping
 from builder.model.value import canonical
 from builder.runtime.bundle import first_boot, names, pending
 from builder.runtime.history import snapshots
-from builder.runtime.lifecycle import create
+from builder.runtime.lifecycle import create, keeping
 from builder.runtime.record import events, state
 from builder.runtime.record.container import Container, check_name, encode
 from builder.runtime.record.layout import CHANGE, LAYERS, RECORD, UPPER, folder_of
@@ -26,6 +27,7 @@ from builder.runtime.recovery.held import Held
 from builder.runtime.storage import change, layers, live, whole, writable
 from builder.runtime.storage.change import LayerChange
 from builder.runtime.storage.merged import merged
+from builder.runtime.storage.own_volumes import Draft
 
 Forget = Callable[[TreeIO], None]
 """Takes from a tree what two containers must not share."""
@@ -46,9 +48,12 @@ def clone(places: Places, name: str, wanted: CloneRequest, forget: Forget) -> Co
 
     Frozen layers are linked, what has changed since is copied.
     """
-    with repair.holding(places, name) as held:
+    with repair.holding(places, name) as held, contextlib.ExitStack() as stack:
         source, now = held.record, wanted.snapshot is None
         fresh = _described(source, wanted)
+        drafts: list[Draft] = []
+        if keeping.own_names(source):
+            fresh, drafts = stack.enter_context(keeping.copied(held, fresh))
         if wanted.snapshot is not None:
             kept = snapshots.find(held, wanted.snapshot)
             fresh = msgspec.structs.replace(
@@ -66,7 +71,7 @@ def clone(places: Places, name: str, wanted: CloneRequest, forget: Forget) -> Co
                 forget(tree)
                 names.drop(tree, source.hostname)
 
-        made = create.make_filled(places, fresh, fill)
+        made = create.make_filled(places, fresh, fill, drafts)
     events.record(places, made.name, "created", template=made.template_name, source=name)
     return made
 

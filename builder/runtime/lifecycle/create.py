@@ -83,7 +83,10 @@ def make(
 
 
 def make_filled(
-    places: Places, container: Container, fill: Callable[[Container, Path], None]
+    places: Places,
+    container: Container,
+    fill: Callable[[Container, Path], None],
+    drafts: Sequence[Draft] = (),
 ) -> Container:
     """Keep a new container that is not empty, with ids of its own; it is there whole or not at all.
 
@@ -92,7 +95,7 @@ def make_filled(
     check_name(container.name)
     _check_template(places, container)
     allowed.check(places, container)
-    volumes.check_binds(places, container)
+    volumes.check_binds(places, container, frozenset(one.name for one in drafts))
     containers = _containers(places)
     with durable.disk_errors(containers):
         with durable.locked(containers / ".lock", what="the containers"):
@@ -111,6 +114,8 @@ def make_filled(
                 durable.Disk().sync_filesystem(area)
             with durable.locked(containers / ".lock", what="the containers"):
                 _refuse_taken(places, container.name)
+                for one in drafts:
+                    one.keep()
                 draft.rename(folder_of(places, container.name))
                 durable.Disk().sync(containers)
         except BaseException:

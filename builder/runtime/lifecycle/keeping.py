@@ -13,7 +13,9 @@ from builder.model.numbers import number
 from builder.model.visible import visible
 from builder.model.volume import VolumeSpec, misplaced, overlap
 from builder.runtime.bundle.accounts import Table
+from builder.runtime.record import state
 from builder.runtime.record.container import Bind, Container, check_name, rootfs_of
+from builder.runtime.recovery.held import Held
 from builder.runtime.storage import own_volumes, volumes
 from builder.runtime.storage.own_volumes import Draft, VolumeRecord, Wanted, is_own
 
@@ -78,6 +80,59 @@ def refuse_other(name: str, there: VolumeRecord, wanted: Wanted) -> None:
                 hint=f"{_PIN}: build the template with {'uid' if what == 'user' else 'gid'} = "
                 f"{before}",
             )
+
+
+@contextlib.contextmanager
+def copied(held: Held, copy: Container) -> Iterator[tuple[Container, list[Draft]]]:
+    """Give the record of a clone with volumes of its own, and drafts of these.
+
+    Raises ConflictError while anybody could change what is copied, and for volumes that are there.
+    """
+    places, drafts, binds = held.places, list[Draft](), list[Bind]()
+    with contextlib.ExitStack() as stack:
+        for bind in copy.binds:
+            record = own_volumes.read(places, bind.source) if is_own(bind) else None
+            if record is None:
+                binds.append(bind)
+                continue
+            _refuse_running(places, bind.source)
+            name = f"{copy.name}.{record.spec.name}"
+            if own_volumes.read(places, name) is not None:
+                raise ConflictError(
+                    f"there is a volume `{name}` already",
+                    hint=f"choose another name, or `oven volume rm {name}`",
+                )
+            record = msgspec.structs.replace(record, instance=copy.name)
+            draft = stack.enter_context(own_volumes.drafted(places, name, record))
+            own_volumes.copy(draft, places, bind.source)
+            drafts.append(draft)
+            binds.append(msgspec.structs.replace(bind, source=name))
+        yield msgspec.structs.replace(copy, binds=tuple(binds)), drafts
+
+
+def _refuse_running(places: Places, name: str) -> None:
+    for user in volumes.find(places, name).users:
+        if state.alive(state.read(places, user)):
+            raise ConflictError(
+                f"the volume `{name}` cannot be copied while `{user}` runs",
+                hint=f"`oven stop {user}` first",
+            )
+
+
+def refuse_template(
+    places: Places, container: Container, rootfs: Path, specs: Sequence[VolumeSpec]
+) -> None:
+    """Raise ConflictError for a template that cannot have the volumes of a container as they are.
+
+    Volumes that it does not know stay, and are shown where they were.
+    """
+    there = {}
+    for name in own_names(container):
+        if (record := own_volumes.read(places, name)) is not None:
+            there[record.spec.name] = (name, record)
+    known = [one for one in specs if one.name in there]
+    for wanted in wanted_of(rootfs, known, container.ids) if known else ():
+        refuse_other(*there[wanted.spec.name], wanted)
 
 
 def own_names(container: Container) -> tuple[str, ...]:

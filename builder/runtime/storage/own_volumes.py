@@ -121,19 +121,19 @@ def fill(draft: Draft, rootfs: Path, wanted: Wanted) -> None:
     _finish(draft, wanted)
 
 
-def copy(draft: Draft, places: Places, source: str, wanted: Wanted) -> None:
+def copy(draft: Draft, places: Places, source: str) -> None:
     """Give a draft what another volume has, which nobody changes meanwhile."""
     whole.copy_tree(places.data / "volumes" / source / DATA, draft.folder / DATA)
-    _finish(draft, wanted, keep=True)
+    _finish(draft, None)
 
 
-def _finish(draft: Draft, wanted: Wanted, *, keep: bool = False) -> None:
-    """Leave out what does nothing in a volume, set its rights, and have it on the disk."""
+def _finish(draft: Draft, wanted: Wanted | None) -> None:
+    """Leave out what does nothing in a volume, set the rights, and have it on the disk."""
     with TreeIO(draft.folder) as tree:
         for path, status in list(tree.walk(DATA)):
             if stat.S_IFMT(status.st_mode) in {stat.S_IFBLK, stat.S_IFCHR, stat.S_IFSOCK}:
                 tree.remove(path)
-        if not keep:
+        if wanted is not None:
             tree.chown(DATA, (wanted.uid, wanted.gid))
             tree.chmod(DATA, int(wanted.spec.mode, 8))
     durable.Disk().sync_filesystem(draft.folder)

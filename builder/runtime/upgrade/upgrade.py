@@ -25,7 +25,7 @@ from builder.runtime.access import exec as inside
 from builder.runtime.bundle.remake import remade
 from builder.runtime.diff import difference
 from builder.runtime.history import snapshots
-from builder.runtime.lifecycle import control
+from builder.runtime.lifecycle import control, keeping
 from builder.runtime.record import events, instances
 from builder.runtime.record.container import Container, check_name, rootfs_of
 from builder.runtime.record.layout import DRAFTS, LAYERS, UPPER, WORK, folder_of
@@ -157,7 +157,7 @@ def rollback(places: Places, name: str) -> str:
 
 
 def _refuse_stranger(held: Held, template: Template) -> None:
-    """Raise ConflictError for a template of another distribution or machine."""
+    """Raise ConflictError for a template of another distribution or machine, or of other owners."""
     container, name = held.record, held.name
     known = Templates(held.places.data).known(container.template)
     if known is None:
@@ -169,6 +169,7 @@ def _refuse_stranger(held: Held, template: Template) -> None:
             f"{old.distro} for {old.arch}",
             hint="make a new container of it, and take the data over",
         )
+    keeping.refuse_template(held.places, container, template.rootfs, new.interface.volumes)
 
 
 def _answered(held: Held, order: UpgradeRequest) -> Instance | None:

@@ -143,7 +143,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         VOLUMES,
     ),
     "runtime/storage/own_volumes.py": (
-        ".exists .glob .mkdir .read_bytes",
+        ".exists .glob .mkdir .read_bytes .rename",
         RECORDS + "; " + VOLUMES,
     ),
     "runtime/record/rootless.py": (".glob .is_dir", RECORDS),

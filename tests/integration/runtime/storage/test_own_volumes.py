@@ -13,7 +13,7 @@ from builder.model.interface import Interface
 from builder.model.progress import Silent
 from builder.model.volume import VolumeSpec
 from builder.runtime.access.exec import capture
-from builder.runtime.lifecycle import control, create
+from builder.runtime.lifecycle import control, create, keeping
 from builder.runtime.record.container import Bind, Container, load
 from builder.runtime.storage import own_volumes, volumes
 from tests.support.containers.rig import Rig, tiny_tree
@@ -274,3 +274,43 @@ def test_a_run_that_fails_leaves_no_volume(rig: Rig, oven: Oven) -> None:
         "run", "abab", "--name", "test", "--network", "none", "--bind", "/etc/hostname:/etc", code=3
     )
     assert [one.name for one in volumes.every(rig.places)] == ["test.notes"]
+
+
+def test_a_clone_has_a_copy_of_the_data(rig: Rig, oven: Oven) -> None:
+    made = created(rig, oven)
+    (data(rig) / "deep/first").write_text("mine\n")
+    control.start(rig.places, "test", Silent())
+    assert "cannot be copied while `test` runs" in oven.said("clone", "test", "copy", code=7)
+    control.stop(rig.places, "test")
+    oven("clone", "test", "copy")
+    assert [one.source for one in load(rig.places, "copy").binds] == ["copy.notes"]
+    assert load(rig.places, "test").binds == made.binds
+    (data(rig) / "deep/first").write_text("other\n")
+    assert (data(rig, "copy.notes") / "deep/first").read_text() == "mine\n"
+    assert (data(rig, "copy.notes") / "link").readlink() == Path("/etc/passwd")
+    status = data(rig, "copy.notes").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1000, 50, 0o2750)
+    control.destroy(rig.places, "copy")
+    assert "there is a volume `copy.notes` already" in oven.said("clone", "test", "copy", code=7)
+
+
+def test_a_renamed_instance_keeps_its_data(rig: Rig, oven: Oven) -> None:
+    created(rig, oven)
+    oven("rename", "test", "new")
+    control.start(rig.places, "new", Silent())
+    assert sh(rig, "cat /var/lib/notes/deep/first", "new") == "first\n"
+    told = oven.said("create", "test", "abab", "--network", "none", code=7)
+    assert "the volume `test.notes` is used by `new`" in told
+
+
+def test_a_template_with_other_owners_or_older_forms_is_refused(rig: Rig, tree: Path) -> None:
+    make(rig, msgspec.structs.replace(NOTES, schema=2))
+    container = load(rig.places, "test")
+    newer = msgspec.structs.replace(NOTES, schema=3)
+    keeping.refuse_template(rig.places, container, tree, (newer,))
+    keeping.refuse_template(rig.places, container, tree, ())
+    with pytest.raises(ConflictError, match=r"has the form 2, .* forms up to 1"):
+        keeping.refuse_template(rig.places, container, tree, (NOTES,))
+    (tree / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nann:x:1001:1000::/:/bin/sh\n")
+    with pytest.raises(ConflictError, match=r"the user 1000, .* `ann` is 1001"):
+        keeping.refuse_template(rig.places, container, tree, (newer,))
