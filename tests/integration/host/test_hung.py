@@ -20,7 +20,10 @@ from tests.support.containers.rig import Rig, rig_in, tiny_tree
 from tests.support.needs import needs
 from tests.support.oven import Oven, text, wait_for_line
 
-pytestmark = needs("root", "program:runc", "program:conmon", "program:nft")
+pytestmark = [
+    pytest.mark.exhaustive,
+    needs("root", "program:runc", "program:conmon", "program:nft"),
+]
 
 SHORT = """
 import sys

@@ -232,6 +232,7 @@ def test_a_broken_test_is_told_in_a_line(oven: Oven, sound: Path) -> None:
     assert "importlib" not in said
 
 
+@pytest.mark.slow
 def test_the_web_server(oven: Oven, built: Built) -> None:
     built("web")
     said = text(oven("test", "web", "--fast").stdout)

@@ -79,6 +79,7 @@ def real_files(oven: Oven) -> Callable[[], Mapping[str, Path]]:
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "suite", "layout"),
     [

@@ -29,6 +29,7 @@ hostname >/etc/found/host-name
 """
 
 
+@pytest.mark.slow
 def test_a_reproducible_recipe_is_proven(installed: Oven, built: Built, tmp_path: Path) -> None:
     built("debian-bookworm")  # for its packages
     done = installed("prove", project(tmp_path))

@@ -178,6 +178,7 @@ def test_another_init(oven: Oven, built: Built, fresh_name: str, tmp_path: Path,
     oven("destroy", fresh_name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sysvinit", "openrc-scripts"])
 def test_sysvinit(oven: Oven, built: Built, fresh_name: str, tmp_path: Path, kind: str) -> None:
     """Reboots, and ends when it is told so from inside."""

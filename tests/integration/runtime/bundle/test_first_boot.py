@@ -109,6 +109,7 @@ def test_one_that_has_not_got_it_is_not_exported_without(rig: Rig) -> None:
     assert file.getvalue()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("step", range(2, 40, 6))
 def test_a_death_at_any_step_is_made_good(rig: Rig, step: int) -> None:
     process = rig.call(at_each_step(START, step, signal.SIGKILL))

@@ -22,9 +22,10 @@ from tests.support.containers.templates import describe
 from tests.support.needs import needs
 from tests.support.oven import Oven
 
-pytestmark = needs(
-    "root", "program:runc", "program:conmon", "program:nsenter", "program:mkfs.btrfs"
-)
+pytestmark = [
+    pytest.mark.exhaustive,
+    needs("root", "program:runc", "program:conmon", "program:nsenter", "program:mkfs.btrfs"),
+]
 
 NAME = "shop.example"
 PORTS = {kind: 2000 + index for index, kind in enumerate((*servers.TALKS, "dns"))}

@@ -148,6 +148,7 @@ def test_a_new_name(rig: Rig) -> None:
     assert other.address_key == ""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("verb", ["clone", "rename"])
 def test_death_at_any_step_leaves_old_or_new(rig: Rig, verb: str) -> None:
     give_identity(rig)

@@ -22,7 +22,10 @@ from tests.support.containers.upgrades import NEW, WORK, order
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
 
-pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.ext4")
+pytestmark = [
+    pytest.mark.exhaustive,
+    needs("root", "program:runc", "program:conmon", "program:mkfs.ext4"),
+]
 
 SIZE = 256 << 20
 

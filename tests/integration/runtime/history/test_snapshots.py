@@ -246,6 +246,7 @@ VERBS = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
 @pytest.mark.parametrize("verb", list(VERBS))
 @pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.slow)])

@@ -181,6 +181,7 @@ control.destroy(places, "test", force=True)
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
 @pytest.mark.parametrize("verb", ["start", "create", "destroy"])
 def test_death_at_any_step_is_repaired(rig: Rig, verb: str, number: signal.Signals) -> None:

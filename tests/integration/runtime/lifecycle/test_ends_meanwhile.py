@@ -10,7 +10,7 @@ from builder.runtime.record import state
 from tests.support.containers.rig import Rig
 from tests.support.needs import needs
 
-pytestmark = needs("root", "program:runc", "program:conmon")
+pytestmark = [pytest.mark.exhaustive, needs("root", "program:runc", "program:conmon")]
 
 VERBS = {
     "exec": ("exec", "test", "--", "true"),

@@ -24,7 +24,7 @@ from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
 from tests.support.oven import Oven, text
 
-pytestmark = needs("root", "program:runc", "program:conmon")
+pytestmark = [pytest.mark.exhaustive, needs("root", "program:runc", "program:conmon")]
 
 NEWER = Digest("sha256:" + "cd" * 32)
 GONE = "gone"

@@ -15,7 +15,10 @@ from builder.runtime.record.container import Limits
 from tests.support.containers.rig import Rig, rig_in
 from tests.support.needs import needs
 
-pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs")
+pytestmark = [
+    pytest.mark.exhaustive,
+    needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs"),
+]
 
 NAMES = {
     "space": "my containers",

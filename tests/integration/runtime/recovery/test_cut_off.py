@@ -27,7 +27,10 @@ from tests.support.containers.rig import PREAMBLE, Rig, add_program, put_init
 from tests.support.needs import needs
 from tests.support.oven import CHECKOUT, Oven, text
 
-pytestmark = needs("root", "program:runc", "program:conmon", "program:systemd-notify")
+pytestmark = [
+    pytest.mark.exhaustive,
+    needs("root", "program:runc", "program:conmon", "program:systemd-notify"),
+]
 
 SYSTEMD: Init = "systemd"
 INIT = """\

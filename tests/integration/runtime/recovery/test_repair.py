@@ -28,7 +28,7 @@ from tests.support.faults.filler import Filler
 from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
 
-pytestmark = needs("root", "program:runc", "program:conmon")
+pytestmark = [pytest.mark.exhaustive, needs("root", "program:runc", "program:conmon")]
 
 KEPT = "what somebody has written"
 SET = """

@@ -26,7 +26,10 @@ from tests.support.faults.steps import at_each_step
 from tests.support.needs import needs
 from tests.support.oven import Oven, finished, text
 
-pytestmark = needs("root", "program:runc", "program:conmon", "program:systemd-notify")
+pytestmark = [
+    pytest.mark.exhaustive,
+    needs("root", "program:runc", "program:conmon", "program:systemd-notify"),
+]
 
 NEW, BAD = (Digest("sha256:" + letters * 32) for letters in ("cd", "ef"))
 NAMES = {"new": hex_of(NEW), "bad": hex_of(BAD)}

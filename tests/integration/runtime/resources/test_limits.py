@@ -153,6 +153,7 @@ update.change(places, "test", lambda old: msgspec.structs.replace(old, limits=ne
 """
 
 
+@pytest.mark.exhaustive
 def test_kill_9_at_any_step_leaves_record_and_kernel_agreeing(rig: Rig) -> None:
     start(rig, SOME)
     old, new = Held(64 * MIB, 0, 50, 0.5, 200), Held(96 * MIB, MIB, 70, 0.7, 75)
@@ -184,6 +185,7 @@ update.change(places, "test", lambda old: msgspec.structs.replace(old, limits=ne
 """
 
 
+@pytest.mark.exhaustive
 @needs("program:mkfs.btrfs")
 @pytest.mark.parametrize("runs", [True, False], ids=["running", "stopped"])
 def test_kill_9_at_any_step_leaves_record_and_disk_agreeing(rig: Rig, *, runs: bool) -> None:

@@ -216,6 +216,7 @@ def test_one_of_btrfs_gets_a_limit_of_files_too(rig: Rig) -> None:
     assert sh(rig, "df --output=itotal / | tail -1")[1].strip() == "4096"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("step", range(1, 16, 2))
 def test_death_while_files_get_more_room_loses_nothing(rig: Rig, step: int) -> None:
     make(rig, disk=256 * MIB, inodes=2048)
@@ -284,6 +285,7 @@ image.resize(places, load(places, "test"), Limits(disk=256 << 20))
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("step", range(1, 12))
 def test_death_while_a_limit_is_given_loses_nothing(rig: Rig, step: int) -> None:
     make(rig)

@@ -15,7 +15,10 @@ from tests.support.containers.templates import add, describe
 from tests.support.needs import needs
 from tests.support.oven import Oven
 
-pytestmark = needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs")
+pytestmark = [
+    pytest.mark.exhaustive,
+    needs("root", "program:runc", "program:conmon", "program:mkfs.btrfs"),
+]
 
 NEW = Digest("sha256:" + "cd" * 32)
 FILL = """\

@@ -19,7 +19,7 @@ from tests.support.containers.upgrades import NEW, order
 from tests.support.faults.filler import PAGE, Filler
 from tests.support.needs import needs
 
-pytestmark = needs("root", "program:runc", "program:conmon")
+pytestmark = [pytest.mark.exhaustive, needs("root", "program:runc", "program:conmon")]
 
 MOST = 24
 """Pages that every verb can do with."""

@@ -264,6 +264,7 @@ def test_tables_of_accounts(old: bytes, new: bytes, own: bytes, wanted: bytes) -
     assert merge.merge_accounts(Three(old, new, own)) == wanted
 
 
+@pytest.mark.exhaustive
 def test_death_at_any_step_leaves_old_or_new(rig: Rig, new: Path) -> None:
     put(rig, "etc/plain", "mine\n")
     put(rig, "etc/touched", "1\n")
