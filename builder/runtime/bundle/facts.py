@@ -1,5 +1,7 @@
 """What the configuration of a container takes from this host, gathered."""
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from builder.host.kernel import cgroups, hierarchies
@@ -51,10 +53,28 @@ def settings(container: Container, resolvers: Sequence[str]) -> dict[str, bytes]
     """
     # With its usual 128 MiB a journal has a hash table that takes 3 MB of memory.
     found = {"journald.conf.d": _JOURNAL, **memory_files.settings(container.limits)}
+    for bind in container.binds:
+        # It cannot unmount what was there before it, and would call that an error at each stop.
+        unit = unit_of(bind.target)
+        found[f"system/{unit}.d"] = b"[Unit]\nDefaultDependencies=no\n"
     if resolvers:
         # It makes `/etc/resolv.conf` a link to its own, and asks nobody that it was not told of.
         found["resolved.conf.d"] = f"[Resolve]\nDNS={' '.join(resolvers)}\n".encode()
     return found
+
+
+def unit_of(mounted: str) -> str:
+    """Give the unit that a guest's systemd has for a mount (systemd-escape(1), `--path`)."""
+    parts = [part for part in mounted.split("/") if part not in {"", "."}]
+    escaped = ["".join(map(_escaped, part)) for part in parts]
+    name = "-".join(escaped)
+    return (rf"\x2e{name[1:]}" if name.startswith(".") else name) + ".mount"
+
+
+def _escaped(character: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9:_.]", character):
+        return character
+    return "".join(rf"\x{byte:02x}" for byte in os.fsencode(character))
 
 
 def _shown(

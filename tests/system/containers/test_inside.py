@@ -26,9 +26,11 @@ class Guest:
 def guest(request: pytest.FixtureRequest, oven: Oven, built: Built) -> Iterator[Guest]:
     built(request.param)
     name = f"inside-{request.param}"
-    oven("run", request.param, "--name", name, "--network", "none", "--memory", "512M")
+    oven("run", request.param, "--name", name, "--network", "none", "--memory", "512M",
+         "--volume", f"{name}:/srv/its own-data")  # fmt: skip
     yield Guest(oven, name)
     oven("destroy", "--force", name)
+    oven("volume", "rm", name)
 
 
 def test_units_have_their_credentials(guest: Guest) -> None:
@@ -59,6 +61,13 @@ def test_the_journal_tells_boots_apart(guest: Guest) -> None:
     ids = guest("journalctl --list-boots --quiet --no-pager | awk '{print $2}'").split()
     assert len(ids) == len(set(ids)) > 1
     assert guest("journalctl --boot=-1 --quiet --no-pager -n1 -o cat") != ""
+
+
+def test_it_stops_without_an_error(guest: Guest) -> None:
+    """Above all it does not try to unmount what is there before it, such as volumes."""
+    guest.oven("restart", guest.name)
+    assert guest("findmnt -n -o TARGET '/srv/its own-data'") != ""
+    assert guest("journalctl --boot=-1 --priority=err --quiet --no-pager") == ""
 
 
 def test_a_host_name_of_systemd_stays(guest: Guest) -> None:

@@ -1,12 +1,15 @@
 """The OCI configuration: what a container may and what it may not."""
 
 import itertools
+import os
+import subprocess
 
 import msgspec
 import pytest
 
 from builder.model.errors import RecipeError
 from builder.runtime.bundle import lookup
+from builder.runtime.bundle.facts import unit_of
 from builder.runtime.bundle.process import Process
 from builder.runtime.bundle.seccomp import profile
 from builder.runtime.bundle.spec import HostFacts, Shown, configuration, init_environment
@@ -126,3 +129,12 @@ def test_good_names() -> None:
 def test_bad_working_folders_are_refused(path: str) -> None:
     with pytest.raises(RecipeError, match="cannot be the working folder"):
         lookup.check_folder(path)
+
+
+@pytest.mark.parametrize("path", ["/srv/a", "/srv//b/", "/a b/.c-d/é", "/.x/y", "/x/\udcff"])
+def test_units_of_mounts_are_called_as_systemd_calls_them(path: str) -> None:
+    done = subprocess.run(
+        ("systemd-escape", "--path", "--suffix=mount", os.fsencode(path)),
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert unit_of(path) == done.stdout.decode().rstrip("\n")
