@@ -59,6 +59,7 @@ def _running(places: Places) -> Iterator[Check]:
     yield containers.safe_paths()
     yield containers.inotify()
     yield _lxcfs()
+    yield _restic()
     if machine.is_root():
         yield weakened.settings()
         yield machine.control_groups()
@@ -93,6 +94,19 @@ def _lxcfs() -> Check:
         return Check(name="lxcfs", state="ok", found=f"mounted on {lxcfs.ROOT}")
     found = "not mounted: `free`, `uptime` and their kin in containers tell of the host"
     return Check(name="lxcfs", state="warn", found=found, fix="apt-get install lxcfs")
+
+
+def _restic() -> Check:
+    """Look for what keeps backups; all else works without."""
+    from builder.host.programs import PACKAGE_OF, find_program
+
+    path = find_program("restic")
+    if path is not None:
+        return Check(name="restic", state="ok", found=str(path))
+    found = "not installed: there is no `oven backup`"
+    return Check(
+        name="restic", state="warn", found=found, fix=f"apt-get install {PACKAGE_OF['restic']}"
+    )
 
 
 def _ids(places: Places) -> Check:

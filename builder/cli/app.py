@@ -59,6 +59,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "builder.cli.appliances.health",
         "Ask whether a container does what its appliance is for.",
     ),
+    "backup": (
+        "builder.cli.appliances.backup",
+        "Back up instances of appliances elsewhere, and make them again.",
+    ),
     "test": (
         "builder.cli.appliances.test",
         "Try an appliance by real instances: its own tests, and those of every appliance.",

@@ -365,6 +365,7 @@ PACKAGE_OF: Mapping[str, str] = {
     "nsenter": "util-linux",
     "pasta": "passt",
     "prlimit": "util-linux",
+    "restic": "restic",
     "rpm": "rpm",
     "rpmdb": "rpm",
     "rpmkeys": "rpm",

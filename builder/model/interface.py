@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from builder.model.backup import BackupSpec
 from builder.model.health import HealthProbe
 from builder.model.names import Line, ParameterName, Reason, UnitName
 from builder.model.rights import FileRights
@@ -173,6 +174,8 @@ class Interface(Value, frozen=True, kw_only=True):
     health: tuple[HealthProbe, ...] = ()
     volumes: tuple[VolumeSpec, ...] = ()
     """What instances keep outside of their containers."""
+    backup: BackupSpec = BackupSpec()
+    """How that is backed up."""
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ import msgspec
 
 from builder.appliance import instance, schema
 from builder.appliance.checking import FORMATS, SchemaError, mistakes
+from builder.model.backup import BackupSpec
 from builder.model.errors import RecipeError
 from builder.model.instance import Answers
 from builder.model.interface import Interface, Json, Parameter, Schema, defaults
 from builder.model.recipe import Recipe
 from builder.model.toml.source import Source
 from builder.model.value import canonical
-from builder.recipes import health, volumes
+from builder.recipes import backup, health, volumes
 from builder.recipes.loaded import LoadedRecipe
 from builder.recipes.request import layers
 
@@ -35,6 +36,7 @@ def interface_of(loaded: LoadedRecipe) -> Interface:
             files=(*made.files, *(recipe.file if _has_instance(layer) else ())),
             health=tuple({one.name: one for one in (*made.health, *recipe.health)}.values()),
             volumes=tuple({one.name: one for one in (*made.volumes, *recipe.volume)}.values()),
+            backup=_joined(made.backup, recipe.backup),
         )
     return made
 
@@ -42,13 +44,22 @@ def interface_of(loaded: LoadedRecipe) -> Interface:
 def offered(loaded: LoadedRecipe) -> Interface:
     """Give what a template says of its instances; it asks nothing where it has the answers itself.
 
-    Volumes are kept then, and probes but for those that depend on an answer.
+    Volumes and backups are kept then, and probes but for those that depend on an answer.
     """
     made = interface_of(loaded)
     if loaded.answers is None:
         return made
     plain = tuple(one for one in made.health if b"{{" not in canonical(one))
-    return Interface(health=plain, volumes=made.volumes)
+    return Interface(health=plain, volumes=made.volumes, backup=made.backup)
+
+
+def _joined(below: BackupSpec, above: BackupSpec) -> BackupSpec:
+    return BackupSpec(
+        before=(*below.before, *above.before),
+        after=(*below.after, *above.after),
+        exclude=(*below.exclude, *above.exclude),
+        keep=above.keep or below.keep,
+    )
 
 
 def values_of(loaded: LoadedRecipe) -> dict[str, Json]:
@@ -98,6 +109,7 @@ def check(recipe: Recipe, source: Source) -> None:
         )
     health.check(recipe, source)
     volumes.check(recipe, source)
+    backup.check(recipe, source)
     # One call for all of them: each costs a process. Most say nothing that could be wrong.
     forms = {name: schema.of_parameter(one) for name, one in recipe.parameters.items()}
     form = {

@@ -11,7 +11,7 @@ from builder.model.errors import NotFoundError, RecipeError
 from builder.model.recipe import TARBALL, Recipe
 from builder.model.settings import Settings
 from builder.model.toml.decode import decode_data, decode_source
-from builder.recipes import interface, rules, volumes
+from builder.recipes import backup, interface, rules, volumes
 from builder.recipes.find import KINDS, Kind, find
 from builder.recipes.includes import cells_of, pieces
 from builder.recipes.loaded import LoadedRecipe
@@ -48,6 +48,7 @@ def _load_chain(
         loaded = dataclasses.replace(loaded, base=base)
     check_repositories(loaded)
     volumes.check_joined(loaded)
+    backup.check_joined(loaded)
     return loaded
 
 

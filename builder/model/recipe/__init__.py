@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from builder.model.backup import BackupSpec
 from builder.model.health import HealthProbe
 from builder.model.interface import Assertion, Parameter, SecretSpec
 from builder.model.names import (
@@ -263,6 +264,8 @@ class Recipe(Value, frozen=True, kw_only=True):
     """What shows that an instance works, one `[[health]]` each."""
     volume: tuple[VolumeSpec, ...] = ()
     """Folders that outlive an instance's container, one `[[volume]]` each."""
+    backup: BackupSpec = BackupSpec()
+    """How these are backed up."""
     port: tuple[Port, ...] = ()
     """Ports on which the appliance serves, one `[[port]]` each."""
     container: ContainerWish = ContainerWish()

@@ -130,7 +130,7 @@ def import_container(
         # What is larger than the disk ends with the disk's own error.
         reader = Reader(file, source, most=room.f_bavail * room.f_frsize + _ROOM)
         parcel = _parcel(reader.record(), source)
-        taken = _accepted(parcel, name, source)
+        taken = accepted(parcel, name, source)
         _see_to_identity(places, taken, as_another=as_another)
         parts = [f"{LAYERS}/{layer}".encode() for layer in _layers_of(parcel)]
         templates = Templates(places.data)
@@ -226,7 +226,7 @@ def _parcel(data: bytes, source: Path) -> Parcel:
     return parcel
 
 
-def _accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
+def accepted(parcel: Parcel, name: str | None, source: Path) -> Taken:
     """Give the record as it may be kept here, after a look at every field of it."""
     for what, fine in _checks(parcel):
         if not fine:

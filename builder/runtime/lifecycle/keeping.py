@@ -1,7 +1,7 @@
 """What an instance keeps: volumes of its own, made with it and taken again by its name."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -97,17 +97,61 @@ def copied(held: Held, copy: Container) -> Iterator[tuple[Container, list[Draft]
                 continue
             _refuse_running(places, bind.source)
             name = f"{copy.name}.{record.spec.name}"
-            if own_volumes.read(places, name) is not None:
-                raise ConflictError(
-                    f"there is a volume `{name}` already",
-                    hint=f"choose another name, or `oven volume rm {name}`",
-                )
+            _refuse_there(places, name)
             record = msgspec.structs.replace(record, instance=copy.name)
             draft = stack.enter_context(own_volumes.drafted(places, name, record))
             own_volumes.copy(draft, places, bind.source)
             drafts.append(draft)
             binds.append(msgspec.structs.replace(bind, source=name))
         yield msgspec.structs.replace(copy, binds=tuple(binds)), drafts
+
+
+@contextlib.contextmanager
+def restored(
+    places: Places,
+    container: Container,
+    specs: Sequence[VolumeSpec],
+    had: Mapping[str, VolumeRecord],
+    data: Path,
+) -> Iterator[tuple[Container, list[Draft]]]:
+    """Give the record of an instance with volumes as a backup `had` them, and drafts of these.
+
+    `data` has the folder of each by its name, whoever wrote it; what is taken is moved. Of the
+    volumes that the template keeps and the backup lacks, each begins as the template's folder.
+    Raises ConflictError for a volume that is there, and for data that the template cannot have.
+    """
+    more = [one.spec for name, one in had.items() if name not in {spec.name for spec in specs}]
+    rootfs = rootfs_of(places, container)
+    _refuse_odd([*specs, *more])
+    found = wanted_of(rootfs, specs, container.ids)
+    found += [Wanted(one, had[one.name].uid, had[one.name].gid) for one in more]
+    with contextlib.ExitStack() as stack:
+        drafts = []
+        for wanted in found:
+            name, before = wanted.name(container.name), had.get(wanted.spec.name)
+            if before is not None:
+                refuse_other(name, before, wanted)
+            _refuse_there(places, name)
+            record = wanted.record(container.name, container.template_name)
+            if before is not None:
+                # Its data has the form that it had, until somebody brings it to another one.
+                record = msgspec.structs.replace(record, spec=before.spec)
+            draft = stack.enter_context(own_volumes.drafted(places, name, record))
+            if before is None:
+                own_volumes.fill(draft, rootfs, wanted)
+            else:
+                own_volumes.take(draft, data, wanted.spec.name)
+            drafts.append(draft)
+        binds = [Bind(source=one.name(container.name), target=one.spec.place) for one in found]
+        yield msgspec.structs.replace(container, binds=(*container.binds, *binds)), drafts
+
+
+def _refuse_there(places: Places, name: str) -> None:
+    if own_volumes.read(places, name) is not None:
+        raise ConflictError(
+            f"there is a volume `{name}` already",
+            hint=f"choose another name, or `oven volume rm {name}`",
+        )
 
 
 def _refuse_running(places: Places, name: str) -> None:

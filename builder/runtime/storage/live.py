@@ -1,4 +1,4 @@
-"""Live copies: the upper layer of a running container, halted only for what changed meanwhile.
+"""Live copies: folders that a running container writes to, halted only for what changed meanwhile.
 
 First all is copied while the container runs, then what has changed since, again and again as long
 as that becomes less; for the rest the container is halted. What has changed is told by `st_ctime`,
@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,40 +55,66 @@ def copy_upper(draft: LayerDraft, target: Path, cgroup: str) -> None:
 
     One that a person has halted stays so.
     """
-    upper = draft.area / UPPER
+    copy_folders({target: draft.area / UPPER}, draft.drafts, cgroup)
+
+
+def copy_folders(sources: Mapping[Path, Path], beside: Path, cgroup: str) -> None:
+    """Copy folders that a running container writes to, all as they are at the same moment.
+
+    Each is copied to the new folder that is its key. `beside` is a folder of the same file system,
+    which nobody else writes to.
+    """
     if cgroups.is_frozen(cgroup):
-        whole.copy_tree(upper, target)
+        _copy_all(sources)
         return
-    if filesystem_type(upper) not in _TELLING:
+    if not all(_tells(source, beside) for source in sources.values()):
         with _halted(cgroup):
-            whole.copy_tree(upper, target)
+            _copy_all(sources)
         return
     try:
-        _follow(draft, target, cgroup)
+        _follow(sources, beside, cgroup)
     except OSError as error:
         if durable.disk_error(error) is not None:
             raise
         raise HostError(f"cannot copy a layer: {error.strerror}") from error
 
 
-def _follow(draft: LayerDraft, target: Path, cgroup: str) -> None:
-    upper = draft.area / UPPER
-    with Follower(upper, target) as follower:
+def _copy_all(sources: Mapping[Path, Path]) -> None:
+    for target, source in sources.items():
+        whole.copy_tree(source, target)
+
+
+def _tells(source: Path, beside: Path) -> bool:
+    """Tell whether every change is seen, by the same clock as in the folder beside."""
+    return filesystem_type(source) in _TELLING and source.stat().st_dev == beside.stat().st_dev
+
+
+def _follow(sources: Mapping[Path, Path], beside: Path, cgroup: str) -> None:
+    with contextlib.ExitStack() as stack:
+        followers = {
+            source: stack.enter_context(Follower(source, target))
+            for target, source in sources.items()
+        }
         since, before = None, sys.maxsize
         for _ in range(_PASSES):
             with _halted(cgroup):
-                mark = _mark(draft)
-            draft.sync()
-            found, complete = follower.look(since.since() if since else None)
-            count, reached = follower.catch_up(found, still=False)
+                mark = _mark(beside)
+            durable.Disk().sync_filesystem(beside)
+            count, whole_pass = 0, True
+            for follower in followers.values():
+                found, complete = follower.look(since.since() if since else None)
+                caught, reached = follower.catch_up(found, still=False)
+                count += caught
+                whole_pass = whole_pass and complete and reached
             # What could not be reached may have changed before; the first pass copies it as new.
-            if since is None or (complete and reached):
+            if since is None or whole_pass:
                 since = mark
             if count <= _FEW or count > before // 2:
                 break
             before = count
         with _halted(cgroup):
-            follower.catch_up(_still(upper, since), still=True)
+            for source, follower in followers.items():
+                follower.catch_up(_still(source, since), still=True)
 
 
 @contextlib.contextmanager
@@ -101,8 +127,8 @@ def _halted(cgroup: str) -> Iterator[None]:
         cgroups.freeze(cgroup, frozen=False)
 
 
-def _mark(draft: LayerDraft) -> _Mark:
-    path = draft.drafts / "moment"
+def _mark(beside: Path) -> _Mark:
+    path = beside / "moment"
     path.write_bytes(b"")
     changed = path.stat().st_ctime_ns
     path.unlink()

@@ -13,7 +13,7 @@ from builder.host.places import Places
 from builder.host.trees import durable
 from builder.host.trees.removal import remove_tree
 from builder.host.trees.treeio import NOTHING, TreeIO
-from builder.model.errors import ConflictError, HostError, RecipeError
+from builder.model.errors import ConflictError, HostError, RecipeError, TrustError
 from builder.model.value import Value, canonical
 from builder.model.volume import VolumeSpec
 from builder.runtime.record import locks
@@ -124,6 +124,18 @@ def fill(draft: Draft, rootfs: Path, wanted: Wanted) -> None:
 def copy(draft: Draft, places: Places, source: str) -> None:
     """Give a draft what another volume has, which nobody changes meanwhile."""
     whole.copy_tree(places.data / "volumes" / source / DATA, draft.folder / DATA)
+    _finish(draft, None)
+
+
+def take(draft: Draft, folder: Path, name: str) -> None:
+    """Give a draft a folder that somebody else has filled, below one that is Oven's alone.
+
+    TrustError where there is no plain folder of that name.
+    """
+    with TreeIO(folder) as tree:
+        if not tree.exists(name) or not stat.S_ISDIR(tree.lstat(name).st_mode):
+            raise TrustError(f"there is no data of the volume `{name}`")
+    durable.Disk().rename(folder / name, draft.folder / DATA)
     _finish(draft, None)
 
 

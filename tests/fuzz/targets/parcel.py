@@ -5,7 +5,7 @@ import msgspec
 from builder.formats.container import Reader
 from builder.formats.tar import headers
 from builder.model.value import canonical
-from builder.runtime.history.transfer import Parcel, _accepted, _layers_of, _parcel
+from builder.runtime.history.transfer import Parcel, _layers_of, _parcel, accepted
 from builder.runtime.record.container import Container, new_container
 from builder.runtime.storage.change import Snapshot
 from tests.fuzz.scratch import scratch
@@ -58,7 +58,7 @@ def play(data: bytes) -> None:
         with source.open("rb") as file:
             reader = Reader(file, source, most=1 << 30)
             parcel = _parcel(reader.record(), source)
-            _accepted(parcel, None, source)
+            accepted(parcel, None, source)
             reader.template(folder / "template")
             names = [b"upper", *(f"layers/{one}".encode() for one in _layers_of(parcel))]
             reader.layers(target, frozenset(names))

@@ -146,6 +146,13 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         ".exists .glob .mkdir .read_bytes .rename",
         RECORDS + "; " + VOLUMES,
     ),
+    "runtime/backup/create.py": (".mkdir", MADE),
+    "runtime/backup/repository.py": (
+        ".chmod .exists .read_bytes .read_text .stat",
+        RECORDS + "; " + NAMED,
+    ),
+    "runtime/backup/restore.py": (".exists .mkdir .stat", RECORDS + "; " + MADE),
+    "runtime/backup/work.py": (".glob .is_dir .mkdir .read_bytes .stat", RECORDS),
     "runtime/record/rootless.py": (".glob .is_dir", RECORDS),
     "stages/customize.py": (".mkdir", MADE),
     "proof/differing.py": (".open", "two tarballs that Oven has just packed"),

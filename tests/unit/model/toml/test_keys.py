@@ -189,7 +189,7 @@ error: unknown key `a\nb`
   |
 1 | "a\nb" = 1
   | ^^^^^^
-hint: known here: template, base, from, tarball, packages, debconf, group, repository and 22 more
+hint: known here: template, base, from, tarball, packages, debconf, group, repository and 23 more
 
 === key with backtick
 "a`b" = 1
@@ -201,7 +201,7 @@ error: unknown key `a`b`
   |
 1 | "a`b" = 1
   | ^^^^^
-hint: known here: template, base, from, tarball, packages, debconf, group, repository and 22 more
+hint: known here: template, base, from, tarball, packages, debconf, group, repository and 23 more
 """
 )
 

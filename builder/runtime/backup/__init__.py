@@ -1,0 +1,1 @@
+"""Backups of instances: made, listed, restored, tried and pruned through restic."""
