@@ -26,10 +26,13 @@ TAG = "oven"
 """What all backups of Oven are called, beside others in the same repository."""
 
 _LOCKED = re.compile(r"already locked|unable to create lock|lock is older", re.IGNORECASE)
-_NONE = re.compile(r"Is there a repository at the following location|repository does not exist")
+_NONE = re.compile(
+    r"unable to open config file: .*(does not exist|no such file or directory)"
+    r"|repository does not exist"
+)
 _PASSWORD = re.compile(r"wrong password or no key found")
 _UNREACHABLE = re.compile(
-    r"subprocess ssh|unable to start the sftp session|connection refused|no such host"
+    r"ssh: connect to|Permission denied \(|unable to start the sftp session|connection refused|no such host"
     r"|no route to host|network is unreachable|timeout|client\.BucketExists|connection lost"
     r"|Access Denied|Access Key",
     re.IGNORECASE,
@@ -213,7 +216,7 @@ class Restic:
                 f" `{url}`",
                 hint="`--password-file` names the file that does",
             )
-        if _NONE.search(said) and not _UNREACHABLE.search(said):
+        if _NONE.search(said):
             raise NotFoundError(
                 f"there is no repository at `{url}`", hint="`oven backup init` makes one"
             )
