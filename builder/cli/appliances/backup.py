@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.containers.lifecycle import settle_backups
 from builder.cli.containers.network import AS_JSON
 from builder.cli.session import places_of
 from builder.cli.terminal.table import table
@@ -200,7 +201,6 @@ def prune(name: str, **given: object) -> None:
 @verbose
 def schedule(name: str, every: str | None) -> None:
     """Have an instance backed up and its backups pruned each night, or no more."""
-    from builder.host.units import systemd_of
     from builder.runtime.backup import repository
     from builder.runtime.backup import schedule as scheduling
 
@@ -209,8 +209,7 @@ def schedule(name: str, every: str | None) -> None:
         click.echo(repository.need(places, name).every or "off")
         return
     scheduling.write(places, name, daily=every == "daily")
-    if told := scheduling.settle(places, systemd_of(places)):
-        click.echo(told, err=True)
+    settle_backups(places)
 
 
 @backup.command()

@@ -122,12 +122,15 @@ def destroy(names: tuple[str, ...], force: bool, with_volumes: bool) -> int:  # 
     """Remove containers and all that is in them; volumes stay."""
     from builder.runtime.history import schedule
     from builder.runtime.lifecycle import control
+    from builder.runtime.record import layout
     from builder.runtime.record.container import load
+    from builder.runtime.record.layout import folder_of
 
     places = places_of()
 
     def work(name: str) -> None:
         with_schedule = schedule.is_set(places, name)
+        with_backups = (folder_of(places, name) / layout.BACKUP).exists()
         if not force and sys.stdin.isatty():
             load(places, name)  # or there is nothing to ask about
             more = ", its volumes" if with_volumes else ""
@@ -139,6 +142,8 @@ def destroy(names: tuple[str, ...], force: bool, with_volumes: bool) -> int:  # 
             autostart.settle_autostart(places)
         if with_schedule:
             settle_schedule(places)
+        if with_backups:
+            settle_backups(places)
 
     return _in_turn(names, work)
 
@@ -207,6 +212,15 @@ def settle_schedule(places: Places) -> None:
     """Write or remove the timer that makes snapshots, and tell of it."""
     from builder.host.units import systemd_of
     from builder.runtime.history import schedule
+
+    if told := schedule.settle(places, systemd_of(places)):
+        click.echo(told, err=True)
+
+
+def settle_backups(places: Places) -> None:
+    """Write or remove the timer that makes backups, and tell of it."""
+    from builder.host.units import systemd_of
+    from builder.runtime.backup import schedule
 
     if told := schedule.settle(places, systemd_of(places)):
         click.echo(told, err=True)

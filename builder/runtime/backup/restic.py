@@ -32,9 +32,9 @@ _NONE = re.compile(
 )
 _PASSWORD = re.compile(r"wrong password or no key found")
 _UNREACHABLE = re.compile(
-    r"ssh: connect to|Permission denied \(|unable to start the sftp session|connection refused|no such host"
-    r"|no route to host|network is unreachable|timeout|client\.BucketExists|connection lost"
-    r"|Access Denied|Access Key",
+    r"ssh: connect to|Permission denied \(|unable to start the sftp session|connection refused"
+    r"|no such host|no route to host|network is unreachable|timeout|client\.BucketExists"
+    r"|connection lost|Access Denied|Access Key",
     re.IGNORECASE,
 )
 _DAMAGED = re.compile(

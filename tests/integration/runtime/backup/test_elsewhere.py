@@ -2,8 +2,11 @@
 
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -36,6 +39,45 @@ Host store
   UserKnownHostsFile {folder}/known
   StrictHostKeyChecking accept-new
 """
+
+
+class Forbids(BaseHTTPRequestHandler):
+    """A store that knows nobody, and notes who asks."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers.get("Authorization", ""))
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_credentials_of_s3_come_from_a_file(shop: Shop, tmp_path: Path) -> None:
+    shop.made()
+    file = tmp_path / "s3.env"
+    file.write_text("# shop\nAWS_ACCESS_KEY_ID=keyofshop\nAWS_SECRET_ACCESS_KEY=hidden=\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forbids) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            where = ("--repository", f"s3:http://127.0.0.1:{server.server_port}/shop")
+            init = ("backup", "init", "shop", *where, "--credentials", file)
+            assert f"chmod 600 {file}" in shop.oven.said(*init, code=7)
+            file.chmod(0o600)
+            told = shop.oven.said(*init, code=4)
+        finally:
+            server.shutdown()
+    assert "cannot be reached" in told
+    assert "hidden" not in told
+    assert any("Credential=keyofshop/" in one for one in Forbids.asked)
+    assert "cannot be reached" in shop.oven.said(*init, code=4), "nobody is there now"
+    file.write_text("AWS_ACCESS_KEY_ID\n")
+    assert "line 1 of the credentials is no `NAME=value`" in shop.oven.said(*init, code=2)
 
 
 @pytest.fixture

@@ -102,6 +102,22 @@ def test_a_killed_backup_is_made_up_for(ready: Shop, moment: str) -> None:
     assert len(listed(ready)) == 1
 
 
+def test_who_is_killed_while_restic_works_leaves_only_whole_backups(ready: Shop) -> None:
+    code = KILLED.replace("{fault}", "print(flush=True)").replace("{work}", CREATE)
+    process = ready.rig.call(code)
+    assert process.stdout is not None
+    process.stdout.readline()
+    locks = ready.repository / "locks"
+    while not [one for one in locks.iterdir() if "tmp" not in one.name]:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    process.communicate()
+    ready.backed_up()
+    assert 1 <= len(listed(ready)) <= 2
+    ready.oven("backup", "verify", "shop", "--read-data")
+
+
 @pytest.mark.parametrize("moment", OF_RESTORE)
 def test_a_killed_restore_leaves_nothing_half(ready: Shop, moment: str) -> None:
     ready.backed_up()
