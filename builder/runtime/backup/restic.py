@@ -34,7 +34,7 @@ _PASSWORD = re.compile(r"wrong password or no key found")
 _UNREACHABLE = re.compile(
     r"ssh: connect to|Permission denied \(|unable to start the sftp session|connection refused"
     r"|no such host|no route to host|network is unreachable|timeout|client\.BucketExists"
-    r"|connection lost|Access Denied|Access Key",
+    r"|connection lost|unable to open config file|Access Denied|Access Key",
     re.IGNORECASE,
 )
 _DAMAGED = re.compile(

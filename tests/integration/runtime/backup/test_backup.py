@@ -59,6 +59,7 @@ def test_steps_come_before_and_after_and_what_is_excluded_stays_away(shop: Shop)
     assert (shop.data("other.notes") / "log").read_text() == "before\n"
 
 
+@pytest.mark.slow
 def test_of_several_backups_each_can_be_had(shop: Shop) -> None:
     shop.made()
     shop.init()
@@ -89,6 +90,7 @@ def test_a_step_that_fails_makes_no_backup_and_the_end_is_seen_to(shop: Shop) ->
         shop.oven("destroy", "--force", "--volumes", "shop")
 
 
+@pytest.mark.slow
 def test_one_that_is_stopped_is_backed_up_unless_something_comes_first(shop: Shop) -> None:
     shop.made()
     shop.init()
@@ -116,6 +118,7 @@ def test_one_that_is_there_is_never_written_over(shop: Shop) -> None:
     assert (shop.data() / "dump").read_text() == "newer\n"
 
 
+@pytest.mark.slow
 def test_what_is_not_worth_a_backup_begins_anew(shop: Shop) -> None:
     scratch = msgspec.structs.replace(NOTES, name="scratch", path="/srv/scratch", backup=False)
     shop.made(Interface(volumes=(NOTES, scratch)))
@@ -189,3 +192,20 @@ def test_a_template_that_cannot_have_the_data_is_refused(shop: Shop, what: str, 
     assert words in told
     assert [one.name for one in volumes.every(shop.rig.places)] == ["shop.notes"]
     assert shop.left() == []
+
+
+def test_all_volumes_are_as_of_one_moment(shop: Shop) -> None:
+    other = msgspec.structs.replace(NOTES, name="other", path="/srv/other")
+    shop.made(Interface(volumes=(NOTES, other)))
+    shop.init()
+    loop = "while :; do echo >>/var/lib/notes/n; echo >>/srv/other/n; done"
+    shop.sh(f"({loop}) >/dev/null 2>&1 </dev/null &")
+    for number in range(600):  # there are many files to copy meanwhile
+        (shop.data() / f"file{number}").write_bytes(b"x" * 4096)
+    shop.backed_up()
+    shop.oven("backup", "restore", "shop", "--as", "again")
+    first = (shop.data("again.notes") / "n").stat().st_size
+    second = (shop.data("again.other") / "n").stat().st_size
+    assert 0 <= first - second <= 1
+    assert first > 1
+    assert (shop.data() / "n").stat().st_size > first, "it went on"

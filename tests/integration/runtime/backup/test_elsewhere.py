@@ -14,9 +14,7 @@ from builder.runtime.storage import volumes
 from tests.integration.runtime.backup.conftest import Shop
 from tests.support.needs import needs
 
-pytestmark = needs(
-    "root", "program:runc", "program:conmon", "program:restic", "program:sshd", "program:ssh"
-)
+pytestmark = needs("root", "program:runc", "program:conmon", "program:restic")
 
 SSHD = """\
 Port {port}
@@ -53,6 +51,9 @@ class Forbids(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -110,6 +111,8 @@ def store(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
         process.communicate()
 
 
+@needs("program:sshd", "program:ssh")
+@pytest.mark.slow
 def test_a_repository_by_sftp(
     shop: Shop, store: tuple[str, "subprocess.Popen[bytes]"], tmp_path: Path
 ) -> None:

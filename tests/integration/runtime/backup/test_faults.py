@@ -102,6 +102,7 @@ def test_a_killed_backup_is_made_up_for(ready: Shop, moment: str) -> None:
     assert len(listed(ready)) == 1
 
 
+@pytest.mark.slow
 def test_who_is_killed_while_restic_works_leaves_only_whole_backups(ready: Shop) -> None:
     code = KILLED.replace("{fault}", "print(flush=True)").replace("{work}", CREATE)
     process = ready.rig.call(code)
