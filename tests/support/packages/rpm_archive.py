@@ -180,7 +180,7 @@ class RpmArchive:
         return self._run(("gpg", *options, *argv))
 
     def _end_agent(self) -> None:
-        self._run(["gpgconf", "--homedir", str(short(self.gnupg)), "--kill", "all"])
+        self._run(["gpgconf", "--homedir", str(short(self.gnupg)), "--kill", "gpg-agent"])
 
     def _run(self, argv: Sequence[str], **env: str) -> bytes:
         home = {"GNUPGHOME": str(short(self.gnupg)), "HOME": str(self.root), **env}
