@@ -1,11 +1,13 @@
 """The outcome of a command: every way that it can end becomes text and an exit status."""
 
+import _thread
 import contextlib
 import errno
 import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 from builder.cli import keys
@@ -24,11 +26,13 @@ def told(work: Callable[[], object]) -> int:
             signal.signal(number, terminate)
     notices.listen(_tell)
     leaves = False
+    before, sys.unraisablehook = sys.unraisablehook, _come_again
     try:
         try:
             leaves = keys.interrupt()
             code = work()
         finally:
+            sys.unraisablehook = before
             if leaves:
                 keys.leave_at_once()
     except KeyboardInterrupt:
@@ -70,6 +74,30 @@ def terminate(number: int, frame: object) -> None:  # noqa: ARG001  # the signal
         signal.signal(each, signal.SIG_IGN)
     _leave_lost_streams()
     raise Terminated(number)
+
+
+def _come_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Have a signal come once more whose exception went nowhere.
+
+    Python acts on signals between any two steps, also in what it calls while an object goes, as
+    imports have it do; nobody hears of exceptions there (`sys.unraisablehook`).
+    """
+    match lost.exc_value:
+        case Terminated(number=number):
+            for each in ENDING:
+                signal.signal(each, terminate)
+        case KeyboardInterrupt():
+            number = signal.SIGINT
+        case _:
+            sys.__unraisablehook__(lost)
+            return
+    # Later, or it would come to the same place.
+    _thread.start_new_thread(_send_soon, (number,))
+
+
+def _send_soon(number: int) -> None:
+    time.sleep(0.01)
+    os.kill(os.getpid(), number)
 
 
 def _leave_lost_streams() -> None:

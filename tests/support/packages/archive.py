@@ -147,7 +147,9 @@ class Archive:
             os.link(file, archive._pool(first, "main") / name)
         for suite in archive.layout.parts:
             archive.index(suite)
-        subprocess.run(["gpgconf", "--homedir", short(archive.gnupg), "--kill", "gpg-agent"], check=True)
+        subprocess.run(
+            ["gpgconf", "--homedir", short(archive.gnupg), "--kill", "gpg-agent"], check=True
+        )
         return archive
 
     def publish(self, *packages: Deb) -> None:
@@ -156,7 +158,9 @@ class Archive:
             self._build(deb)
         for suite in {deb.suite for deb in packages}:
             self.index(suite)
-        subprocess.run(["gpgconf", "--homedir", short(self.gnupg), "--kill", "gpg-agent"], check=True)
+        subprocess.run(
+            ["gpgconf", "--homedir", short(self.gnupg), "--kill", "gpg-agent"], check=True
+        )
 
     def grown(self, root: Path, *packages: Deb) -> "Archive":
         """Make a copy that has some more packages, signed with the same key."""
@@ -186,7 +190,9 @@ class Archive:
         try:
             return self.gpg("--local-user", user, "--clearsign", stdin=release)
         finally:
-            subprocess.run(["gpgconf", "--homedir", short(self.gnupg), "--kill", "gpg-agent"], check=True)
+            subprocess.run(
+                ["gpgconf", "--homedir", short(self.gnupg), "--kill", "gpg-agent"], check=True
+            )
 
     def release(self, suite: str = "bookworm") -> bytes:
         """Give a Release file that is not signed yet."""

@@ -86,3 +86,28 @@ def test_who_ignores_it_goes_on() -> None:
         [sys.executable, "-c", code], capture_output=True, cwd=CHECKOUT, stdin=subprocess.DEVNULL
     )
     assert done.returncode == 2
+
+
+LOST = """
+import signal, sys, time, weakref
+from builder.cli.terminal import outcome
+
+class Thing: ...
+
+def work():
+    thing = Thing()
+    kept = weakref.ref(thing, lambda _: signal.raise_signal(signal.{name}))
+    del thing
+    time.sleep(60)
+
+sys.exit(outcome.told(work))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_what_comes_while_an_object_goes_is_not_lost(name: str) -> None:
+    """Nobody hears of exceptions there, and imports have such moments."""
+    line = [sys.executable, "-c", LOST.format(name=name)]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=CHECKOUT, timeout=30)
+    assert done.returncode == 128 + signal.Signals[name]
+    assert done.stderr.strip() == "interrupted"
