@@ -81,6 +81,8 @@ class Network(Value, frozen=True, kw_only=True):
     """Whether its members reach only each other."""
     host: HostAccess = "none"
     """What of this host its members reach, unless their own records say otherwise."""
+    dns: tuple[str, ...] = ()
+    """Addresses of the name servers that its members ask; none for its own, on the bridge."""
 
 
 class Segment(Value, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from builder.testing.client import RECIPE, Client
 from builder.testing.container import Container, Instance, fresh_name
 from builder.testing.rig import Rig
 from builder.testing.verbs import oven
+from builder.testing.world import World, make
 
 APPLIANCE = pytest.StashKey[Appliance]()
 RIG = pytest.StashKey[Rig]()
@@ -42,9 +43,20 @@ def appliance(pytestconfig: pytest.Config) -> Appliance:
 
 
 @pytest.fixture(scope="session")
-def rig(pytestconfig: pytest.Config) -> Rig:
+def rig(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Rig:
     """The network of this run, and all that is on it."""
-    return pytestconfig.stash[RIG]
+    one = pytestconfig.stash[RIG]
+    # Whom containers ask for names is settled when they start, so the world is there before them.
+    if any(_wants_world(item) for item in request.session.items):
+        one.world = make(one.network, one.boot)
+    return one
+
+
+@pytest.fixture(scope="session")
+def world(rig: Rig) -> World:
+    """The internet that all live in when a test asks for it: names, a resolver."""
+    assert rig.world is not None
+    return rig.world
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +74,12 @@ def twin(appliance: Appliance, rig: Rig) -> Instance:
 @pytest.fixture(scope="session")
 def client(rig: Rig) -> Client:
     """A container on the same network, with curl, openssl and dig."""
-    oven("build", RECIPE)
+    oven("build", "--no-probe", RECIPE)
     made = Client(fresh_name("client"))
     rig.boot(made, RECIPE)
+    if rig.world:
+        # It finds instances by their short names, as the network's own server would have it.
+        made.exec("sh", "-c", 'echo "search $0" >>/etc/resolv.conf', rig.network)
     return made
 
 
@@ -106,6 +121,13 @@ def pytest_runtest_makereport(
         named = getattr(item, "funcargs", {}).values()
         used = [one for one in named if isinstance(one, Container)]
         used += [one for one in item.stash.get(_USED, []) if one not in used]
+        rig = item.config.stash[RIG]
+        if _wants_world(item):
+            used += [one for one in rig.others if one not in used]
         folder = re.sub(r"[^\w.-]+", "-", item.name)
-        item.config.stash[RIG].note_failure(folder, used, report.longreprtext)
+        rig.note_failure(folder, used, report.longreprtext)
     return report
+
+
+def _wants_world(item: pytest.Item) -> bool:
+    return "world" in getattr(item, "fixturenames", ())

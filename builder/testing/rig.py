@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.host.network.overheard import Questions
 from builder.host.pids import undisturbed
@@ -12,6 +13,9 @@ from builder.model.interface import Json
 from builder.testing.appliance import Appliance
 from builder.testing.container import Container, Instance, fresh_name
 from builder.testing.verbs import attempt, options, oven
+
+if TYPE_CHECKING:
+    from builder.testing.world import World
 
 # Whatever else tests need beside an instance, such as a client or name servers, joins the same
 # network by `boot`, and is found there by its name.
@@ -29,6 +33,8 @@ class Rig:
     """Where it is written down what containers said whose tests failed."""
     keep: bool = False
     """Whether containers of failed tests stay."""
+    world: "World | None" = None
+    """What its containers live in, when a test wants that."""
     started: list[Container] = field(default_factory=list)
     kept: list[Container] = field(default_factory=list)
 
@@ -49,6 +55,11 @@ class Rig:
         copy = self._named(source.answers)
         oven("clone", source.name, copy.name)
         return _ready(copy, attempt("start", copy.name))
+
+    @property
+    def others(self) -> list[Container]:
+        """What was started beside instances."""
+        return [one for one in self.started if not isinstance(one, Instance)]
 
     def _named(self, answers: Mapping[str, Json]) -> Instance:
         made = Instance(fresh_name(self.appliance.name), answers, self.appliance.made_up)

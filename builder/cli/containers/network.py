@@ -18,6 +18,12 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _AUTO = "auto"
 _HOST = "all|none|PORT[/udp][+...]"
 _WHAT_OF_THE_HOST = "What of this host members reach besides its names, such as 25+53/udp."
+_DNS = click.option(
+    "--dns",
+    multiple=True,
+    metavar="ADDRESS|none",
+    help="A name server for members, from their next start on; `none`: its own.",
+)
 
 
 @click.group()
@@ -51,6 +57,7 @@ def network() -> None:
 )
 @click.option("--internal", is_flag=True, help="Let members reach only each other.")
 @click.option("--host", default="none", metavar=_HOST, help=_WHAT_OF_THE_HOST)
+@_DNS
 @verbose
 def create(
     name: str,
@@ -59,6 +66,7 @@ def create(
     no_nat: bool,  # noqa: FBT001  # click's way
     internal: bool,  # noqa: FBT001
     host: str,
+    dns: tuple[str, ...],
 ) -> None:
     """Make a network; unless they are given, its addresses are chosen."""
     if no_nat and internal:
@@ -74,6 +82,7 @@ def create(
         nat=not no_nat,
         internal=internal,
         host=parse_host_access(host),
+        dns=_servers(dns),
     )
     made = definitions.create(Places.of_user(), wanted)
     click.echo("\t".join(filter(None, (made.name, made.subnet, made.subnet6))))
@@ -81,14 +90,21 @@ def create(
 
 @network.command(name="set")
 @click.argument("name")
-@click.option("--host", required=True, metavar=_HOST, help="What of this host members reach.")
+@click.option("--host", metavar=_HOST, help="What of this host members reach, at once.")
+@_DNS
 @verbose
-def set_(name: str, host: str) -> None:
-    """Change a network, for members that run at once."""
+def set_(name: str, host: str | None, dns: tuple[str, ...]) -> None:
+    """Change a network."""
+    if host is None and not dns:
+        raise click.UsageError("say what to change: --host or --dns")
     from builder.model.host_access import parse_host_access
-    from builder.runtime.network import admit
+    from builder.runtime.network import admit, definitions
 
-    admit(Places.of_user(), name, parse_host_access(host))
+    access = None if host is None else parse_host_access(host)
+    if dns:
+        definitions.direct(Places.of_user(), name, _servers(dns))
+    if access is not None:
+        admit(Places.of_user(), name, access)
     click.echo(name)
 
 
@@ -154,6 +170,12 @@ def tell_notices(places: Places, container: "Container") -> None:
             click.echo(f"note: {notice}", err=True)
 
 
+def _servers(dns: tuple[str, ...]) -> tuple[str, ...]:
+    if "none" in dns and len(dns) > 1:
+        raise click.UsageError("--dns none stands alone")
+    return () if dns == ("none",) else dns
+
+
 def _facts(shown: "Shown") -> dict[str, object]:
     from builder.model.host_access import show_host_access
 
@@ -162,6 +184,7 @@ def _facts(shown: "Shown") -> dict[str, object]:
         "name": network.name,
         "kind": "internal" if network.internal else "nat" if network.nat else "routed",
         "host": show_host_access(network.host),
+        "dns": list(network.dns),
         "subnet": segment.subnet if segment else network.subnet,
         "subnet6": segment.subnet6 if segment else network.subnet6,
         "bridge": segment.bridge if segment else None,

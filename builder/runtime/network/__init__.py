@@ -106,7 +106,8 @@ def _wish(key: str, network: Network, one: Interface) -> BridgeSpec:
 def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
     """List the name servers that a container is told of, before it is attached.
 
-    That is its first network's own, which knows the other members, or else those of the host.
+    Those are what its first network was given, or that network's own, which knows the other
+    members, or else those of the host.
     """
     if not container.interfaces:
         return ()
@@ -115,6 +116,8 @@ def resolvers_for(places: Places, container: Container) -> tuple[str, ...]:
 
         return resolvers() or (pasta.DNS,)
     name = container.interfaces[0].network
+    if given := definitions.find(places, name).dns:
+        return given
     key = definitions.key_of(places, name)
     segment = Switch().state().segment(key)
     if segment is None:

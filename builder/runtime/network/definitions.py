@@ -20,6 +20,9 @@ from builder.runtime.record.container import NAME
 _LONGEST = 32
 """A network's name is a DNS label, since `CONTAINER.NETWORK` is a name on it, and a short one."""
 
+_SERVERS = 3
+"""MAXNS of resolv.conf(5)."""
+
 CHOOSE = "auto"
 """In place of a subnet: Oven is to find one."""
 
@@ -72,6 +75,7 @@ def create(places: Places, wanted: Network) -> Network:
             f"`{wanted.name}` cannot name a network",
             hint="use lower-case letters, digits and `-`, at most 32; `none` means no network",
         )
+    check_servers(wanted.dns)
     with _locked(places):
         if wanted.name == DEFAULT or _read(places, wanted.name) is not None:
             raise ConflictError(f"there is a network `{wanted.name}` already")
@@ -103,6 +107,29 @@ def admit(places: Places, name: str, host: HostAccess) -> Network:
     return network
 
 
+def direct(places: Places, name: str, dns: tuple[str, ...]) -> None:
+    """Keep which name servers the members of a network ask; none for its own."""
+    check_servers(dns)
+    find(places, name)
+    with _locked(places):
+        _write(places, msgspec.structs.replace(find(places, name), dns=dns))
+
+
+def check_servers(servers: tuple[str, ...]) -> None:
+    """Refuse what containers cannot be told of as name servers; raises RecipeError."""
+    from ipaddress import ip_address
+
+    for one in servers:
+        try:
+            ip_address(one)
+        except ValueError:
+            raise RecipeError(
+                f"`{one}` is not the address of a name server", hint="write it as `10.86.0.53`"
+            ) from None
+    if len(servers) > _SERVERS:
+        raise RecipeError(f"more than {_SERVERS} name servers are asked by nobody")
+
+
 def remove(places: Places, name: str) -> None:
     """Forget a network; whether somebody needs it is the caller's to find out."""
     with _locked(places):
@@ -125,6 +152,7 @@ def _default(places: Places, found: Network | None) -> Network:
             subnet6=found.subnet6 if found else addresses.new_subnet6(),
             chosen6=True,
             host=found.host if found else "none",
+            dns=found.dns if found else (),
         )
         _write(places, network)
     return network

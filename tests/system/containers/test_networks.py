@@ -106,6 +106,23 @@ def test_what_of_the_host_is_reached_is_named(bookworm: Oven, network: str) -> N
     assert "`70000` does not say what of the host may be reached" in said
 
 
+def test_members_ask_the_name_servers_that_a_network_is_given(bookworm: Oven, network: str) -> None:
+    def told() -> list[str]:
+        run = ("run", "debian-bookworm", "--network", network, "--", "cat", "/etc/resolv.conf")
+        lines = text(bookworm(*run).stdout).splitlines()
+        return [line.split()[1] for line in lines if line.startswith("nameserver")]
+
+    assert told()[0] == "10.199.7.1"
+    bookworm("network", "set", network, "--dns", "10.199.7.53", "--dns", "fd00::53")
+    assert told() == shown(bookworm, "network", "show", network)["dns"]
+    assert told() == ["10.199.7.53", "fd00::53"]
+    said = bookworm.said("network", "set", network, "--dns", "ns.example", code=2)
+    assert "`ns.example` is not the address of a name server" in said
+    assert "say what to change" in bookworm.said("network", "set", network, code=2)
+    bookworm("network", "set", network, "--dns", "none")
+    assert told()[0] == "10.199.7.1"
+
+
 def test_command_is_told_the_name_server_of_its_network(bookworm: Oven) -> None:
     done = bookworm("run", "debian-bookworm", "--", "cat", "/etc/resolv.conf")
     # Only now: a subnet that Oven has chosen gives way to what others took meanwhile.

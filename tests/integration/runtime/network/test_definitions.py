@@ -68,6 +68,24 @@ def test_subnets_that_suit_no_containers(
         definitions.create(places, Network(name="web", subnet=subnet, subnet6=subnet6))
 
 
+def test_name_servers_that_members_are_told_of_are_kept(places: Places) -> None:
+    servers = ("10.86.0.53", "fd00::53")
+    definitions.create(places, Network(name="web", subnet=AUTO, dns=servers))
+    assert definitions.find(places, "web").dns == servers
+    definitions.direct(places, DEFAULT, servers[:1])
+    definitions.admit(places, DEFAULT, "all")
+    assert definitions.find(places, DEFAULT).dns == servers[:1]
+    definitions.direct(places, "web", ())
+    assert definitions.find(places, "web").dns == ()
+    for wrong in (("ns.example",), ("10.0.0.1/8",), ("10.0.0.1",) * 4):
+        with pytest.raises(RecipeError):
+            definitions.direct(places, "web", wrong)
+        with pytest.raises(RecipeError):
+            definitions.create(places, Network(name="other", subnet=AUTO, dns=wrong))
+    with pytest.raises(NotFoundError):
+        definitions.direct(places, "nobody", servers)
+
+
 def test_name_or_subnet_that_somebody_has(places: Places) -> None:
     definitions.create(places, Network(name="web", subnet="10.86.0.0/16"))
     for taken in (
