@@ -54,7 +54,7 @@ def rig(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Rig:
 
 @pytest.fixture(scope="session")
 def world(rig: Rig) -> World:
-    """The internet that all live in when a test asks for it: names, a resolver."""
+    """The internet that all live in when a test asks for it: names, certificates, mail."""
     assert rig.world is not None
     return rig.world
 

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from builder.testing.container import Container, fresh_name
 from builder.testing.verbs import oven
+from builder.testing.world import acme, sink
+from builder.testing.world.acme import Acme
 from builder.testing.world.names import SERVER, Names
+from builder.testing.world.sink import Sink
+from builder.testing.world.zone import kind_of
 
 NAMES, SERVICES = "test-names", "test-world"
 """The shipped recipes that it is made from: the authoritative server, and all else."""
@@ -29,6 +33,8 @@ class World:
     """What tests know of the world."""
 
     names: Names
+    acme: Acme
+    sink: Sink
 
     @property
     def containers(self) -> Sequence[Container]:
@@ -50,5 +56,10 @@ def make(network: str, boot: Callable[[Container, str], None]) -> World:
     hints = "".join(f"{SERVER} {kind} {one}\n" for kind, one in names.roots)
     tell = ("sh", "-c", _TELL, "sh", network, SERVER, names.trust_anchor)
     services.exec(*tell, stdin=hints.encode())
+    addresses = services.facts["addresses"]
+    names.host(sink.HOST, *addresses)
+    names.add(sink.HOST, "MX", f"10 {sink.HOST}")
+    for one in addresses:
+        names.add(acme.HOST, kind_of(one), one)
     oven("network", "set", network, "--dns", names.address)
-    return World(names)
+    return World(names, Acme(services), Sink(services))

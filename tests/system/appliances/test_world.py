@@ -96,6 +96,94 @@ def test_names_are_signed_and_changed(oven: Oven, sound: Path) -> None:
     assert re.search(r"^2 ok in", said := outcome(oven, sound, NAMES), re.MULTILINE), said
 
 
+CERTIFICATES = """
+def test_own_certificates(world, client):
+    acme, name = world.acme, "shop.example.test"
+    world.names.host(name, *client.facts["addresses"])
+    client.exec("sh", "-c", "cat >/etc/world.pem", stdin=acme.ca.encode())
+    served = "/srv/www/.well-known/acme-challenge"
+    client.exec("mkdir", "-p", served)
+    client.exec("busybox", "httpd", "-p", "80", "-h", "/srv/www")
+
+    def issued(directory):
+        folder = f"/etc/issued-{directory.count(':')}"
+        config = f"CA={directory}\\nWELLKNOWN={served}\\nBASEDIR={folder}\\n"
+        config += "KEY_ALGO=prime256v1\\nACCOUNT_KEYSIZE=2048\\n"
+        client.exec("mkdir", folder)
+        client.exec("sh", "-c", f"cat >{folder}/config", stdin=config.encode())
+        ask = ("env", "CURL_CA_BUNDLE=/etc/world.pem", "dehydrated", "--config", f"{folder}/config")
+        client.exec(*ask, "--register", "--accept-terms")
+        client.exec(*ask, "--cron", "--domain", name)
+        made = f"{folder}/certs/{name}"
+        client.exec("openssl", "verify", "-CAfile", "/etc/world.pem",
+                    "-untrusted", f"{made}/chain.pem", "-verify_hostname", name, f"{made}/cert.pem")
+
+        def good_for(days):
+            words = ("openssl", "x509", "-noout", "-in", f"{made}/cert.pem", "-checkend")
+            return client.attempt(*words, str(days * 86400)).code == 0
+
+        return good_for, (*ask, "--cron", "--domain", name), f"{made}/cert.pem"
+
+    good_for, again, _ = issued(acme.directory)
+    assert (good_for(89), good_for(91)) == (True, False)
+    assert "Skipping renew" in client.exec(*again)
+
+    # What is good for an hour is renewed whenever somebody looks.
+    good_for, again, cert = issued(acme.short)
+    assert (good_for(0), good_for(1)) == (True, False)
+    before = client.exec("cat", cert)
+    assert "Renewing!" in client.exec(*again)
+    assert client.exec("cat", cert) != before
+
+    # Whoever asks for what leads elsewhere gets none.
+    world.names.host(name, "192.0.2.1")
+    assert client.attempt(*again).code != 0
+"""
+
+
+@pytest.mark.slow
+def test_certificates_are_issued_and_renewed(oven: Oven, sound: Path) -> None:
+    said = outcome(oven, sound, CERTIFICATES)
+    assert re.search(r"^2 ok in", said, re.MULTILINE), said
+
+
+MAIL = """
+import pytest
+
+
+def test_own_mail(world, client):
+    def send(to, *words):
+        client.exec("swaks", "--from", "ann@shop.test", "--to", to, "--body", "Gr\u00fc\u00dfe",
+                    "--header", f"Subject: for {to}", *words)
+        return world.sink.arrived(to)
+
+    assert world.sink.mails() == []
+    world.names.add("other.example", "MX", "10 sink.test")
+    mail = send("bob@other.example", "--server", "sink.test")
+    assert (mail.envelope.sender, mail.envelope.tls) == ("ann@shop.test", None)
+    assert mail.envelope.peer == client.address
+    assert mail.message["Subject"] == "for bob@other.example"
+    assert "Gr\u00fc\u00dfe".encode() in mail.data
+
+    client.exec("sh", "-c", "cat >/etc/world.pem", stdin=world.acme.ca.encode())
+    safely = ("--server", "sink.test", "--tls-ca-path", "/etc/world.pem", "--tls-verify")
+    mail = send("eve@any.test", *safely, "--tls", "--auth", "PLAIN", "-au", "eve", "-ap", "x")
+    assert (mail.envelope.tls, mail.envelope.user) == ("TLSv1.3", "eve")
+    mail = send("sue@any.test", *safely, "--tlsc", "--port", "465")
+    assert (mail.envelope.tls, mail.envelope.user) == ("TLSv1.3", None)
+    assert len(world.sink.mails()) == 3
+    assert [one.data for one in world.sink.mails("sue@any.test")] == [mail.data]
+    with pytest.raises(AssertionError, match="no mail for nobody@any.test has come within 1 s"):
+        world.sink.arrived("nobody@any.test", patience=1)
+"""
+
+
+@pytest.mark.slow
+def test_mail_comes_to_the_sink(oven: Oven, sound: Path) -> None:
+    said = outcome(oven, sound, MAIL)
+    assert re.search(r"^2 ok in", said, re.MULTILINE), said
+
+
 FAILING = """
 def test_own_that_fails(world, instance):
     instance.attempt("getent", "hosts", "shop.nowhere.example")
@@ -103,6 +191,7 @@ def test_own_that_fails(world, instance):
 """
 
 
+@pytest.mark.slow
 def test_what_the_world_said_is_kept(oven: Oven, sound: Path) -> None:
     said = outcome(oven, sound, FAILING, "--keep", code=1)
     assert "it asks for shop.nowhere.example" in said  # which the world does not know either
