@@ -2,6 +2,8 @@
 
 import pytest
 
+from builder.testing.container import Container
+from builder.testing.world.names import Names
 from builder.testing.world.zone import Zone, quoted, reverse
 
 
@@ -48,3 +50,13 @@ def test_text_is_quoted_and_cut(said: str, written: str) -> None:
 def test_names_of_addresses() -> None:
     assert reverse("10.0.0.5") == "5.0.0.10.in-addr.arpa"
     assert reverse("fd00::1").startswith("1.0.0.0.")
+
+
+def test_which_names_are_of_the_world() -> None:
+    root = Zone(".").having("www.example.com", "A", ["10.0.0.5"])
+    nobody = Container("nobody")
+    names = Names(nobody, nobody, _zones={".": root, "test": Zone("test")})
+    known = ("a.test", "test.", "www.example.com", "_dmarc.WWW.example.com", "example.com", "com")
+    assert [one for one in known if not names.knows(one)] == []
+    unknown = ("mail.example.com", "ww.example.com", "attest", "example.org", "xwww.example.com")
+    assert [one for one in unknown if names.knows(one)] == []
