@@ -19,8 +19,7 @@ from builder.runtime.backup.restic import TAG, Restic
 from builder.runtime.backup.work import Note, Work
 from builder.runtime.record import events, state
 from builder.runtime.recovery import orphans, repair
-from builder.runtime.storage import live, whole
-from builder.runtime.storage.own_volumes import DATA
+from builder.runtime.storage import live, own_volumes, whole
 
 _SPECIAL = re.compile(r"([\\*?\[])")
 
@@ -74,10 +73,9 @@ def _copied(places: Places, name: str, folder: Path) -> BackupRecord:
     with repair.holding(places, name) as held:
         record = parcel.describe(places, held.record)
         sources = {
-            everything / VOLUMES / one.spec.name: places.data
-            / "volumes"
-            / f"{one.instance}.{one.spec.name}"
-            / DATA
+            everything / VOLUMES / one.spec.name: own_volumes.data_of(
+                places, f"{one.instance}.{one.spec.name}"
+            )
             for one in record.volumes
         }
         if not state.alive(held.state):

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from builder.runtime.record.container import Container, check_name, encode
 from builder.runtime.record.layout import CHANGE, LAYERS, RECORD, UPPER, folder_of
 from builder.runtime.recovery import repair
 from builder.runtime.recovery.held import Held
-from builder.runtime.storage import change, layers, live, whole, writable
+from builder.runtime.storage import change, layers, live, own_volumes, whole, writable
 from builder.runtime.storage.change import LayerChange
 from builder.runtime.storage.merged import merged
 from builder.runtime.storage.own_volumes import Draft
@@ -52,8 +52,10 @@ def clone(places: Places, name: str, wanted: CloneRequest, forget: Forget) -> Co
         source, now = held.record, wanted.snapshot is None
         fresh = _described(source, wanted)
         drafts: list[Draft] = []
+        moving: dict[Path, Path] = {}
         if keeping.own_names(source):
-            fresh, drafts = stack.enter_context(keeping.copied(held, fresh))
+            copying = keeping.copied(held, fresh, live=now)
+            fresh, drafts, moving = stack.enter_context(copying)
         if wanted.snapshot is not None:
             kept = snapshots.find(held, wanted.snapshot)
             fresh = msgspec.structs.replace(
@@ -61,7 +63,9 @@ def clone(places: Places, name: str, wanted: CloneRequest, forget: Forget) -> Co
             )
 
         def fill(made: Container, area: Path) -> None:
-            _copy(held, made, area, now=now)
+            _copy(held, made, area, moving if now else None)
+            for draft in drafts if moving else ():
+                own_volumes.settle(draft)
             first_boot.pass_on(places, name, made.name)
             if pending.is_instance(places, name):
                 from builder.runtime.history import instance_copy
@@ -138,13 +142,17 @@ def _rename(places: Places, container: Container, target: Path) -> None:
         change.settled(places, record if target.exists() else container)
 
 
-def _copy(source: Held, made: Container, area: Path, *, now: bool) -> None:
-    """Fill a new container's folder with the layers of another one, and its current one."""
+def _copy(source: Held, made: Container, area: Path, moving: Mapping[Path, Path] | None) -> None:
+    """Fill a new container's folder with the layers of another one, and its current one.
+
+    `moving` are folders that this one changes, too, and where they are copied, all as of the same
+    moment; without any there, None, its current layer is that of a snapshot.
+    """
     (area / LAYERS).mkdir(mode=0o700, exist_ok=True)
     with writable.opened(source.places, source.record) as theirs:
         for layer in made.layers:
             whole.link_tree(theirs / LAYERS / layer, area / LAYERS / layer)
-        if not now:
+        if moving is None:
             if made.layers:
                 layers.copy_status(area / LAYERS / made.layers[0], area / UPPER)
             return
@@ -154,4 +162,5 @@ def _copy(source: Held, made: Container, area: Path, *, now: bool) -> None:
             return
     halts = not cgroups.is_frozen(source.cgroup)
     with source.changing(frozen=halts) as draft:
-        live.copy_upper(draft, area / UPPER, source.cgroup)
+        folders = {area / UPPER: draft.area / UPPER, **moving}
+        live.copy_folders(folders, draft.drafts, source.cgroup)

@@ -83,27 +83,36 @@ def refuse_other(name: str, there: VolumeRecord, wanted: Wanted) -> None:
 
 
 @contextlib.contextmanager
-def copied(held: Held, copy: Container) -> Iterator[tuple[Container, list[Draft]]]:
+def copied(
+    held: Held, copy: Container, *, live: bool
+) -> Iterator[tuple[Container, list[Draft], dict[Path, Path]]]:
     """Give the record of a clone with volumes of its own, and drafts of these.
 
-    Raises ConflictError while anybody could change what is copied, and for volumes that are there.
+    Those that their instance may change meanwhile are empty, where `live` lets it run: the folders
+    that are to be copied are given by where they go. Raises ConflictError while anybody else could
+    change what is copied, and for volumes that are there.
     """
     places, drafts, binds = held.places, list[Draft](), list[Bind]()
+    moving = live and state.alive(held.state)
+    sources = dict[Path, Path]()
     with contextlib.ExitStack() as stack:
         for bind in copy.binds:
             record = own_volumes.read(places, bind.source) if is_own(bind) else None
             if record is None:
                 binds.append(bind)
                 continue
-            _refuse_running(places, bind.source)
+            _refuse_running(places, bind.source, but=held.record.name if moving else "")
             name = f"{copy.name}.{record.spec.name}"
             _refuse_there(places, name)
             record = msgspec.structs.replace(record, instance=copy.name)
             draft = stack.enter_context(own_volumes.drafted(places, name, record))
-            own_volumes.copy(draft, places, bind.source)
+            if moving:
+                sources[draft.data] = own_volumes.data_of(places, bind.source)
+            else:
+                own_volumes.copy(draft, places, bind.source)
             drafts.append(draft)
             binds.append(msgspec.structs.replace(bind, source=name))
-        yield msgspec.structs.replace(copy, binds=tuple(binds)), drafts
+        yield msgspec.structs.replace(copy, binds=tuple(binds)), drafts, sources
 
 
 @contextlib.contextmanager
@@ -154,9 +163,9 @@ def _refuse_there(places: Places, name: str) -> None:
         )
 
 
-def _refuse_running(places: Places, name: str) -> None:
+def _refuse_running(places: Places, name: str, but: str) -> None:
     for user in volumes.find(places, name).users:
-        if state.alive(state.read(places, user)):
+        if user != but and state.alive(state.read(places, user)):
             raise ConflictError(
                 f"the volume `{name}` cannot be copied while `{user}` runs",
                 hint=f"`oven stop {user}` first",

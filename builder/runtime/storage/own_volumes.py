@@ -67,6 +67,11 @@ class Draft(msgspec.Struct, frozen=True):
     folder: Path
     name: str
 
+    @property
+    def data(self) -> Path:
+        """Where its data goes."""
+        return self.folder / DATA
+
     def keep(self) -> None:
         """Give it its name; ConflictError when there is one of that name by now."""
         target = self.folder.parent / self.name
@@ -121,9 +126,19 @@ def fill(draft: Draft, rootfs: Path, wanted: Wanted) -> None:
     _finish(draft, wanted)
 
 
+def data_of(places: Places, name: str) -> Path:
+    """Give where the data of a volume is."""
+    return places.data / "volumes" / name / DATA
+
+
 def copy(draft: Draft, places: Places, source: str) -> None:
     """Give a draft what another volume has, which nobody changes meanwhile."""
-    whole.copy_tree(places.data / "volumes" / source / DATA, draft.folder / DATA)
+    whole.copy_tree(data_of(places, source), draft.data)
+    settle(draft)
+
+
+def settle(draft: Draft) -> None:
+    """Leave out of a draft with a copy what does nothing in a volume, and have it on the disk."""
     _finish(draft, None)
 
 

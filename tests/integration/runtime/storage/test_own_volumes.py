@@ -276,13 +276,15 @@ def test_a_run_that_fails_leaves_no_volume(rig: Rig, oven: Oven) -> None:
     assert [one.name for one in volumes.every(rig.places)] == ["test.notes"]
 
 
-def test_a_clone_has_a_copy_of_the_data(rig: Rig, oven: Oven) -> None:
+@pytest.mark.parametrize("runs", [False, True])
+def test_a_clone_has_a_copy_of_the_data(rig: Rig, oven: Oven, runs: bool) -> None:
     made = created(rig, oven)
     (data(rig) / "deep/first").write_text("mine\n")
-    control.start(rig.places, "test", Silent())
-    assert "cannot be copied while `test` runs" in oven.said("clone", "test", "copy", code=7)
-    control.stop(rig.places, "test")
+    if runs:
+        control.start(rig.places, "test", Silent())
+        sh(rig, "mkfifo /var/lib/notes/fifo; touch /var/lib/notes/late")
     oven("clone", "test", "copy")
+    assert (data(rig, "copy.notes") / "late").exists() is runs
     assert [one.source for one in load(rig.places, "copy").binds] == ["copy.notes"]
     assert load(rig.places, "test").binds == made.binds
     (data(rig) / "deep/first").write_text("other\n")
@@ -292,6 +294,16 @@ def test_a_clone_has_a_copy_of_the_data(rig: Rig, oven: Oven) -> None:
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1000, 50, 0o2750)
     control.destroy(rig.places, "copy")
     assert "there is a volume `copy.notes` already" in oven.said("clone", "test", "copy", code=7)
+
+
+def test_data_that_another_one_changes_is_not_copied(rig: Rig, oven: Oven) -> None:
+    created(rig, oven)
+    shared = Bind(source="test.notes", target="/n")
+    other = msgspec.structs.replace(rig.container("other"), binds=(shared,))
+    create.create(rig.places, other)
+    control.start(rig.places, "other", Silent())
+    assert "cannot be copied while `other` runs" in oven.said("clone", "test", "copy", code=7)
+    control.destroy(rig.places, "other", force=True)
 
 
 def test_a_renamed_instance_keeps_its_data(rig: Rig, oven: Oven) -> None:
