@@ -192,4 +192,4 @@ def tree_of(digest: Digest, store: Store) -> Path:
     return tree
 
 
-INSTALL = Stage("install", 10, install, Tree, tree_held)
+INSTALL = Stage("install", 9, install, Tree, tree_held)
