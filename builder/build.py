@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace as replace_in
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from builder import __version__
@@ -18,6 +19,7 @@ from builder.model.lock import Lock, Package, Removal
 from builder.model.manifest import InstalledPackage, Manifest
 from builder.model.recipe import Probe
 from builder.model.value import Digest, digest_of
+from builder.model.volume import VolumeSpec
 from builder.recipes.debconf import selections
 from builder.recipes.holds import holds
 from builder.recipes.interface import offered, values_of
@@ -73,7 +75,7 @@ def build(order: BuildRequest, sources: ArchiveSources, tools: Tools, *, driver:
                 added = replace(added, plain=part == 1, inherited=inherited, removed=names)
                 if part == 0:  # plain packages ask nothing
                     asked = selections(loaded, lock)
-                    added = replace(added, selections=asked, pinned=loaded.recipe.volume)
+                    added = replace(added, selections=asked, pinned=_pinned(loaded))
                 with asked_in(loaded):
                     tree = make(INSTALL, added, tools, slot=f"{slot}/{loaded.name} {part + 1}").tree
                 steps.append(Step(tree, loaded))
@@ -208,6 +210,12 @@ def repository_files(loaded: LoadedRecipe, order: BuildRequest) -> dict[str, byt
         manager = distro(asked.distro)
         found.update(manager.template_files(replace_in(one, known_as=names)))
     return found
+
+
+def _pinned(loaded: LoadedRecipe) -> tuple[VolumeSpec, ...] | UnsetType:
+    """Give the volumes whose owners' numbers a recipe says."""
+    every = loaded.recipe.volume
+    return tuple(one for one in every if one.uid or one.pinned_gid is not None) or UNSET
 
 
 def _named(removed: Removal, lock: Lock) -> str:

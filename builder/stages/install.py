@@ -37,8 +37,9 @@ class Installation(Value, frozen=True, kw_only=True):
     """Whether the tree is the same when some of the packages are added after others."""
     selections: tuple[str, ...] = ()
     """What debconf-set-selections is told before."""
-    pinned: tuple[VolumeSpec, ...] = ()
-    """Volumes whose owners are made before, with the numbers that are said."""
+    pinned: tuple[VolumeSpec, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Volumes whose owners are made before, with the numbers that are said. Where there are none,
+    nothing is said: so what was remembered before volumes had owners counts."""
     inherited: tuple[str, ...] = ()
     """The overlay paths of the layers below, which cleaning must leave alone."""
     epoch: int
