@@ -12,10 +12,13 @@ from builder.host.programs import Done
 from builder.model.interface import Json
 from builder.testing.appliance import Appliance
 from builder.testing.container import Container, Instance, fresh_name
-from builder.testing.verbs import attempt, options, oven
+from builder.testing.verbs import attempt, expected, options, oven
 
 if TYPE_CHECKING:
     from builder.testing.world import World
+
+_NOT_READY = 6
+"""How `oven run` ends where an instance runs, and what shows that it works does not pass."""
 
 # Whatever else tests need beside an instance, such as a client or name servers, joins the same
 # network by `boot`, and is found there by its name.
@@ -82,12 +85,15 @@ class Rig:
         """Remove containers, but for those that are kept."""
         gone = [one for one in containers if one in self.started and one not in self.kept]
         if gone:
-            attempt("destroy", "--force", *(one.name for one in gone))
+            attempt("destroy", "--force", "--volumes", *(one.name for one in gone))
             self.started = [one for one in self.started if one not in gone]
 
 
 def _ready(instance: Instance, done: Done) -> Instance:
-    instance.problem = "" if done.code == 0 else done.output.strip()
+    __tracebackhide__ = True
+    if done.code != _NOT_READY:
+        expected(done, "starting an instance")
+    instance.problem = done.output.strip() if done.code else ""
     return instance
 
 

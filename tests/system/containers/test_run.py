@@ -43,7 +43,7 @@ def web(oven: Oven, built: Built, port: int) -> Iterator[str]:
     before = Traces.of(oven.home)
     oven("run", "web", "--name", name, "-p", f"{port}:80")
     yield name
-    oven("destroy", "--force", name)
+    oven("destroy", "--force", "--volumes", name)
     assert left_over(oven.home, before) == {}
 
 
@@ -129,7 +129,7 @@ def test_enter_gives_a_shell_on_a_terminal(oven: Oven, web: str) -> None:
 
 
 def test_stop_start_and_what_was_written_stays(oven: Oven, web: str, port: int) -> None:
-    oven("exec", web, "--", "sh", "-c", "echo still here > /var/www/html/kept")
+    oven("exec", web, "--", "sh", "-c", "echo still here >/usr/share/web/welcome/kept")
     oven("stop", web)
     assert shown(oven, web)["status"] == "stopped"
     with pytest.raises(OSError, match=r"refused|timed out|unreachable|reset"):

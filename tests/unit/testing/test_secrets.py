@@ -28,3 +28,10 @@ def test_secrets(word: str) -> None:
 )
 def test_others(text: str) -> None:
     assert words(text) == set()
+
+
+def test_certificates_are_public() -> None:
+    key = "MHcCAQEEIIsr8sT3n2kX0pQv5aZ7"
+    text = f"-----BEGIN CERTIFICATE-----\n{key}\n-----END CERTIFICATE-----\n"
+    assert words(text) == set()
+    assert words(text + key) == {key}
