@@ -152,6 +152,7 @@ def _by_path(manifest: TreeManifest) -> dict[str, Entry]:
     return {entry.path: entry for entry in entries}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", ["bookworm", pytest.param("trixie", marks=pytest.mark.slow)])
 def test_the_tree_is_that_of_mmdebstrap(
     suite: str, store: Store, request: pytest.FixtureRequest

@@ -91,6 +91,7 @@ def test_own_names(world, client, instance):
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_left")
 def test_names_are_signed_and_changed(oven: Oven, sound: Path) -> None:
     assert re.search(r"^2 ok in", said := outcome(oven, sound, NAMES), re.MULTILINE), said

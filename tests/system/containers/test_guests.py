@@ -82,6 +82,7 @@ def test_systemd_252(oven: Oven, built: Built, fresh_name: str) -> None:
     assert of_systemd(oven, fresh_name, "debian-bookworm") == 252
 
 
+@pytest.mark.slow
 def test_systemd_257(oven: Oven, built: Built, fresh_name: str) -> None:
     built("debian-trixie")
     assert of_systemd(oven, fresh_name, "debian-trixie") >= 257

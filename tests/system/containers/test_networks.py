@@ -1,6 +1,7 @@
 """Networks: a person makes one, puts containers on it, looks at it, and removes it."""
 
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.hosts.traces import Traces, left_over
 from tests.support.needs import needs
-from tests.support.oven import Oven, text
+from tests.support.oven import Oven, end, text, wait_for_line
 from tests.system.conftest import Built
 
 pytestmark = needs("root", "archive", "program:conmon", "program:runc", "program:dnsmasq")
@@ -124,11 +125,14 @@ def test_members_ask_the_name_servers_that_a_network_is_given(bookworm: Oven, ne
 
 
 def test_command_is_told_the_name_server_of_its_network(bookworm: Oven) -> None:
-    done = bookworm("run", "debian-bookworm", "--", "cat", "/etc/resolv.conf")
-    # Only now: a subnet that Oven has chosen gives way to what others took meanwhile.
+    script = "cat /etc/resolv.conf; echo up; exec sleep 1000"
+    process = bookworm.start("run", "debian-bookworm", "--", "sh", "-c", script)
+    said = "".join(wait_for_line(process, "up"))
+    # While it runs: later, a subnet that Oven has chosen gives way to what others took.
     bridge = shown(bookworm, "network", "show", "oven")
+    end(process, signal.SIGTERM)
     gateway = str(bridge["subnet"]).replace("0/24", "1")
-    assert f"nameserver {gateway}\n" in text(done.stdout)
+    assert f"nameserver {gateway}\n" in said
 
 
 def test_what_there_is_not_is_refused(bookworm: Oven, network: str) -> None:

@@ -97,6 +97,7 @@ FIRST = (("kill", "own"), ("full", "programs"))
 """What a plain run tries; the others differ from these in little."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "own"),
     [

@@ -21,7 +21,7 @@ from tests.integration.runtime.backup.conftest import NOTES, SPEC, Shop
 from tests.support.containers.templates import describe
 from tests.support.needs import needs
 
-pytestmark = needs("root", "program:runc", "program:conmon", "program:restic")
+pytestmark = [pytest.mark.slow, needs("root", "program:runc", "program:conmon", "program:restic")]
 
 
 @pytest.fixture

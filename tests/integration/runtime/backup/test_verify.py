@@ -15,7 +15,7 @@ from tests.integration.runtime.backup.conftest import NOTES, SPEC, Shop
 from tests.support.needs import needs
 from tests.support.oven import text
 
-pytestmark = needs("root", "program:runc", "program:conmon", "program:restic")
+pytestmark = [pytest.mark.slow, needs("root", "program:runc", "program:conmon", "program:restic")]
 
 PROBE = HealthProbe(name="notes", kind="exec", level="deep", command=("cat", "/var/lib/notes/mine"))
 
